@@ -1,0 +1,245 @@
+//! Filter config: the one document that tells the core what to do.
+//!
+//! Written by the control side, read by either host. These types own the format; the control
+//! side checks its output with [`Config::parse`] before publishing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::endpoint::{EndpointPrefixes, PathTable};
+use crate::mutate::{BodyMutation, HeaderMutation};
+use crate::schema::BackendSchema;
+
+/// Format version that this core reads.
+pub const VERSION: u32 = 1;
+
+/// A parsed and checked filter config. Immutable; requests keep the one they started with.
+#[derive(Debug)]
+pub struct Config {
+    /// Hash of the content, reported back when in force.
+    pub generation: String,
+    /// Sizes.
+    pub limits: Limits,
+    /// How long an attempt may wait for its credential.
+    pub credential_wait_ms: u64,
+    gateways: HashMap<String, Arc<Gateway>>,
+    backends: HashMap<String, Arc<Backend>>,
+}
+
+/// Sizes in bytes.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Largest request body that is read.
+    pub request_body_bytes: u64,
+    /// Largest reply that is held for translation.
+    pub response_body_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_body_bytes: 50 << 20,
+            response_body_bytes: 50 << 20,
+        }
+    }
+}
+
+/// What one Gateway offers.
+#[derive(Debug)]
+pub struct Gateway {
+    /// `<ns>/<name>`.
+    pub name: String,
+    /// Paths.
+    pub paths: PathTable,
+    /// Models by host.
+    pub models: Models,
+}
+
+/// Model lists of one Gateway.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Models {
+    /// All declared models.
+    #[serde(rename = "models")]
+    pub all: Vec<Model>,
+    /// Lists by host name or `*.suffix`; each contains the unscoped ones.
+    #[serde(rename = "models_by_host")]
+    pub by_host: BTreeMap<String, Vec<Model>>,
+    /// Models of routes without hostnames.
+    #[serde(rename = "unscoped_models")]
+    pub unscoped: Vec<Model>,
+}
+
+/// One declared model.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Model {
+    /// Name that clients send.
+    pub name: String,
+    /// Owner shown in the listing.
+    pub owned_by: String,
+    /// Unix seconds.
+    pub created: i64,
+    /// The same instant in RFC 3339, UTC.
+    pub created_at: String,
+}
+
+/// One (route rule, backendRef) pair.
+#[derive(Debug, Deserialize)]
+pub struct Backend {
+    /// Content-addressed id, the key in the file.
+    #[serde(skip)]
+    pub id: String,
+    /// `<ns>/<backend>/route/<route>/rule/<i>/ref/<j>`.
+    pub name: String,
+    /// `<ns>/<backend>`.
+    pub backend: String,
+    /// `<ns>/<route>`.
+    pub route: String,
+    /// API of the provider.
+    pub schema: BackendSchema,
+    /// Host that the provider sees and that signatures cover.
+    pub host: String,
+    /// Model sent instead of the client's.
+    #[serde(default)]
+    pub model_name_override: Option<String>,
+    /// Credential.
+    #[serde(default)]
+    pub auth: Option<Auth>,
+    /// Header changes by the user.
+    #[serde(default)]
+    pub header_mutation: HeaderMutation,
+    /// Body changes by the user.
+    #[serde(default)]
+    pub body_mutation: BodyMutation,
+    /// Ask OpenAI-compatible providers for usage in streams.
+    #[serde(default)]
+    pub force_usage: bool,
+}
+
+/// How a backend authenticates.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Auth {
+    /// Credential kind, as `BackendSecurityPolicy.spec.type`.
+    pub r#type: AuthType,
+    /// Name in the credentials file.
+    pub credential: String,
+    /// AWS region.
+    #[serde(default)]
+    pub region: String,
+}
+
+/// Credential kinds that the core can apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[expect(
+    missing_docs,
+    reason = "the names are those of BackendSecurityPolicy.spec.type"
+)]
+pub enum AuthType {
+    APIKey,
+    AnthropicAPIKey,
+    AzureAPIKey,
+    AWSCredentials,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    version: u32,
+    generation: String,
+    #[serde(default)]
+    limits: Limits,
+    #[serde(default = "default_credential_wait")]
+    credential_wait_ms: u64,
+    #[serde(default)]
+    gateways: BTreeMap<String, GatewayDocument>,
+    #[serde(default)]
+    backends: BTreeMap<String, Backend>,
+}
+
+#[derive(Deserialize)]
+struct GatewayDocument {
+    #[serde(default)]
+    endpoint_prefixes: EndpointPrefixes,
+    #[serde(flatten)]
+    models: Models,
+}
+
+fn default_credential_wait() -> u64 {
+    2000
+}
+
+impl Config {
+    /// Reads and checks a filter config. Unknown keys are ignored, so that neighbouring
+    /// versions read each other's files.
+    ///
+    /// # Errors
+    /// Names the backend or the place.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let document: Document =
+            serde_json::from_slice(bytes).map_err(|error| format!("filter config: {error}"))?;
+        if document.version != VERSION {
+            return Err(format!(
+                "filter config: version {} is not supported",
+                document.version
+            ));
+        }
+        let mut backends = HashMap::with_capacity(document.backends.len());
+        for (id, mut backend) in document.backends {
+            backend
+                .body_mutation
+                .check()
+                .map_err(|error| format!("backend {}: {error}", backend.name))?;
+            backend
+                .header_mutation
+                .check()
+                .map_err(|error| format!("backend {}: {error}", backend.name))?;
+            backend.id.clone_from(&id);
+            backends.insert(id, Arc::new(backend));
+        }
+        let gateways = document.gateways.into_iter().map(|(name, gateway)| {
+            let paths = PathTable::new(&gateway.endpoint_prefixes);
+            (
+                name.clone(),
+                Arc::new(Gateway {
+                    name,
+                    paths,
+                    models: gateway.models,
+                }),
+            )
+        });
+        Ok(Self {
+            generation: document.generation,
+            limits: document.limits,
+            credential_wait_ms: document.credential_wait_ms,
+            gateways: gateways.collect(),
+            backends,
+        })
+    }
+
+    /// A Gateway by `<ns>/<name>`.
+    pub fn gateway(&self, name: &str) -> Option<&Arc<Gateway>> {
+        self.gateways.get(name)
+    }
+
+    /// A backend by id.
+    pub fn backend(&self, id: &str) -> Option<&Arc<Backend>> {
+        self.backends.get(id)
+    }
+
+    /// Number of backends.
+    pub fn backend_count(&self) -> usize {
+        self.backends.len()
+    }
+}
+
+impl Backend {
+    /// The model sent to the provider when the client asks for `original`.
+    pub fn effective_model<'a>(&'a self, original: &'a str) -> &'a str {
+        match self.model_name_override.as_deref() {
+            Some(name) if !name.is_empty() => name,
+            _ => original,
+        }
+    }
+}

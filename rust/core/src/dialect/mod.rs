@@ -1,0 +1,1 @@
+//! Maps shared by the translators of one provider dialect.

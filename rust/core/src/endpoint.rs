@@ -1,0 +1,218 @@
+//! The API paths that clients call.
+
+use serde::{Deserialize, Serialize};
+
+/// Whose API a client speaks. Decides the shape of error replies and model lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClientApi {
+    /// OpenAI-compatible.
+    OpenAI,
+    /// Anthropic Messages.
+    Anthropic,
+    /// Cohere v2.
+    Cohere,
+}
+
+/// One API path class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Endpoint {
+    /// `POST /v1/chat/completions`
+    ChatCompletions,
+    /// `POST /v1/completions`
+    Completions,
+    /// `POST /v1/embeddings`
+    Embeddings,
+    /// `POST /v1/responses`
+    Responses,
+    /// `POST /anthropic/v1/messages`
+    Messages,
+    /// `GET /v1/models`
+    Models,
+    /// `GET /anthropic/v1/models`
+    AnthropicModels,
+}
+
+impl Endpoint {
+    /// Every endpoint. Where two have the same path the later one wins.
+    pub const ALL: [Self; 7] = [
+        Self::ChatCompletions,
+        Self::Completions,
+        Self::Embeddings,
+        Self::Responses,
+        Self::Messages,
+        Self::Models,
+        Self::AnthropicModels,
+    ];
+
+    /// The API family.
+    pub fn client_api(self) -> ClientApi {
+        match self {
+            Self::Messages | Self::AnthropicModels => ClientApi::Anthropic,
+            Self::ChatCompletions
+            | Self::Completions
+            | Self::Embeddings
+            | Self::Responses
+            | Self::Models => ClientApi::OpenAI,
+        }
+    }
+
+    /// The path behind the prefix of the API family; also the name used in error texts.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::ChatCompletions => "/v1/chat/completions",
+            Self::Completions => "/v1/completions",
+            Self::Embeddings => "/v1/embeddings",
+            Self::Responses => "/v1/responses",
+            Self::Messages => "/v1/messages",
+            Self::Models | Self::AnthropicModels => "/v1/models",
+        }
+    }
+
+    /// The only method that the endpoint answers.
+    pub fn method(self) -> &'static str {
+        match self {
+            Self::Models | Self::AnthropicModels => "GET",
+            _ => "POST",
+        }
+    }
+
+    /// Operation name in metrics and records.
+    pub fn operation(self) -> &'static str {
+        match self {
+            Self::ChatCompletions => "chat",
+            Self::Completions => "completion",
+            Self::Embeddings => "embeddings",
+            Self::Responses => "responses",
+            Self::Messages => "messages",
+            Self::Models | Self::AnthropicModels => "models",
+        }
+    }
+}
+
+/// Path prefixes of one Gateway.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct EndpointPrefixes {
+    /// Prefix of all endpoints.
+    pub root: String,
+    /// Prefix of the OpenAI endpoints behind `root`.
+    pub openai: String,
+    /// Prefix of the Cohere endpoints behind `root`.
+    pub cohere: String,
+    /// Prefix of the Anthropic endpoints behind `root`.
+    pub anthropic: String,
+}
+
+impl Default for EndpointPrefixes {
+    fn default() -> Self {
+        Self {
+            root: "/".into(),
+            openai: "/".into(),
+            cohere: "/cohere".into(),
+            anthropic: "/anthropic".into(),
+        }
+    }
+}
+
+/// Exact paths of one Gateway and what they mean.
+#[derive(Clone, Debug)]
+pub struct PathTable {
+    paths: Vec<(String, Endpoint)>,
+}
+
+impl PathTable {
+    /// Joins the prefixes with the endpoint paths.
+    pub fn new(prefixes: &EndpointPrefixes) -> Self {
+        let mut paths: Vec<(String, Endpoint)> = Vec::new();
+        for endpoint in Endpoint::ALL {
+            let family = match endpoint.client_api() {
+                ClientApi::OpenAI => &prefixes.openai,
+                ClientApi::Anthropic => &prefixes.anthropic,
+                ClientApi::Cohere => &prefixes.cohere,
+            };
+            let path = join_path(&[&prefixes.root, family, endpoint.path()]);
+            paths.retain(|(known, _)| *known != path);
+            paths.push((path, endpoint));
+        }
+        Self { paths }
+    }
+
+    /// Endpoint of a `:path`; a query string is ignored, the match is exact.
+    pub fn lookup(&self, path: &[u8]) -> Option<Endpoint> {
+        let end = memchr::memchr2(b'?', b'#', path).unwrap_or(path.len());
+        let path = path.get(..end)?;
+        self.paths
+            .iter()
+            .find(|(known, _)| known.as_bytes() == path)
+            .map(|(_, e)| *e)
+    }
+
+    /// The paths on offer.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.paths.iter().map(|(path, _)| path.as_str())
+    }
+}
+
+/// Joins path parts with single slashes: a leading one, none at the end, `.` and `..` resolved.
+pub fn join_path(parts: &[&str]) -> String {
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in parts.iter().flat_map(|part| part.split('/')) {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            other => segments.push(other),
+        }
+    }
+    let mut path = String::with_capacity(parts.iter().map(|p| p.len() + 1).sum());
+    for segment in segments {
+        path.push('/');
+        path.push_str(segment);
+    }
+    if path.is_empty() {
+        path.push('/');
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_prefixes_give_the_documented_paths() {
+        let table = PathTable::new(&EndpointPrefixes::default());
+        assert_eq!(
+            table.lookup(b"/v1/chat/completions?x=1"),
+            Some(Endpoint::ChatCompletions)
+        );
+        assert_eq!(
+            table.lookup(b"/anthropic/v1/messages"),
+            Some(Endpoint::Messages)
+        );
+        assert_eq!(table.lookup(b"/v1/messages"), None);
+        assert_eq!(table.lookup(b"?a=b"), None);
+    }
+
+    #[test]
+    fn equal_prefixes_give_models_to_the_later_endpoint() {
+        let prefixes = EndpointPrefixes {
+            anthropic: "/".into(),
+            ..EndpointPrefixes::default()
+        };
+        let table = PathTable::new(&prefixes);
+        assert_eq!(table.lookup(b"/v1/models"), Some(Endpoint::AnthropicModels));
+    }
+
+    #[test]
+    fn joined_paths_are_clean() {
+        assert_eq!(
+            join_path(&["/", "/v1beta/openai/", "chat/completions"]),
+            "/v1beta/openai/chat/completions"
+        );
+        assert_eq!(join_path(&["/", "a/../b", "./c"]), "/b/c");
+        assert_eq!(join_path(&["/"]), "/");
+    }
+}

@@ -1,0 +1,66 @@
+//! The table of translators: which endpoint can be served by which backend schema.
+
+use crate::endpoint::Endpoint;
+use crate::schema::ApiSchema;
+use crate::translate::{
+    Binding, Exchange, Passed, Passthrough, Translate, Translated, chat, completions, embeddings,
+    messages, responses,
+};
+
+/// One pair.
+pub struct Entry {
+    /// Client side.
+    pub endpoint: Endpoint,
+    /// Provider side.
+    pub schema: ApiSchema,
+    pub(crate) make: fn(&Binding<'_>) -> Box<dyn Exchange>,
+}
+
+#[expect(dead_code, reason = "until the first translator")]
+const fn translated<T: Translate>() -> Entry {
+    Entry {
+        endpoint: T::ENDPOINT,
+        schema: T::SCHEMA,
+        make: Translated::<T>::boxed,
+    }
+}
+
+const fn passed<P: Passthrough>() -> Entry {
+    Entry {
+        endpoint: P::ENDPOINT,
+        schema: P::SCHEMA,
+        make: Passed::<P>::boxed,
+    }
+}
+
+/// Every pair that is served.
+pub static TRANSLATORS: &[Entry] = &[
+    passed::<chat::openai::Chat>(),
+    passed::<completions::openai::Completions>(),
+    passed::<embeddings::openai::Embeddings>(),
+    passed::<responses::openai::Responses>(),
+    passed::<messages::anthropic::Messages>(),
+];
+
+/// The entry of a pair.
+pub fn find(endpoint: Endpoint, schema: ApiSchema) -> Option<&'static Entry> {
+    TRANSLATORS
+        .iter()
+        .find(|entry| entry.endpoint == endpoint && entry.schema == schema)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_pair_is_registered_once() {
+        let keys: HashSet<_> = TRANSLATORS
+            .iter()
+            .map(|entry| (entry.endpoint, entry.schema))
+            .collect();
+        assert_eq!(keys.len(), TRANSLATORS.len());
+    }
+}

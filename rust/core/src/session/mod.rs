@@ -1,0 +1,9 @@
+//! The two halves of an exchange: the request, once, and its attempts.
+
+mod attempt;
+mod request;
+mod response;
+
+pub use attempt::{Attempt, AttemptInput, Patience, Prepared, UpstreamRequest, WaitFor};
+pub use request::{Ended, HeadStep, MODEL_HEADER, PendingRequest, Request, on_head};
+pub use response::{BodyOut, BodyPlan, BodyStep, ResponseHead};

@@ -1,0 +1,263 @@
+//! The request half: runs once, before the route is final.
+
+use std::sync::{Arc, Mutex};
+
+use crate::auth::CREDENTIAL_HEADERS;
+use crate::config::{Config, Gateway};
+use crate::endpoint::{ClientApi, Endpoint};
+use crate::error::{Error, Reply, Result};
+use crate::headers::{HeaderEdits, Headers};
+use crate::listing;
+use crate::metadata::{Metadata, ORIGINAL_MODEL, ORIGINAL_PATH, Value};
+use crate::scan::{self, Scan};
+
+/// Header that routes are matched on.
+pub const MODEL_HEADER: &str = "x-ai-eg-model";
+
+/// What a request head leads to.
+#[derive(Debug)]
+pub enum HeadStep {
+    /// Answer now.
+    Reply(Reply),
+    /// Read the whole body, then call [`PendingRequest::on_body`].
+    Body(Box<PendingRequest>),
+}
+
+/// A request whose body is on its way.
+#[derive(Debug)]
+pub struct PendingRequest {
+    config: Arc<Config>,
+    endpoint: Endpoint,
+    /// As the client sent it, credentials included.
+    head: Headers,
+}
+
+/// A request as every attempt sees it: pristine, without the client's credentials.
+#[derive(Debug)]
+pub struct Request {
+    /// Random, never sent anywhere as a header.
+    pub id: u128,
+    /// The endpoint called.
+    pub endpoint: Endpoint,
+    /// Config in force when the request came.
+    pub config: Arc<Config>,
+    /// Headers without credentials and gateway-internal names.
+    pub head: Headers,
+    pub(crate) scan: Scan,
+    /// Names that attempts changed in the header map which all attempts share.
+    pub(crate) touched: Mutex<Vec<Box<str>>>,
+}
+
+/// The first step: the head of a client request.
+///
+/// `ended` tells that no body follows.
+pub fn on_head(config: &Arc<Config>, gateway: &Gateway, head: Headers, ended: Ended) -> HeadStep {
+    match classify(gateway, &head, ended) {
+        Ok(Found::Listing(api)) => HeadStep::Reply(listing::list(&gateway.models, api, &head)),
+        Ok(Found::Endpoint(endpoint)) => HeadStep::Body(Box::new(PendingRequest {
+            config: Arc::clone(config),
+            endpoint,
+            head,
+        })),
+        Err((api, error)) => HeadStep::Reply(error.reply(api)),
+    }
+}
+
+/// Whether a message head is all there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// A body follows.
+    No,
+    /// No body follows.
+    Yes,
+}
+
+impl From<bool> for Ended {
+    fn from(end_of_stream: bool) -> Self {
+        if end_of_stream { Self::Yes } else { Self::No }
+    }
+}
+
+enum Found {
+    Listing(ClientApi),
+    Endpoint(Endpoint),
+}
+
+fn classify(gateway: &Gateway, head: &Headers, ended: Ended) -> Result<Found, (ClientApi, Error)> {
+    let path = head.get(":path").unwrap_or_default();
+    let Some(endpoint) = gateway.paths.lookup(path) else {
+        return Err((ClientApi::OpenAI, unknown_path(gateway, path)));
+    };
+    let api = endpoint.client_api();
+    let method = head.get_str(":method").unwrap_or_default();
+    if method != endpoint.method() {
+        return Err((
+            api,
+            Error::MethodNotAllowed {
+                method: printable(method.as_bytes(), 16),
+                path: endpoint.path(),
+                allow: endpoint.method(),
+            },
+        ));
+    }
+    match endpoint {
+        Endpoint::Models | Endpoint::AnthropicModels => return Ok(Found::Listing(api)),
+        Endpoint::ChatCompletions
+        | Endpoint::Completions
+        | Endpoint::Embeddings
+        | Endpoint::Responses
+        | Endpoint::Messages => {}
+    }
+    let content_type = head.get_str("content-type").unwrap_or_default();
+    if content_type
+        .to_ascii_lowercase()
+        .starts_with("multipart/form-data")
+    {
+        let text = "multipart body not supported for this endpoint".to_owned();
+        return Err((api, Error::MalformedRequest(text)));
+    }
+    if ended == Ended::Yes {
+        return Err((api, empty_body(endpoint)));
+    }
+    Ok(Found::Endpoint(endpoint))
+}
+
+fn empty_body(endpoint: Endpoint) -> Error {
+    Error::MalformedRequest(format!(
+        "failed to parse JSON for {}: the body is empty",
+        endpoint.path()
+    ))
+}
+
+fn unknown_path(gateway: &Gateway, path: &[u8]) -> Error {
+    let end = memchr::memchr(b'?', path).unwrap_or(path.len());
+    let offer: Vec<&str> = gateway.paths.paths().collect();
+    Error::UnknownPath {
+        path: printable(path.get(..end).unwrap_or_default(), 128),
+        offer: offer.join(", "),
+    }
+}
+
+/// Client text for an error message: short and printable.
+fn printable(bytes: &[u8], limit: usize) -> String {
+    String::from_utf8_lossy(bytes)
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(limit)
+        .collect()
+}
+
+impl PendingRequest {
+    /// The API that the client speaks.
+    pub fn client_api(&self) -> ClientApi {
+        self.endpoint.client_api()
+    }
+
+    /// Largest body that is read.
+    pub fn body_limit(&self) -> u64 {
+        self.config.limits.request_body_bytes
+    }
+
+    /// The second step: the whole body. Returns the request and the edits of its header map.
+    ///
+    /// # Errors
+    /// A reply in the client's shape.
+    pub fn on_body(
+        self,
+        id: u128,
+        body: &[u8],
+    ) -> std::result::Result<(Request, HeaderEdits), Reply> {
+        let api = self.client_api();
+        self.scan(body)
+            .map_err(|error| error.reply(api))
+            .map(|scan| self.into_request(id, scan))
+    }
+
+    fn scan(&self, body: &[u8]) -> Result<Scan> {
+        if body.len() as u64 > self.body_limit() {
+            return Err(Error::BodyTooLarge {
+                limit: self.body_limit(),
+            });
+        }
+        if body.is_empty() {
+            return Err(empty_body(self.endpoint));
+        }
+        let scan = scan::scan(self.endpoint, body)?;
+        if self.endpoint == Endpoint::Messages && scan.model.is_empty() {
+            return Err(Error::InvalidRequest("model field is required".into()));
+        }
+        Ok(scan)
+    }
+
+    fn into_request(self, id: u128, scan: Scan) -> (Request, HeaderEdits) {
+        let mut edits = HeaderEdits::new();
+        let mut head = Headers::new();
+        for (name, value) in self.head.iter() {
+            if is_removed(name) {
+                if let Ok(name) = std::str::from_utf8(name) {
+                    edits.remove(name);
+                }
+            } else {
+                head.push(name, value);
+            }
+        }
+        // An empty value would match no route anyway, and Envoy treats it as present.
+        if scan.model.is_empty() {
+            edits.remove(MODEL_HEADER);
+        } else {
+            edits.set(MODEL_HEADER, header_value(&scan.model));
+        }
+        let request = Request {
+            id,
+            endpoint: self.endpoint,
+            config: self.config,
+            head,
+            scan,
+            touched: Mutex::default(),
+        };
+        (request, edits)
+    }
+}
+
+/// Credentials and gateway-internal names: gone for good once the request is read.
+fn is_removed(name: &[u8]) -> bool {
+    name.starts_with(b"x-ai-eg-")
+        || name.starts_with(b"x-aigw-")
+        || name == b"x-gateway-destination-endpoint"
+        || CREDENTIAL_HEADERS
+            .iter()
+            .any(|known| known.as_bytes() == name)
+}
+
+/// A model name as a header value: control bytes would be refused by Envoy.
+fn header_value(model: &str) -> Vec<u8> {
+    model
+        .bytes()
+        .filter(|byte| *byte >= 0x20 && *byte != 0x7f)
+        .collect()
+}
+
+impl Request {
+    /// The model that the client asked for; may be empty.
+    pub fn model(&self) -> &str {
+        &self.scan.model
+    }
+
+    /// The client asked for a stream.
+    pub fn stream(&self) -> bool {
+        self.scan.stream
+    }
+
+    /// Metadata that is known before any attempt.
+    pub fn metadata(&self) -> Metadata {
+        let path = self
+            .head
+            .get(":path")
+            .map(String::from_utf8_lossy)
+            .unwrap_or_default();
+        vec![
+            (ORIGINAL_MODEL, Value::Text(self.scan.model.clone())),
+            (ORIGINAL_PATH, Value::Text(path.into_owned())),
+        ]
+    }
+}

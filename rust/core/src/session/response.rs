@@ -1,0 +1,481 @@
+//! The reply side of one attempt: head, body in chunks, end.
+
+use super::{Attempt, Request};
+use crate::endpoint::ClientApi;
+use crate::error::{Error, Result, error_body};
+use crate::framing::{Decoder, Event, TopLevel};
+use crate::headers::{HeaderEdits, Headers};
+use crate::metadata::{Metadata, RESPONSE_MODEL, TOKEN_LATENCY_ITL, TOKEN_LATENCY_TTFT, Value};
+use crate::record::{AttemptRecord, Outcome};
+use crate::session::request::Ended;
+use crate::translate::{Exchange, Findings, Outbox, ReplyBytes};
+
+/// What a host does with a response head and the body behind it.
+#[derive(Debug)]
+pub struct ResponseHead {
+    /// Edits of the response header map, to apply now.
+    pub edits: HeaderEdits,
+    /// How the body is handled.
+    pub body: BodyPlan,
+    /// Hold the head until a [`BodyStep::release`].
+    pub hold: bool,
+    /// Body to add when the head was all there was.
+    pub added_body: Option<Vec<u8>>,
+}
+
+/// How a host handles a response body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyPlan {
+    /// Let it through unseen.
+    Skip,
+    /// Show every chunk to [`Attempt::response_body`]; bytes go through unless it says otherwise.
+    Watch,
+    /// As `Watch`, and every chunk will be replaced.
+    Replace,
+}
+
+/// What becomes of a chunk.
+#[derive(Debug)]
+pub struct BodyStep {
+    /// Release a held head after these edits.
+    pub release: Option<HeaderEdits>,
+    /// What becomes of the bytes.
+    pub body: BodyOut,
+}
+
+/// What becomes of the bytes of a chunk, and of bytes held back before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyOut {
+    /// They go through; with a held head they wait for it.
+    Pass,
+    /// They are replaced by the output, which may be empty.
+    Replace,
+}
+
+/// What the reply is.
+enum Kind {
+    /// Nothing is expected to be said about it.
+    Unseen,
+    /// A unary passthrough reply: members are watched.
+    Watched(TopLevel),
+    /// A unary reply to translate, collected whole.
+    Collected(Vec<u8>),
+    /// An error reply to translate, collected whole.
+    Failed {
+        status: u16,
+        headers: Headers,
+        body: Vec<u8>,
+    },
+    /// A stream.
+    Stream(Decoder),
+    /// Over: later bytes are dropped.
+    Over,
+}
+
+/// State of the reply side.
+pub(super) struct ReplySide {
+    pub(super) record: AttemptRecord,
+    kind: Kind,
+    held: bool,
+    pending: Vec<u8>,
+    findings: Findings,
+    reported: Findings,
+    api: ClientApi,
+    stream: bool,
+    model: String,
+    first_output_ns: Option<u64>,
+    last_output_ns: u64,
+    events: u64,
+    done: bool,
+}
+
+impl ReplySide {
+    pub(super) fn new(request: &Request, model: &str) -> Self {
+        Self {
+            record: AttemptRecord::default(),
+            kind: Kind::Unseen,
+            held: false,
+            pending: Vec::new(),
+            findings: Findings::default(),
+            reported: Findings::default(),
+            api: request.endpoint.client_api(),
+            stream: request.stream(),
+            model: model.to_owned(),
+            first_output_ns: None,
+            last_output_ns: 0,
+            events: 0,
+            done: false,
+        }
+    }
+
+    pub(super) fn record(&self) -> AttemptRecord {
+        AttemptRecord {
+            usage: self.findings.usage,
+            response_model: self.findings.response_model.clone(),
+            first_output_ns: self.first_output_ns,
+            ..self.record.clone()
+        }
+    }
+}
+
+impl Attempt {
+    /// The head of the provider's reply.
+    pub fn response_head(&mut self, status: u16, headers: &Headers, ended: Ended) -> ResponseHead {
+        self.reply.record.status = status;
+        let streamed = self.reply.stream && is_stream(headers);
+        match (status, self.exchange.reply_bytes()) {
+            (200..=299, _) if ended == Ended::Yes => self.finish_ok(),
+            (200..=299, ReplyBytes::Untouched) if streamed => self.hold_stream(BodyPlan::Watch),
+            (200..=299, ReplyBytes::Rebuilt) if streamed => {
+                let mut head = self.hold_stream(BodyPlan::Replace);
+                head.edits.set("content-type", "text/event-stream");
+                head
+            }
+            (200..=299, ReplyBytes::Untouched) => {
+                self.reply.kind = Kind::Watched(TopLevel::new(self.exchange.keys()));
+                plain(BodyPlan::Watch)
+            }
+            (200..=299, ReplyBytes::Rebuilt) => {
+                self.reply.kind = Kind::Collected(Vec::new());
+                self.reply.held = true;
+                ResponseHead {
+                    hold: true,
+                    ..plain(BodyPlan::Replace)
+                }
+            }
+            _ => self.failed_head(status, headers, ended),
+        }
+    }
+
+    fn finish_ok(&mut self) -> ResponseHead {
+        self.reply.record.outcome = Outcome::Completed;
+        self.reply.done = true;
+        plain(BodyPlan::Skip)
+    }
+
+    fn hold_stream(&mut self, body: BodyPlan) -> ResponseHead {
+        self.reply.kind = Kind::Stream(Decoder::new(self.exchange.framing()));
+        self.reply.held = true;
+        let mut head = ResponseHead {
+            hold: true,
+            ..plain(body)
+        };
+        head.edits.remove("content-length");
+        head
+    }
+
+    /// Heads outside 2xx are never held: Envoy decides on them at once.
+    fn failed_head(&mut self, status: u16, headers: &Headers, ended: Ended) -> ResponseHead {
+        self.reply.record.outcome = Outcome::Failed;
+        if self.exchange.provider_error(status, headers, b"").is_none() {
+            self.reply.done = true;
+            return plain(BodyPlan::Skip);
+        }
+        let mut head = plain(BodyPlan::Replace);
+        head.edits.set("content-type", "application/json");
+        head.edits.remove("content-length");
+        head.edits.remove("content-encoding");
+        if ended == Ended::Yes {
+            let body = self.error_reply(status, headers, b"");
+            head.edits.set("content-length", body.len().to_string());
+            head.added_body = Some(body);
+            self.reply.done = true;
+        } else {
+            self.reply.kind = Kind::Failed {
+                status,
+                headers: headers.clone(),
+                body: Vec::new(),
+            };
+        }
+        head
+    }
+
+    fn error_reply(&self, status: u16, headers: &Headers, body: &[u8]) -> Vec<u8> {
+        let error = self
+            .exchange
+            .provider_error(status, headers, body)
+            .unwrap_or_default();
+        error_body(
+            self.reply.api,
+            &error.kind,
+            status,
+            error.message.as_deref(),
+        )
+    }
+
+    /// The next bytes of the reply body. `at_ns` is the time since the start of the request;
+    /// `out` must be empty and receives the output of [`BodyOut::Replace`].
+    pub fn response_body(
+        &mut self,
+        chunk: &[u8],
+        ended: Ended,
+        at_ns: u64,
+        out: &mut Vec<u8>,
+    ) -> BodyStep {
+        let limit = self.request.config.limits.response_body_bytes;
+        match std::mem::replace(&mut self.reply.kind, Kind::Over) {
+            Kind::Unseen => {
+                self.reply.kind = Kind::Unseen;
+                step(None, BodyOut::Pass)
+            }
+            Kind::Over => step(None, BodyOut::Replace),
+            Kind::Watched(mut members) => {
+                self.mark_output(at_ns);
+                members.feed(chunk);
+                if ended == Ended::Yes {
+                    self.exchange.unary(&members, &mut self.reply.findings);
+                    self.complete();
+                }
+                self.reply.kind = Kind::Watched(members);
+                step(None, BodyOut::Pass)
+            }
+            Kind::Collected(mut body) => {
+                self.mark_output(at_ns);
+                body.extend_from_slice(chunk);
+                if body.len() as u64 > limit {
+                    return self.fail(
+                        &Error::UpstreamProtocol("the reply is too large".into()),
+                        out,
+                    );
+                }
+                if ended == Ended::No {
+                    self.reply.kind = Kind::Collected(body);
+                    return step(None, BodyOut::Replace);
+                }
+                self.translate_unary(&body, out)
+            }
+            Kind::Failed {
+                status,
+                headers,
+                mut body,
+            } => {
+                if body.len() as u64 <= limit {
+                    body.extend_from_slice(chunk);
+                }
+                if ended == Ended::Yes {
+                    out.extend_from_slice(&self.error_reply(status, &headers, &body));
+                    self.reply.done = true;
+                } else {
+                    self.reply.kind = Kind::Failed {
+                        status,
+                        headers,
+                        body,
+                    };
+                }
+                step(None, BodyOut::Replace)
+            }
+            Kind::Stream(decoder) => self.stream_chunk(decoder, chunk, ended, at_ns, out),
+        }
+    }
+
+    fn translate_unary(&mut self, body: &[u8], out: &mut Vec<u8>) -> BodyStep {
+        let mut outbox = Outbox::new(out, &mut self.reply.findings);
+        if let Err(error) = self.exchange.response(body, &mut outbox) {
+            out.clear();
+            return self.fail(&error, out);
+        }
+        self.complete();
+        self.reply.held = false;
+        let mut edits = HeaderEdits::new();
+        edits.set("content-type", "application/json");
+        edits.set("content-length", out.len().to_string());
+        edits.remove("content-encoding");
+        step(Some(edits), BodyOut::Replace)
+    }
+
+    fn stream_chunk(
+        &mut self,
+        mut decoder: Decoder,
+        chunk: &[u8],
+        ended: Ended,
+        at_ns: u64,
+        out: &mut Vec<u8>,
+    ) -> BodyStep {
+        let before = self.reply.events;
+        let result = self.run_events(&mut decoder, chunk, ended);
+        if self.reply.events > before {
+            self.mark_output(at_ns);
+        }
+        if let Err(error) = result {
+            return self.fail_stream(&error, out);
+        }
+        if ended == Ended::Yes {
+            self.complete();
+        }
+        self.reply.kind = Kind::Stream(decoder);
+        let body = match self.exchange.reply_bytes() {
+            ReplyBytes::Untouched => BodyOut::Pass,
+            ReplyBytes::Rebuilt => BodyOut::Replace,
+        };
+        let ready = match body {
+            BodyOut::Pass => self.reply.events > 0,
+            BodyOut::Replace => !self.reply.pending.is_empty(),
+        };
+        let release = (self.reply.held && (ready || ended == Ended::Yes)).then(HeaderEdits::new);
+        if release.is_some() {
+            self.reply.held = false;
+        }
+        if !self.reply.held {
+            out.append(&mut self.reply.pending);
+        }
+        step(release, body)
+    }
+
+    fn run_events(&mut self, decoder: &mut Decoder, chunk: &[u8], ended: Ended) -> Result<()> {
+        let reply = &mut self.reply;
+        let exchange: &mut dyn Exchange = self.exchange.as_mut();
+        let mut sink = |event: Event<'_>| {
+            reply.events += 1;
+            exchange.event(
+                event,
+                &mut Outbox::new(&mut reply.pending, &mut reply.findings),
+            )
+        };
+        decoder.feed(chunk, &mut sink)?;
+        if ended == Ended::Yes {
+            decoder.finish(&mut sink)?;
+            exchange.end(&mut Outbox::new(&mut reply.pending, &mut reply.findings))?;
+        }
+        Ok(())
+    }
+
+    /// An error before the head is out becomes a status, which Envoy may retry; later it
+    /// becomes an error event, and the stream has no success marker.
+    fn fail_stream(&mut self, error: &Error, out: &mut Vec<u8>) -> BodyStep {
+        if self.reply.held {
+            self.reply.pending.clear();
+            return self.fail(error, out);
+        }
+        let untouched = self.exchange.reply_bytes() == ReplyBytes::Untouched;
+        self.note_failure(error);
+        if untouched {
+            // The client sees the provider's own error event.
+            self.reply.kind = Kind::Unseen;
+            return step(None, BodyOut::Pass);
+        }
+        out.append(&mut self.reply.pending);
+        if self.reply.api == ClientApi::Anthropic {
+            out.extend_from_slice(b"event: error\n");
+        }
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(&error.body(self.reply.api));
+        out.extend_from_slice(b"\n\n");
+        step(None, BodyOut::Replace)
+    }
+
+    fn fail(&mut self, error: &Error, out: &mut Vec<u8>) -> BodyStep {
+        self.note_failure(error);
+        self.reply.held = false;
+        self.reply.record.status = error.status();
+        out.extend_from_slice(&error.body(self.reply.api));
+        let mut edits = HeaderEdits::new();
+        edits.set(":status", error.status().to_string());
+        edits.set("content-type", "application/json");
+        // Bytes of the provider may still come and are dropped, so the length is known.
+        edits.set("content-length", out.len().to_string());
+        edits.remove("content-encoding");
+        step(Some(edits), BodyOut::Replace)
+    }
+
+    fn note_failure(&mut self, error: &Error) {
+        self.reply.record.outcome = Outcome::Failed;
+        self.reply.record.error_kind = error.row().kind.to_owned();
+        self.reply.done = true;
+    }
+
+    fn complete(&mut self) {
+        self.reply.record.outcome = Outcome::Completed;
+        self.reply.done = true;
+        if self.reply.findings.response_model.is_none() && !self.reply.model.is_empty() {
+            self.reply.findings.response_model = Some(self.reply.model.clone());
+        }
+    }
+
+    fn mark_output(&mut self, at_ns: u64) {
+        self.reply.first_output_ns.get_or_insert(at_ns);
+        self.reply.last_output_ns = at_ns;
+    }
+
+    /// Metadata that changed since the last call: running totals, and latencies at the end.
+    pub fn take_metadata(&mut self) -> Metadata {
+        let reply = &mut self.reply;
+        let mut metadata = Metadata::new();
+        if reply.findings != reply.reported {
+            for ((name, new), (_, old)) in reply
+                .findings
+                .usage
+                .fields()
+                .into_iter()
+                .zip(reply.reported.usage.fields())
+            {
+                if let Some(count) = new.filter(|_| new != old) {
+                    metadata.push((name, number(count)));
+                }
+            }
+            if let Some(model) = reply
+                .findings
+                .response_model
+                .as_ref()
+                .filter(|_| reply.findings.response_model != reply.reported.response_model)
+            {
+                metadata.push((RESPONSE_MODEL, Value::Text(model.clone())));
+            }
+            reply.reported = reply.findings.clone();
+        }
+        if let (true, true, Some(first)) = (reply.done, reply.stream, reply.first_output_ns) {
+            reply.stream = false;
+            metadata.push((TOKEN_LATENCY_TTFT, millis(first)));
+            let tokens = reply.findings.usage.output_tokens.unwrap_or(reply.events);
+            if let Some(gaps) = tokens.checked_sub(1).filter(|gaps| *gaps > 0) {
+                metadata.push((
+                    TOKEN_LATENCY_ITL,
+                    millis((reply.last_output_ns - first) / gaps),
+                ));
+            }
+        }
+        metadata
+    }
+
+    /// The reply ended without its last bytes: reset, timeout, client gone.
+    pub fn abort(&mut self, outcome: Outcome) {
+        if !self.reply.done {
+            self.reply.record.outcome = outcome;
+            self.reply.done = true;
+        }
+    }
+}
+
+fn plain(body: BodyPlan) -> ResponseHead {
+    ResponseHead {
+        edits: HeaderEdits::new(),
+        body,
+        hold: false,
+        added_body: None,
+    }
+}
+
+fn step(release: Option<HeaderEdits>, body: BodyOut) -> BodyStep {
+    BodyStep { release, body }
+}
+
+/// A stream by its own content type: some providers answer a stream request with plain JSON.
+fn is_stream(headers: &Headers) -> bool {
+    let kind = headers.get_str("content-type").unwrap_or_default();
+    kind.starts_with("text/event-stream") || kind.starts_with("application/vnd.amazon.eventstream")
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "token counts and times are far below 2^52"
+)]
+fn number(count: u64) -> Value {
+    Value::Number(count as f64)
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "token counts and times are far below 2^52"
+)]
+fn millis(nanos: u64) -> Value {
+    Value::Number((nanos / 1000) as f64 / 1000.0)
+}

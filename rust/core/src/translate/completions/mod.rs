@@ -1,0 +1,3 @@
+//! OpenAI completions.
+
+pub(crate) mod openai;

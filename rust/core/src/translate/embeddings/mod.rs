@@ -1,0 +1,3 @@
+//! OpenAI embeddings.
+
+pub(crate) mod openai;

@@ -1,0 +1,337 @@
+//! Translators: one file per (endpoint, backend schema) pair.
+//!
+//! A translator sees a typed request, decoded events and whole unary bodies; framing, chunk
+//! splits, head release, retries and errors are the session's job. A passthrough sees less:
+//! the members of interest of a reply that goes through untouched.
+
+pub mod chat;
+pub mod completions;
+pub mod embeddings;
+pub mod messages;
+pub mod responses;
+
+mod passthrough;
+
+pub(crate) use passthrough::{ANTHROPIC_KEYS, OPENAI_KEYS, anthropic_event, anthropic_unary};
+pub(crate) use passthrough::{openai_event, openai_unary};
+
+use std::marker::PhantomData;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Backend;
+use crate::endpoint::Endpoint;
+use crate::error::{Error, Result};
+use crate::framing::{Event, Framing, TopLevel};
+use crate::headers::Headers;
+use crate::scan::{Scan, place};
+use crate::schema::ApiSchema;
+use crate::usage::Usage;
+
+/// What a translator knows of its attempt.
+pub struct Binding<'a> {
+    /// The backend.
+    pub backend: &'a Backend,
+    /// Model to name to the provider and, where it reports none, to the client.
+    pub model: &'a str,
+    /// The client asked for a stream.
+    pub stream: bool,
+    /// Unix seconds, for `created` fields.
+    pub now: u64,
+    /// Random id of the request, for reply ids that the provider does not give.
+    pub request_id: u128,
+}
+
+/// The request as the provider must get it.
+#[derive(Debug, Default)]
+pub struct Upstream {
+    /// `:path`, query included.
+    pub path: String,
+    /// Further headers to set.
+    pub headers: Vec<(&'static str, String)>,
+    /// New body; `None` leaves the client's bytes.
+    pub body: Option<Vec<u8>>,
+}
+
+impl Upstream {
+    /// A JSON request.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the value cannot be written.
+    pub fn json(path: String, value: &impl Serialize) -> Result<Self> {
+        let body = serde_json::to_vec(value).map_err(|e| Error::Internal(e.to_string()))?;
+        Ok(Self {
+            path,
+            headers: vec![("content-type", "application/json".into())],
+            body: Some(body),
+        })
+    }
+}
+
+/// What a reply told the gateway.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Findings {
+    /// Running totals.
+    pub usage: Usage,
+    /// Model that the provider reported.
+    pub response_model: Option<String>,
+}
+
+/// Where a translator puts the client's reply.
+pub struct Outbox<'a> {
+    bytes: &'a mut Vec<u8>,
+    findings: &'a mut Findings,
+}
+
+impl<'a> Outbox<'a> {
+    pub(crate) fn new(bytes: &'a mut Vec<u8>, findings: &'a mut Findings) -> Self {
+        Self { bytes, findings }
+    }
+
+    /// Writes one unnamed SSE event.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the value cannot be written.
+    pub fn sse(&mut self, value: &impl Serialize) -> Result<()> {
+        self.bytes.extend_from_slice(b"data: ");
+        self.json(value)?;
+        self.bytes.extend_from_slice(b"\n\n");
+        Ok(())
+    }
+
+    /// Writes one named SSE event.
+    ///
+    /// # Errors
+    /// As [`Self::sse`].
+    pub fn sse_named(&mut self, name: &str, value: &impl Serialize) -> Result<()> {
+        self.bytes.extend_from_slice(b"event: ");
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.bytes.push(b'\n');
+        self.sse(value)
+    }
+
+    /// Writes OpenAI's end marker.
+    pub fn done(&mut self) {
+        self.bytes.extend_from_slice(b"data: [DONE]\n\n");
+    }
+
+    /// Writes a JSON value: the whole unary reply.
+    ///
+    /// # Errors
+    /// As [`Self::sse`].
+    pub fn json(&mut self, value: &impl Serialize) -> Result<()> {
+        serde_json::to_writer(&mut *self.bytes, value).map_err(|e| Error::Internal(e.to_string()))
+    }
+
+    /// Reports running totals; unknown counters leave earlier values.
+    pub fn usage(&mut self, usage: &Usage) {
+        self.findings.usage.merge(usage);
+    }
+
+    /// Reports the provider's model.
+    pub fn response_model(&mut self, model: &str) {
+        if !model.is_empty() && self.findings.response_model.as_deref() != Some(model) {
+            self.findings.response_model = Some(model.to_owned());
+        }
+    }
+}
+
+/// A provider's error reply in the words of the client's API.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProviderError {
+    /// `error.type`.
+    pub kind: String,
+    /// `error.message`; left out when the provider said nothing.
+    pub message: Option<String>,
+}
+
+/// A pair whose request and reply are rebuilt.
+pub trait Translate: Send + Sized + 'static {
+    /// Client side of the pair.
+    const ENDPOINT: Endpoint;
+    /// Provider side of the pair.
+    const SCHEMA: ApiSchema;
+    /// Framing of the provider's streams.
+    const FRAMING: Framing;
+    /// The client's request.
+    type Request<'a>: Deserialize<'a>;
+
+    /// Starts an attempt.
+    fn bind(binding: &Binding<'_>) -> Self;
+
+    /// The provider's request. Pure: the same input gives the same output.
+    ///
+    /// # Errors
+    /// [`Error::Untranslatable`] with the field that the provider cannot express.
+    fn request(&mut self, req: &Self::Request<'_>) -> Result<Upstream>;
+
+    /// A whole unary 2xx reply.
+    ///
+    /// # Errors
+    /// [`Error::UpstreamProtocol`] when it cannot be read.
+    fn response(&mut self, body: &[u8], out: &mut Outbox<'_>) -> Result<()>;
+
+    /// One event of a 2xx stream.
+    ///
+    /// # Errors
+    /// [`Error::UpstreamStream`] for an error that the provider reports in the stream,
+    /// [`Error::UpstreamProtocol`] for an event that cannot be read.
+    fn event(&mut self, event: Event<'_>, out: &mut Outbox<'_>) -> Result<()>;
+
+    /// The end of a 2xx stream: end markers, or an error when it came too early.
+    ///
+    /// # Errors
+    /// [`Error::UpstreamProtocol`] for a truncated stream.
+    fn end(&mut self, out: &mut Outbox<'_>) -> Result<()>;
+
+    /// A reply outside 2xx.
+    fn provider_error(&self, status: u16, headers: &Headers, body: &[u8]) -> ProviderError;
+}
+
+/// A pair whose bytes go through; only path, model and usage are the gateway's affair.
+pub trait Passthrough: Send + Sized + 'static {
+    /// Client side of the pair.
+    const ENDPOINT: Endpoint;
+    /// Provider side of the pair.
+    const SCHEMA: ApiSchema;
+    /// Top-level members of a unary reply that [`Self::unary`] reads.
+    const KEYS: &'static [&'static str];
+
+    /// `:path` at the provider.
+    fn path(binding: &Binding<'_>) -> String;
+
+    /// Reads the members of a unary 2xx reply. Never fails: a good reply stays good.
+    fn unary(members: &TopLevel, findings: &mut Findings);
+
+    /// Reads one event of a 2xx stream.
+    ///
+    /// # Errors
+    /// [`Error::UpstreamStream`] for an error that the provider reports in the stream.
+    fn event(event: Event<'_>, findings: &mut Findings) -> Result<()>;
+}
+
+/// Whether reply bytes are rebuilt or go through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReplyBytes {
+    /// Rebuilt by [`Exchange::response`] and [`Exchange::event`].
+    Rebuilt,
+    /// Untouched, looked at only.
+    Untouched,
+}
+
+/// One attempt's translator behind one face, whatever the pair.
+pub(crate) trait Exchange: Send {
+    fn reply_bytes(&self) -> ReplyBytes;
+    fn framing(&self) -> Framing;
+    fn request(&mut self, binding: &Binding<'_>, scan: &Scan, body: &[u8]) -> Result<Upstream>;
+    fn keys(&self) -> &'static [&'static str];
+    fn unary(&self, members: &TopLevel, findings: &mut Findings);
+    fn response(&mut self, body: &[u8], out: &mut Outbox<'_>) -> Result<()>;
+    fn event(&mut self, event: Event<'_>, out: &mut Outbox<'_>) -> Result<()>;
+    fn end(&mut self, out: &mut Outbox<'_>) -> Result<()>;
+    /// `None` passes the provider's body on.
+    fn provider_error(&self, status: u16, headers: &Headers, body: &[u8]) -> Option<ProviderError>;
+}
+
+pub(crate) struct Translated<T>(T);
+
+impl<T: Translate> Translated<T> {
+    pub(crate) fn boxed(binding: &Binding<'_>) -> Box<dyn Exchange> {
+        Box::new(Self(T::bind(binding)))
+    }
+}
+
+impl<T: Translate> Exchange for Translated<T> {
+    fn reply_bytes(&self) -> ReplyBytes {
+        ReplyBytes::Rebuilt
+    }
+
+    fn framing(&self) -> Framing {
+        T::FRAMING
+    }
+
+    fn request(&mut self, _binding: &Binding<'_>, _scan: &Scan, body: &[u8]) -> Result<Upstream> {
+        let mut json = serde_json::Deserializer::from_slice(body);
+        let req = T::Request::deserialize(&mut json).map_err(|error| {
+            let path = T::ENDPOINT.path();
+            Error::MalformedRequest(format!(
+                "failed to parse JSON for {path}: {}",
+                place(&error)
+            ))
+        })?;
+        self.0.request(&req)
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn unary(&self, _members: &TopLevel, _findings: &mut Findings) {}
+
+    fn response(&mut self, body: &[u8], out: &mut Outbox<'_>) -> Result<()> {
+        self.0.response(body, out)
+    }
+
+    fn event(&mut self, event: Event<'_>, out: &mut Outbox<'_>) -> Result<()> {
+        self.0.event(event, out)
+    }
+
+    fn end(&mut self, out: &mut Outbox<'_>) -> Result<()> {
+        self.0.end(out)
+    }
+
+    fn provider_error(&self, status: u16, headers: &Headers, body: &[u8]) -> Option<ProviderError> {
+        Some(self.0.provider_error(status, headers, body))
+    }
+}
+
+pub(crate) struct Passed<P>(PhantomData<P>);
+
+impl<P: Passthrough> Passed<P> {
+    pub(crate) fn boxed(_binding: &Binding<'_>) -> Box<dyn Exchange> {
+        Box::new(Self(PhantomData))
+    }
+}
+
+impl<P: Passthrough> Exchange for Passed<P> {
+    fn reply_bytes(&self) -> ReplyBytes {
+        ReplyBytes::Untouched
+    }
+
+    fn framing(&self) -> Framing {
+        Framing::Sse
+    }
+
+    fn request(&mut self, binding: &Binding<'_>, scan: &Scan, body: &[u8]) -> Result<Upstream> {
+        let body = passthrough::splice(P::ENDPOINT, binding, scan, body);
+        Ok(Upstream {
+            path: P::path(binding),
+            headers: Vec::new(),
+            body,
+        })
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        P::KEYS
+    }
+
+    fn unary(&self, members: &TopLevel, findings: &mut Findings) {
+        P::unary(members, findings);
+    }
+
+    fn response(&mut self, _body: &[u8], _out: &mut Outbox<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn event(&mut self, event: Event<'_>, out: &mut Outbox<'_>) -> Result<()> {
+        P::event(event, out.findings)
+    }
+
+    fn end(&mut self, _out: &mut Outbox<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn provider_error(&self, status: u16, headers: &Headers, body: &[u8]) -> Option<ProviderError> {
+        passthrough::provider_error(P::SCHEMA, status, headers, body)
+    }
+}

@@ -1,0 +1,409 @@
+//! What all passthrough pairs share: body splices, usage of OpenAI and Anthropic replies.
+
+use serde::Deserialize;
+
+use super::{Binding, Findings, ProviderError};
+use crate::endpoint::Endpoint;
+use crate::error::{Error, Result};
+use crate::framing::{Event, TopLevel};
+use crate::headers::Headers;
+use crate::scan::{Scan, Span};
+use crate::schema::ApiSchema;
+use crate::usage::{Count, Usage};
+
+/// Members of OpenAI-style unary replies.
+pub(crate) const OPENAI_KEYS: &[&str] = &["model", "usage"];
+/// Members of Anthropic unary replies.
+pub(crate) const ANTHROPIC_KEYS: &[&str] = &["model", "usage"];
+
+/// Edits of the client's bytes: model override and forced usage. `None` when there is none.
+pub(super) fn splice(
+    endpoint: Endpoint,
+    binding: &Binding<'_>,
+    scan: &Scan,
+    body: &[u8],
+) -> Option<Vec<u8>> {
+    let mut edits: Vec<(Span, Vec<u8>)> = Vec::new();
+    let mut appended: Vec<u8> = Vec::new();
+    if binding.model != scan.model {
+        let model = serde_json::to_vec(binding.model).unwrap_or_default();
+        match &scan.model_span {
+            Some(span) => edits.push((span.clone(), model)),
+            None => append_member(&mut appended, scan, b"\"model\":", &model),
+        }
+    }
+    if forces_usage(endpoint, binding) && !scan.include_usage {
+        match &scan.stream_options {
+            Some(span) => {
+                let options = with_usage(body.get(span.clone()).unwrap_or_default());
+                edits.push((span.clone(), options));
+            }
+            None => {
+                append_member(
+                    &mut appended,
+                    scan,
+                    b"\"stream_options\":",
+                    br#"{"include_usage":true}"#,
+                );
+            }
+        }
+    }
+    if !appended.is_empty() {
+        edits.push((scan.end..scan.end, appended));
+    }
+    (!edits.is_empty()).then(|| apply(body, edits))
+}
+
+fn forces_usage(endpoint: Endpoint, binding: &Binding<'_>) -> bool {
+    binding.stream
+        && binding.backend.force_usage
+        && matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Completions)
+}
+
+fn append_member(appended: &mut Vec<u8>, scan: &Scan, key: &[u8], value: &[u8]) {
+    if !(scan.empty_object && appended.is_empty()) {
+        appended.push(b',');
+    }
+    appended.extend_from_slice(key);
+    appended.extend_from_slice(value);
+}
+
+/// A `stream_options` value with `include_usage` set; other members keep their bytes' meaning.
+fn with_usage(options: &[u8]) -> Vec<u8> {
+    let mut map: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(options).unwrap_or_default();
+    map.insert("include_usage".into(), true.into());
+    serde_json::to_vec(&map).unwrap_or_default()
+}
+
+fn apply(body: &[u8], mut edits: Vec<(Span, Vec<u8>)>) -> Vec<u8> {
+    edits.sort_by_key(|(span, _)| span.start);
+    let extra: usize = edits.iter().map(|(_, new)| new.len()).sum();
+    let mut out = Vec::with_capacity(body.len() + extra);
+    let mut from = 0;
+    for (span, new) in edits {
+        out.extend_from_slice(body.get(from..span.start).unwrap_or_default());
+        out.extend_from_slice(&new);
+        from = span.end;
+    }
+    out.extend_from_slice(body.get(from..).unwrap_or_default());
+    out
+}
+
+/// An error reply of a same-schema provider: JSON goes on as it is, anything else is wrapped.
+pub(super) fn provider_error(
+    schema: ApiSchema,
+    _status: u16,
+    headers: &Headers,
+    body: &[u8],
+) -> Option<ProviderError> {
+    if is_json(headers) {
+        return None;
+    }
+    let text = String::from_utf8_lossy(body);
+    Some(ProviderError {
+        kind: format!("{}BackendError", schema.name()),
+        message: (!text.is_empty()).then(|| text.into_owned()),
+    })
+}
+
+/// True for `application/json` and `+json` types in any case.
+pub(crate) fn is_json(headers: &Headers) -> bool {
+    let Some(value) = headers.get_str("content-type") else {
+        return false;
+    };
+    let kind = value
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    kind == "application/json" || kind.ends_with("+json")
+}
+
+/// Usage as OpenAI-compatible providers write it, all endpoints together.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct OpenAiUsage {
+    prompt_tokens: Count,
+    completion_tokens: Count,
+    input_tokens: Count,
+    output_tokens: Count,
+    total_tokens: Count,
+    prompt_tokens_details: Option<InputDetails>,
+    input_tokens_details: Option<InputDetails>,
+    completion_tokens_details: Option<OutputDetails>,
+    output_tokens_details: Option<OutputDetails>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct InputDetails {
+    cached_tokens: Count,
+    cache_creation_input_tokens: Count,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct OutputDetails {
+    reasoning_tokens: Count,
+}
+
+fn openai_usage(raw: &[u8]) -> Usage {
+    let Ok(Some(usage)) = serde_json::from_slice::<Option<OpenAiUsage>>(raw) else {
+        return Usage::default();
+    };
+    let input = usage
+        .prompt_tokens_details
+        .or(usage.input_tokens_details)
+        .unwrap_or_default();
+    let output = usage
+        .completion_tokens_details
+        .or(usage.output_tokens_details)
+        .unwrap_or_default();
+    Usage {
+        input_tokens: usage.prompt_tokens.0.or(usage.input_tokens.0),
+        output_tokens: usage.completion_tokens.0.or(usage.output_tokens.0),
+        total_tokens: usage.total_tokens.0,
+        cached_input_tokens: input.cached_tokens.0,
+        cache_creation_input_tokens: input.cache_creation_input_tokens.0,
+        reasoning_tokens: output.reasoning_tokens.0,
+    }
+}
+
+fn take_model(raw: Option<&[u8]>, findings: &mut Findings) {
+    let model = raw.and_then(|raw| serde_json::from_slice::<String>(raw).ok());
+    if let Some(model) = model.filter(|model| !model.is_empty()) {
+        findings.response_model = Some(model);
+    }
+}
+
+/// Reads `model` and `usage` of an OpenAI-style unary reply.
+pub(crate) fn openai_unary(members: &TopLevel, findings: &mut Findings) {
+    take_model(members.value("model"), findings);
+    if let Some(raw) = members.value("usage") {
+        findings.usage.merge(&openai_usage(raw));
+    }
+}
+
+/// Reads one event of an OpenAI-style stream: chat, completions and responses.
+///
+/// # Errors
+/// [`Error::UpstreamStream`] for an error object in place of a chunk.
+pub(crate) fn openai_event(event: Event<'_>, findings: &mut Findings) -> Result<()> {
+    let wants_model = findings.response_model.is_none();
+    let interesting = |needle: &[u8]| memchr::memmem::find(event.data, needle).is_some();
+    if !(wants_model || interesting(b"\"usage\"") || interesting(b"\"error\"")) {
+        return Ok(());
+    }
+    let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(event.data) else {
+        return Ok(());
+    };
+    let nested = chunk.response.unwrap_or_default();
+    for raw in [chunk.model, nested.model].into_iter().flatten() {
+        take_model(Some(raw.get().as_bytes()), findings);
+    }
+    for raw in [chunk.usage, nested.usage].into_iter().flatten() {
+        findings.usage.merge(&openai_usage(raw.get().as_bytes()));
+    }
+    match chunk.error.filter(|raw| raw.get() != "null") {
+        Some(raw) => Err(stream_error(raw.get().as_bytes())),
+        None => Ok(()),
+    }
+}
+
+type Raw<'a> = &'a serde_json::value::RawValue;
+
+#[derive(Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Chunk<'a> {
+    #[serde(borrow)]
+    model: Option<Raw<'a>>,
+    #[serde(borrow)]
+    usage: Option<Raw<'a>>,
+    #[serde(borrow)]
+    error: Option<Raw<'a>>,
+    #[serde(borrow)]
+    response: Option<Nested<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Nested<'a> {
+    #[serde(borrow)]
+    model: Option<Raw<'a>>,
+    #[serde(borrow)]
+    usage: Option<Raw<'a>>,
+}
+
+/// An error object inside a stream, as OpenAI and Anthropic write it.
+pub(crate) fn stream_error(raw: &[u8]) -> Error {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Fault {
+        r#type: Option<String>,
+        message: Option<String>,
+        code: serde_json::Value,
+    }
+    let fault: Fault = serde_json::from_slice(raw).unwrap_or_default();
+    let kind = fault.r#type.unwrap_or_default();
+    let code = fault
+        .code
+        .as_u64()
+        .or_else(|| fault.code.as_str()?.parse().ok());
+    let status = code
+        .and_then(|code| u16::try_from(code).ok())
+        .filter(|code| (400..600).contains(code))
+        .unwrap_or_else(|| status_of(&kind));
+    let message = fault
+        .message
+        .unwrap_or_else(|| "the provider reported an error".into());
+    Error::UpstreamStream {
+        status,
+        kind,
+        message,
+    }
+}
+
+/// HTTP status that stands for a provider's error type.
+pub(crate) fn status_of(kind: &str) -> u16 {
+    match kind {
+        "invalid_request_error" => 400,
+        "authentication_error" => 401,
+        "permission_error" => 403,
+        "not_found_error" => 404,
+        "request_too_large" => 413,
+        "rate_limit_error" | "rate_limit_exceeded" | "insufficient_quota" => 429,
+        "overloaded_error" => 529,
+        "timeout_error" => 504,
+        "api_error" | "server_error" => 500,
+        _ => 502,
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct AnthropicUsage {
+    input_tokens: Count,
+    output_tokens: Count,
+    cache_read_input_tokens: Count,
+    cache_creation_input_tokens: Count,
+}
+
+/// Anthropic's counters as they stand on the wire; input excludes cache traffic there.
+fn anthropic_usage(raw: &[u8], findings: &mut Findings) {
+    let Ok(Some(usage)) = serde_json::from_slice::<Option<AnthropicUsage>>(raw) else {
+        return;
+    };
+    let known = &findings.usage;
+    let cached = usage.cache_read_input_tokens.0;
+    let created = usage.cache_creation_input_tokens.0;
+    let output = usage.output_tokens.0.or(known.output_tokens);
+    let mut newer = Usage::with_explicit_caching(usage.input_tokens.0, output, cached, created);
+    if usage.input_tokens.0.is_none() {
+        // A delta that repeats only the output: the input stands as reported before.
+        newer.total_tokens = known
+            .input_tokens
+            .zip(output)
+            .map(|(i, o)| i.saturating_add(o));
+        newer.cached_input_tokens = None;
+        newer.cache_creation_input_tokens = None;
+    }
+    findings.usage.merge(&newer);
+}
+
+/// Reads `model` and `usage` of an Anthropic message.
+pub(crate) fn anthropic_unary(members: &TopLevel, findings: &mut Findings) {
+    take_model(members.value("model"), findings);
+    if let Some(raw) = members.value("usage") {
+        anthropic_usage(raw, findings);
+    }
+}
+
+/// Reads one event of an Anthropic stream.
+///
+/// # Errors
+/// [`Error::UpstreamStream`] for an `error` event.
+pub(crate) fn anthropic_event(event: Event<'_>, findings: &mut Findings) -> Result<()> {
+    #[derive(Default, Deserialize)]
+    #[serde(default, bound(deserialize = "'de: 'a"))]
+    struct Body<'a> {
+        r#type: String,
+        #[serde(borrow)]
+        message: Option<Nested<'a>>,
+        #[serde(borrow)]
+        usage: Option<Raw<'a>>,
+        #[serde(borrow)]
+        error: Option<Raw<'a>>,
+    }
+    if matches!(
+        event.name,
+        "content_block_delta" | "content_block_start" | "content_block_stop" | "ping"
+    ) {
+        return Ok(());
+    }
+    let Ok(body) = serde_json::from_slice::<Body<'_>>(event.data) else {
+        return Ok(());
+    };
+    if let Some(message) = body.message {
+        take_model(message.model.map(|raw| raw.get().as_bytes()), findings);
+        if let Some(raw) = message.usage {
+            anthropic_usage(raw.get().as_bytes(), findings);
+        }
+    }
+    if let Some(raw) = body.usage {
+        anthropic_usage(raw.get().as_bytes(), findings);
+    }
+    match body.error {
+        Some(raw) if body.r#type == "error" => Err(stream_error(raw.get().as_bytes())),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::framing::EventKind;
+
+    fn event<'a>(name: &'a str, data: &'a str) -> Event<'a> {
+        Event {
+            name,
+            data: data.as_bytes(),
+            kind: EventKind::Data,
+        }
+    }
+
+    #[test]
+    fn anthropic_deltas_replace_and_never_add() {
+        let mut found = Findings::default();
+        let start = r#"{"type":"message_start","message":{"model":"c","usage":{"input_tokens":10,
+            "cache_read_input_tokens":5,"output_tokens":1}}}"#;
+        anthropic_event(event("message_start", start), &mut found).unwrap();
+        let delta = r#"{"type":"message_delta","usage":{"output_tokens":42}}"#;
+        anthropic_event(event("message_delta", delta), &mut found).unwrap();
+        assert_eq!(found.usage.input_tokens, Some(15));
+        assert_eq!(found.usage.output_tokens, Some(42));
+        assert_eq!(found.usage.total_tokens, Some(57));
+        assert_eq!(found.usage.cached_input_tokens, Some(5));
+        anthropic_event(
+            event("message_delta", r#"{"type":"message_delta","usage":{}}"#),
+            &mut found,
+        )
+        .unwrap();
+        assert_eq!(found.usage.output_tokens, Some(42));
+    }
+
+    #[test]
+    fn a_chunk_in_place_of_an_error_is_no_error() {
+        let mut found = Findings::default();
+        openai_event(
+            event("", r#"{"model":"m","error":null,"usage":null}"#),
+            &mut found,
+        )
+        .unwrap();
+        assert_eq!(found.response_model.as_deref(), Some("m"));
+        let text = r#"{"error":{"message":"slow down","type":"rate_limit_error","code":null}}"#;
+        let error = openai_event(event("", text), &mut found).unwrap_err();
+        assert_eq!(error.status(), 429);
+    }
+}

@@ -1,0 +1,3 @@
+//! OpenAI responses.
+
+pub(crate) mod openai;

@@ -1,0 +1,3 @@
+//! Wire types, one file per provider API. They import nothing of the gateway.
+
+pub(crate) mod openai;

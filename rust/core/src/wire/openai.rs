@@ -1,0 +1,474 @@
+//! OpenAI chat completions: the request as clients send it, the reply as they must get it.
+//!
+//! Only members that some translator reads are named. Unions are flat structs whose `type`
+//! or `role` the translator matches on: tagged enums would copy the whole message first.
+//! Strings borrow from the body where they have no escapes. `null` means absent everywhere.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// A string that borrows when it can.
+pub(crate) type Text<'a> = Cow<'a, str>;
+
+/// Any JSON, as it stands in the body.
+pub(crate) type Raw<'a> = &'a RawValue;
+
+/// `POST /v1/chat/completions`.
+#[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub(crate) struct ChatRequest<'a> {
+    #[serde(default, borrow)]
+    pub(crate) messages: Option<Vec<Message<'a>>>,
+    #[serde(default)]
+    pub(crate) stream: Option<bool>,
+    #[serde(default)]
+    pub(crate) stream_options: Option<StreamOptions>,
+    #[serde(default)]
+    pub(crate) max_tokens: Option<i64>,
+    #[serde(default)]
+    pub(crate) max_completion_tokens: Option<i64>,
+    #[serde(default)]
+    pub(crate) temperature: Option<f64>,
+    #[serde(default)]
+    pub(crate) top_p: Option<f64>,
+    #[serde(default, borrow)]
+    pub(crate) stop: Option<Stop<'a>>,
+    #[serde(default, borrow)]
+    pub(crate) tools: Option<Vec<Tool<'a>>>,
+    #[serde(default, borrow)]
+    pub(crate) tool_choice: Option<ToolChoice<'a>>,
+    #[serde(default)]
+    pub(crate) parallel_tool_calls: Option<bool>,
+    #[serde(default, borrow)]
+    pub(crate) response_format: Option<ResponseFormat<'a>>,
+    #[serde(default, borrow)]
+    pub(crate) reasoning_effort: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    pub(crate) thinking: Option<Thinking<'a>>,
+    #[serde(default, borrow)]
+    pub(crate) service_tier: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    pub(crate) user: Option<Text<'a>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct StreamOptions {
+    #[serde(default)]
+    pub(crate) include_usage: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    System,
+    Developer,
+    User,
+    Assistant,
+    Tool,
+}
+
+/// A message of any role; members that a role does not have are absent.
+#[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub(crate) struct Message<'a> {
+    pub(crate) role: Role,
+    #[serde(default, borrow)]
+    pub(crate) content: Option<Content<'a>>,
+    #[serde(default, borrow)]
+    pub(crate) refusal: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    pub(crate) tool_calls: Option<Vec<ToolCall<'a>>>,
+    #[serde(default, borrow)]
+    pub(crate) tool_call_id: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    pub(crate) thinking_blocks: Option<Vec<ThinkingBlock<'a>>>,
+    #[serde(default, borrow)]
+    pub(crate) cache_control: Option<CacheControl<'a>>,
+}
+
+/// Message content: a string, parts, or (assistant) one part.
+#[derive(Debug)]
+pub(crate) enum Content<'a> {
+    Text(Text<'a>),
+    Parts(Vec<Part<'a>>),
+}
+
+/// A content part of any type.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(crate) struct Part<'a> {
+    #[serde(borrow)]
+    pub(crate) r#type: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) text: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) refusal: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) signature: Option<Text<'a>>,
+    #[serde(borrow, rename = "redactedContent")]
+    pub(crate) redacted_content: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) image_url: Option<ImageUrl<'a>>,
+    #[serde(borrow)]
+    pub(crate) input_audio: Option<Raw<'a>>,
+    #[serde(borrow)]
+    pub(crate) audio_url: Option<Raw<'a>>,
+    #[serde(borrow)]
+    pub(crate) video_url: Option<Raw<'a>>,
+    #[serde(borrow)]
+    pub(crate) file: Option<Raw<'a>>,
+    #[serde(borrow)]
+    pub(crate) cache_control: Option<CacheControl<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ImageUrl<'a> {
+    #[serde(borrow)]
+    pub(crate) url: Text<'a>,
+}
+
+/// Anthropic-style thinking that clients send back in an assistant message.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ThinkingBlock<'a> {
+    #[serde(borrow)]
+    pub(crate) r#type: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) thinking: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) signature: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) data: Option<Text<'a>>,
+}
+
+/// A prompt-cache marker.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct CacheControl<'a> {
+    #[serde(default, borrow)]
+    pub(crate) r#type: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    pub(crate) ttl: Option<Text<'a>>,
+}
+
+impl CacheControl<'_> {
+    /// Only `ephemeral` markers mean anything.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.r#type.as_deref() == Some("ephemeral")
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub(crate) struct ToolCall<'a> {
+    #[serde(default, borrow)]
+    pub(crate) id: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    pub(crate) r#type: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    pub(crate) function: Option<FunctionCall<'a>>,
+    #[serde(default, borrow)]
+    pub(crate) cache_control: Option<CacheControl<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct FunctionCall<'a> {
+    #[serde(borrow)]
+    pub(crate) name: Text<'a>,
+    #[serde(borrow)]
+    pub(crate) arguments: Text<'a>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub(crate) struct Tool<'a> {
+    #[serde(default, borrow)]
+    pub(crate) r#type: Text<'a>,
+    #[serde(default, borrow)]
+    pub(crate) function: Option<Function<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub(crate) struct Function<'a> {
+    #[serde(default, borrow)]
+    pub(crate) name: Text<'a>,
+    #[serde(default, borrow)]
+    pub(crate) description: Option<Text<'a>>,
+    #[serde(default)]
+    pub(crate) strict: Option<bool>,
+    #[serde(default, borrow)]
+    pub(crate) parameters: Option<Raw<'a>>,
+    #[serde(default, borrow)]
+    pub(crate) cache_control: Option<CacheControl<'a>>,
+}
+
+/// `tool_choice`: a word, or a function by name.
+#[derive(Debug)]
+pub(crate) enum ToolChoice<'a> {
+    Word(Text<'a>),
+    Object(ToolChoiceObject<'a>),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ToolChoiceObject<'a> {
+    #[serde(borrow)]
+    pub(crate) r#type: Text<'a>,
+    #[serde(borrow)]
+    pub(crate) function: ToolChoiceFunction<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ToolChoiceFunction<'a> {
+    #[serde(borrow)]
+    pub(crate) name: Text<'a>,
+}
+
+/// `stop`: one string or several.
+#[derive(Debug)]
+pub(crate) enum Stop<'a> {
+    One(Text<'a>),
+    Many(Vec<Text<'a>>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub(crate) struct ResponseFormat<'a> {
+    pub(crate) r#type: ResponseFormatType,
+    #[serde(default, borrow)]
+    pub(crate) json_schema: Option<JsonSchema<'a>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ResponseFormatType {
+    Text,
+    JsonSchema,
+    JsonObject,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub(crate) struct JsonSchema<'a> {
+    #[serde(default, borrow)]
+    pub(crate) name: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    pub(crate) description: Option<Text<'a>>,
+    #[serde(default)]
+    pub(crate) strict: Option<bool>,
+    #[serde(default, borrow)]
+    pub(crate) schema: Option<Raw<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Thinking<'a> {
+    pub(crate) r#type: ThinkingType,
+    #[serde(default)]
+    pub(crate) budget_tokens: Option<i64>,
+    #[serde(default, borrow)]
+    pub(crate) display: Option<Text<'a>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ThinkingType {
+    Enabled,
+    Disabled,
+    Adaptive,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ContentVisitor;
+        impl<'de> Visitor<'de> for ContentVisitor {
+            type Value = Content<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or an array of content parts")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Content::Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Content::Text(Cow::Owned(text.to_owned())))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut parts = Vec::new();
+                while let Some(part) = seq.next_element()? {
+                    parts.push(part);
+                }
+                Ok(Content::Parts(parts))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                let part = Part::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Content::Parts(vec![part]))
+            }
+        }
+        deserializer.deserialize_any(ContentVisitor)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for ToolChoice<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ChoiceVisitor;
+        impl<'de> Visitor<'de> for ChoiceVisitor {
+            type Value = ToolChoice<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or an object")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(ToolChoice::Word(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(ToolChoice::Word(Cow::Owned(text.to_owned())))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                ToolChoiceObject::deserialize(MapAccessDeserializer::new(map))
+                    .map(ToolChoice::Object)
+            }
+        }
+        deserializer.deserialize_any(ChoiceVisitor)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Stop<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct StopVisitor;
+        impl<'de> Visitor<'de> for StopVisitor {
+            type Value = Stop<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or an array of strings")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Stop::One(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Stop::One(Cow::Owned(text.to_owned())))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut all = Vec::new();
+                while let Some(one) = seq.next_element()? {
+                    all.push(one);
+                }
+                Ok(Stop::Many(all))
+            }
+        }
+        deserializer.deserialize_any(StopVisitor)
+    }
+}
+
+// --- reply ---
+
+/// `chat.completion`.
+#[derive(Debug, Serialize)]
+pub(crate) struct ChatResponse<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) object: &'static str,
+    pub(crate) created: u64,
+    pub(crate) model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) service_tier: Option<&'a str>,
+    pub(crate) choices: Vec<Choice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) usage: Option<ChatUsage>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Choice<'a> {
+    pub(crate) index: u32,
+    pub(crate) message: ReplyMessage<'a>,
+    pub(crate) finish_reason: &'static str,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct ReplyMessage<'a> {
+    pub(crate) role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) content: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tool_calls: Vec<ReplyToolCall<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reasoning_content: Option<serde_json::Value>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ReplyToolCall<'a> {
+    /// Streams only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) index: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<&'a str>,
+    pub(crate) function: ReplyFunction<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) r#type: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ReplyFunction<'a> {
+    pub(crate) arguments: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<&'a str>,
+}
+
+/// `chat.completion.chunk`.
+#[derive(Debug, Serialize)]
+pub(crate) struct ChatChunk<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) object: &'static str,
+    pub(crate) created: u64,
+    pub(crate) model: &'a str,
+    pub(crate) choices: Vec<ChunkChoice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) usage: Option<ChatUsage>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ChunkChoice<'a> {
+    pub(crate) index: u32,
+    pub(crate) delta: Delta<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) finish_reason: Option<&'static str>,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Delta<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tool_calls: Vec<ReplyToolCall<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reasoning_content: Option<serde_json::Value>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct ChatUsage {
+    pub(crate) prompt_tokens: u64,
+    pub(crate) completion_tokens: u64,
+    pub(crate) total_tokens: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) completion_tokens_details: Option<CompletionDetails>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) prompt_tokens_details: Option<PromptDetails>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct CompletionDetails {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reasoning_tokens: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct PromptDetails {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cached_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cache_creation_input_tokens: Option<u64>,
+}
