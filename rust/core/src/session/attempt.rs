@@ -135,6 +135,11 @@ impl Attempt {
             || self.backend.auth.as_ref().is_some_and(auth::covers_body)
     }
 
+    /// True when the reply is rebuilt rather than watched.
+    pub fn rebuilds_reply(&self) -> bool {
+        self.exchange.reply_bytes() == ReplyBytes::Rebuilt
+    }
+
     /// Builds the provider's request. Pure but for the note of touched header names, which the
     /// next attempt restores; may be called again after a wait.
     ///
@@ -143,7 +148,10 @@ impl Attempt {
     pub fn prepare(&mut self, input: &AttemptInput<'_>) -> std::result::Result<Prepared, Reply> {
         let api = self.request.endpoint.client_api();
         self.try_prepare(input).map_err(|error| {
-            self.reply.record.error_kind = error.row().kind.to_owned();
+            error
+                .row()
+                .kind
+                .clone_into(&mut self.reply.record.error_kind);
             error.reply(api)
         })
     }

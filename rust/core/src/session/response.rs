@@ -379,7 +379,10 @@ impl Attempt {
 
     fn note_failure(&mut self, error: &Error) {
         self.reply.record.outcome = Outcome::Failed;
-        self.reply.record.error_kind = error.row().kind.to_owned();
+        error
+            .row()
+            .kind
+            .clone_into(&mut self.reply.record.error_kind);
         self.reply.done = true;
     }
 
