@@ -247,7 +247,7 @@ impl Flow {
                 #[expect(clippy::cast_precision_loss, reason = "a handful of attempts")]
                 upstream
                     .metadata
-                    .push((ATTEMPTS, Value::Number(self.number as f64)));
+                    .push((ATTEMPTS.into(), Value::Number(self.number as f64)));
                 Ok(Prepared::Done(upstream))
             }
         }

@@ -253,13 +253,13 @@ impl Attempt {
     fn metadata(&self) -> Metadata {
         let model = self.backend.effective_model(self.request.model());
         vec![
-            (BACKEND_NAME, Value::Text(self.backend.name.clone())),
+            (BACKEND_NAME.into(), Value::Text(self.backend.name.clone())),
             (
-                AI_SERVICE_BACKEND_NAME,
+                AI_SERVICE_BACKEND_NAME.into(),
                 Value::Text(self.backend.backend.clone()),
             ),
-            (ROUTE_NAME, Value::Text(self.backend.route.clone())),
-            (MODEL_NAME_OVERRIDE, Value::Text(model.to_owned())),
+            (ROUTE_NAME.into(), Value::Text(self.backend.route.clone())),
+            (MODEL_NAME_OVERRIDE.into(), Value::Text(model.to_owned())),
         ]
     }
 
