@@ -108,9 +108,7 @@ def test_a_field_that_is_not_implemented_is_refused_by_name(
     assert (path, "is not supported yet") in findings(document(kind, spec))
 
 
-@pytest.mark.parametrize(
-    "kind", ["MCPRoute", "QuotaPolicy", "GatewayConfig"]
-)
+@pytest.mark.parametrize("kind", ["MCPRoute", "QuotaPolicy", "GatewayConfig"])
 def test_a_kind_that_is_not_implemented_is_refused_by_name(kind: str) -> None:
     parsed = parse({"apiVersion": AIGW, "kind": kind, "metadata": {"name": "x"}})
     assert [item.code for item in parsed.diagnostics] == [Code.UNSUPPORTED]
@@ -247,9 +245,7 @@ POOL = {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name":
         ),
         (document("BackendSecurityPolicy", {"type": "AWSCredentials"}), "spec", "BSP-2"),
         (
-            document(
-                "BackendSecurityPolicy", {"anthropicAPIKey": {"secretRef": {"name": "s"}}}
-            ),
+            document("BackendSecurityPolicy", {"anthropicAPIKey": {"secretRef": {"name": "s"}}}),
             "spec",
             "BSP-1",
         ),
@@ -264,9 +260,7 @@ POOL = {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name":
         (document("Backend", {"endpoints": [{}]}), "spec.endpoints[0]", "BE-1"),
     ],
 )
-def test_a_broken_rule_is_named_with_its_id(
-    value: dict[str, Any], path: str, rule_id: str
-) -> None:
+def test_a_broken_rule_is_named_with_its_id(value: dict[str, Any], path: str, rule_id: str) -> None:
     found = findings(value)
     assert any(place == path and f"({rule_id})" in message for place, message in found)
 
@@ -276,7 +270,9 @@ def test_a_broken_rule_is_named_with_its_id(
     [
         rule(timeouts={"request": "0s", "backendRequest": "2s"}),
         rule(timeouts={"backendRequest": "90s"}),
-        rule(backendRefs=[{**POOL, "kind": "AIServiceBackend", "group": "aigateway.envoyproxy.io"}]),
+        rule(
+            backendRefs=[{**POOL, "kind": "AIServiceBackend", "group": "aigateway.envoyproxy.io"}]
+        ),
         rule(backendRefs=[]),
         rule(backendRefs=[POOL]),
     ],

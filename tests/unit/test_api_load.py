@@ -109,6 +109,11 @@ def test_a_variable_cannot_change_the_structure_of_a_document() -> None:
     ]
 
 
+def test_a_variable_needs_no_quotes_inside_a_flow_mapping() -> None:
+    document = SECRET.format(annotations="{}").replace("written", "${KEY:-a}")
+    assert secret_values(read(document)) == {"apiKey": "a"}
+
+
 def test_a_numeric_key_from_a_variable_stays_text() -> None:
     secret = SECRET.format(annotations="{}").replace("written", "${KEY}")
     assert secret_values(read(secret, {"KEY": "0123"})) == {"apiKey": "0123"}
@@ -170,10 +175,7 @@ def test_unreadable_documents_are_named_and_never_raise(text: str, part: str) ->
 
 def test_an_alias_bomb_is_refused() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
-    lines += [
-        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]"
-        for n in range(1, 10)
-    ]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
     (finding,) = read("\n".join(lines)).diagnostics
     assert "aliases included" in finding.message
 
@@ -184,7 +186,7 @@ def test_any_text_is_read_without_raising(text: str) -> None:
 
 
 def test_a_secret_value_comes_from_the_environment() -> None:
-    annotations = '{substitution.aigw.run/env/apiKey: KEY}'
+    annotations = "{substitution.aigw.run/env/apiKey: KEY}"
     loaded = read(SECRET.format(annotations=annotations), {"KEY": "from-env"})
     assert secret_values(loaded) == {"apiKey": "from-env"}
 
@@ -196,9 +198,7 @@ def test_a_secret_value_comes_from_a_file_verbatim() -> None:
 
 
 def test_the_environment_wins_over_the_file() -> None:
-    annotations = (
-        "{substitution.aigw.run/file/apiKey: f, substitution.aigw.run/env/apiKey: KEY}"
-    )
+    annotations = "{substitution.aigw.run/file/apiKey: f, substitution.aigw.run/env/apiKey: KEY}"
     loaded = read(SECRET.format(annotations=annotations), {"KEY": "env"}, {"f": "file"})
     assert secret_values(loaded) == {"apiKey": "env"}
 

@@ -71,7 +71,9 @@ def backend(name: str, schema: str = "OpenAI", **spec: Any) -> list[Document]:  
 def policy(target: str, kind: str = "APIKey", **spec: Any) -> Document:  # noqa: ANN401
     """A BackendSecurityPolicy."""
     ref = {"group": "aigateway.envoyproxy.io", "kind": "AIServiceBackend", "name": target}
-    return resource(AIGW, "BackendSecurityPolicy", f"{target}-key", type=kind, targetRefs=[ref], **spec)
+    return resource(
+        AIGW, "BackendSecurityPolicy", f"{target}-key", type=kind, targetRefs=[ref], **spec
+    )
 
 
 def secret(name: str, **values: str) -> Document:
@@ -128,9 +130,7 @@ def test_a_backend_gets_everything_that_an_attempt_needs() -> None:
     (found,) = plan.backends.values()
     assert found.name == "default/openai/route/chat/rule/0/ref/0"
     assert (found.backend, found.route) == ("default/openai", "default/chat")
-    assert found.endpoints == (
-        Endpoint("openai.example", 443, "openai.example", AddressKind.DNS),
-    )
+    assert found.endpoints == (Endpoint("openai.example", 443, "openai.example", AddressKind.DNS),)
     assert found.host == "openai.example"
     assert found.tls == Tls("tls.example")
     assert found.model_name_override == "gpt"
@@ -188,7 +188,10 @@ def test_priorities_become_groups_without_gaps() -> None:
 
 def test_weight_zero_takes_a_backend_out() -> None:
     plan = plan_of(
-        gateway(), route(rule({"name": "a", "weight": 0}, {"name": "b"})), *backend("a"), *backend("b")
+        gateway(),
+        route(rule({"name": "a", "weight": 0}, {"name": "b"})),
+        *backend("a"),
+        *backend("b"),
     )
     assert [found.backend for found in plan.backends.values()] == ["default/b"]
 
@@ -351,7 +354,7 @@ def test_the_date_of_a_model_is_kept_as_an_instant() -> None:
 
 
 def test_route_mutations_win_over_backend_mutations() -> None:
-    base = {
+    base: Document = {
         "headerMutation": {
             "set": [{"name": "X-A", "value": "1"}, {"name": "x-b", "value": "1"}],
             "remove": ["Cookie", "x-c"],
@@ -379,9 +382,7 @@ def test_costs_keep_the_last_entry_of_a_key_and_refuse_expressions() -> None:
         {"metadataKey": "k", "type": "TotalToken"},
         {"metadataKey": "c", "type": "CEL", "cel": "1u"},
     ]
-    result = compiled(
-        gateway(), route(rule({"name": "a"}), llmRequestCosts=costs), *backend("a")
-    )
+    result = compiled(gateway(), route(rule({"name": "a"}), llmRequestCosts=costs), *backend("a"))
     assert result.plan is not None
     (found,) = result.plan.backends.values()
     assert [(cost.metadata_key, cost.type.value) for cost in found.costs] == [("k", "TotalToken")]
@@ -431,7 +432,7 @@ def test_an_ip_endpoint_without_a_name_is_called_by_its_address() -> None:
         ("[a-z&&[^b]]", False),
     ],
 )
-def test_regular_expressions_are_checked_as_re2(text: str, valid: bool) -> None:  # noqa: FBT001
+def test_regular_expressions_are_checked_as_re2(text: str, valid: bool) -> None:
     assert is_regular_expression(text) is valid
 
 

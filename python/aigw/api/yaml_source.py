@@ -18,6 +18,8 @@ MAX_NODES = 500_000
 MAX_DEPTH = 64
 MAX_BYTES = 32 * 1024 * 1024
 _SAFE_NESTING = 400
+_OPEN, _CLOSE = "\ue000", "\ue001"
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][^{}\n'\"]*)\}")
 _TAG = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+|0o?[0-7]+")
 
@@ -65,8 +67,20 @@ def documents(text: str, replace: Replace) -> Iterator[Document | YamlError]:
 
 
 def _nodes(text: str) -> Iterator[yaml.Node]:
+    text = _hide_braces(text)
     _check_nesting(text)
     return yaml.compose_all(text, Loader=yaml.CSafeLoader)
+
+
+def _hide_braces(text: str) -> str:
+    """`${NAME}` without braces, so that `{key: ${NAME}}` is YAML; undone for each scalar."""
+    if _OPEN in text or _CLOSE in text:
+        return text
+    return _REFERENCE.sub(rf"{_OPEN}\1{_CLOSE}", text)
+
+
+def _shown(text: str) -> str:
+    return text.replace(_OPEN, "${").replace(_CLOSE, "}")
 
 
 def _check_nesting(text: str) -> None:
@@ -158,7 +172,7 @@ def _mapping(node: yaml.MappingNode, path: str, replace: Replace) -> dict[str, A
         if not isinstance(key_node, yaml.ScalarNode):
             message = f"{path or 'document'}: keys must be text"
             raise YamlError(message, key_node.start_mark.line + 1)
-        key = key_node.value
+        key = _shown(key_node.value)
         if key in result:
             message = f"{path or 'document'}: duplicate key {key}"
             raise YamlError(message, key_node.start_mark.line + 1)
@@ -179,7 +193,7 @@ def _merge(node: yaml.Node, path: str, replace: Replace) -> dict[str, Any]:
 
 
 def _scalar(node: yaml.ScalarNode, path: str, replace: Replace) -> Any:  # noqa: ANN401
-    text = cast("str", node.value)
+    text = _shown(cast("str", node.value))
     match node.tag.removeprefix(_TAG):
         case "null":
             return None
@@ -213,4 +227,4 @@ def _text(node: yaml.ScalarNode, text: str, path: str, replace: Replace) -> str:
     if "$" not in text:
         return text
     replaced = replace(text, path)
-    return EnvText(replaced) if node.style is None and replaced != text else replaced
+    return EnvText(replaced) if not node.style and replaced != text else replaced
