@@ -27,7 +27,12 @@ from aigw.plan import (
     Schema,
     Timeouts,
 )
-from aigw.render.envoy import log_arguments, render_credentials, render_filter_config, system_ca_file
+from aigw.render.envoy import (
+    log_arguments,
+    render_credentials,
+    render_filter_config,
+    system_ca_file,
+)
 from aigw.render.envoy.access_log import rewrite_condition, rewrite_operators
 from aigw.render.envoy.local_replies import MAX_LISTED_BYTES, error_body, unknown_model_message
 
