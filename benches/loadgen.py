@@ -99,7 +99,7 @@ class LoadReport:
                 latencies=Histogram.parse(report["latency_histogram_us"]),
             )
             failed = sum(report["errors"].values()) + report["streams"]["truncated"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             message = f"malformed load report: {error!r}"
             raise MeasurementError(message) from error
         if parsed.requests == 0 or failed > TOLERATED_ERRORS * parsed.requests:

@@ -131,7 +131,7 @@ def builtin(programs: Programs) -> dict[str, Variant]:
         return Variant(name, plan, ("envoy",), Surface.UPSTREAM)
 
     def aigw(name: str, *options: str) -> Variant:
-        command = [*programs.aigw, "run", "{config}", "--admin-port", "{admin_port}", *options]
+        command = [*programs.aigw, "run", "{config}", *options]
         return from_command(name, command, ("envoy", "aigw", "python"))
 
     extproc = ("--data-plane", "extproc")
