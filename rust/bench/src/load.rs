@@ -5,8 +5,8 @@
 //! shows in every request that had to wait for it, not only in the one it stalled.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -18,8 +18,8 @@ use crate::print_line;
 use crate::tally::Tally;
 use crate::target::{self, Target};
 
-/// Time to open the connections in, before the first request.
-const PREPARATION: Duration = Duration::from_millis(50);
+/// Time for the gateway to accept the connections in, before the first request.
+const PREPARATION: Duration = Duration::from_millis(100);
 
 /// Options of `load`.
 #[derive(clap::Args)]
@@ -62,18 +62,18 @@ struct Pace {
 /// Sends as told and prints the report.
 pub(crate) async fn execute(options: Options) -> io::Result<()> {
     let target = options.target.resolve().await?;
+    let tally = Tally::new().map_err(io::Error::other)?;
+    let tally = Arc::new(Mutex::new(tally));
+    let clients = prepare(&target, options.connections).await;
     let schedule = Arc::new(Schedule::new(&options, target.timeout)?);
-    let mut workers = JoinSet::new();
-    for _ in 0..options.connections {
-        workers.spawn(work(target.clone(), Arc::clone(&schedule)));
-    }
+    let workers: JoinSet<()> = clients
+        .into_iter()
+        .map(|client| work(client, Arc::clone(&schedule), Arc::clone(&tally)))
+        .collect();
     let ticker = tick_from_thread(&schedule, options.connections);
-    let mut tally = Tally::new().map_err(io::Error::other)?;
-    while let Some(worker) = workers.join_next().await {
-        let counts = worker.map_err(io::Error::other)??;
-        tally.merge(&counts).map_err(io::Error::other)?;
-    }
+    workers.join_all().await;
     drop(ticker);
+    let mut tally = exclusive(&tally);
     schedule.count_unsent(&mut tally);
     let mut report = tally.report(schedule.start);
     if let Some(members) = report.as_object_mut() {
@@ -83,21 +83,33 @@ pub(crate) async fn execute(options: Options) -> io::Result<()> {
     print_line(&report)
 }
 
-async fn work(target: Target, schedule: Arc<Schedule>) -> io::Result<Tally> {
-    let mut tally = Tally::new().map_err(io::Error::other)?;
-    let mut client = Client::new(target);
-    client.prepare().await;
+/// Clients with their connections open, so that no request pays for its connection.
+async fn prepare(target: &Target, count: u32) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for _ in 0..count {
+        let mut client = Client::new(target.clone());
+        client.prepare().await;
+        clients.push(client);
+    }
+    clients
+}
+
+/// The tally for one worker at a time; all of them run on one thread.
+fn exclusive(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn work(mut client: Client, schedule: Arc<Schedule>, tally: Arc<Mutex<Tally>>) {
     tokio::time::sleep_until(schedule.start).await;
     while let Some(start) = schedule.next().await {
         let outcome = client.exchange().await;
-        tally.record(start, &outcome);
+        exclusive(&tally).record(start, &outcome);
         if outcome.is_err() {
             // A gateway that refuses connections must not turn the closed loop into a spin.
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
-    tally.count_reconnects(client.reconnects);
-    Ok(tally)
+    exclusive(&tally).count_reconnects(client.reconnects);
 }
 
 impl Schedule {

@@ -22,7 +22,7 @@ const PERCENTILES: [(&str, f64); 6] = [
     ("max", 100.0),
 ];
 
-/// Counts of one worker, or of all once merged.
+/// Counts of a run.
 pub(crate) struct Tally {
     latency: Histogram<u64>,
     first_byte: Histogram<u64>,
@@ -86,24 +86,6 @@ impl Tally {
     /// Counts connections opened again.
     pub(crate) fn count_reconnects(&mut self, times: u64) {
         self.reconnects += times;
-    }
-
-    /// Adds another worker's counts.
-    pub(crate) fn merge(&mut self, other: &Self) -> Result<(), hdrhistogram::AdditionError> {
-        self.latency.add(&other.latency)?;
-        self.first_byte.add(&other.first_byte)?;
-        for (status, count) in &other.statuses {
-            *self.statuses.entry(*status).or_default() += count;
-        }
-        for (kind, count) in &other.errors {
-            self.count_error(kind, *count);
-        }
-        self.events += other.events;
-        self.streams_completed += other.streams_completed;
-        self.streams_truncated += other.streams_truncated;
-        self.reconnects += other.reconnects;
-        self.finished = self.finished.max(other.finished);
-        Ok(())
     }
 
     /// The report: counts, rates over the time from `start` to the last answer, durations in µs.
@@ -188,13 +170,10 @@ mod tests {
         tally.record(start, &Ok(answer(200)));
         tally.record(start, &Ok(answer(503)));
         tally.record(start, &Err(Failure::Timeout));
-        let mut merged = Tally::new().unwrap();
-        merged.merge(&tally).unwrap();
-        merged.merge(&tally).unwrap();
-        let report = merged.report(start);
-        assert_eq!(report["requests"], 2);
-        assert_eq!(report["errors"]["timeout"], 2);
-        assert_eq!(report["errors"]["status 503"], 2);
-        assert_eq!(report["statuses"]["200"], 2);
+        let report = tally.report(start);
+        assert_eq!(report["requests"], 1);
+        assert_eq!(report["errors"]["timeout"], 1);
+        assert_eq!(report["errors"]["status 503"], 1);
+        assert_eq!(report["statuses"]["200"], 1);
     }
 }
