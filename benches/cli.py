@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     add("--rounds", type=int, default=15, help="rounds of each scenario (default 15)")
     add("--seconds", type=float, default=3.0, help="length of one measurement (default 3)")
     add("--connections", type=int, default=32, help="of the closed loop (default 32)")
-    add("--idle-streams", type=int, default=200, help="open streams (default 200)")
+    add("--idle-streams", type=int, default=400, help="open streams (default 400)")
     add("--variants", default=",".join(DEFAULT_VARIANTS), help="also envoy-again: the noise")
     add("--scenarios", default=names, help=f"some of {names}")
     add("--envoy", help="Envoy's program")
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         run.execute(chosen)
     sys.stdout.write(report.text(run))
     _store(run, options, arguments)
-    return 0 if run.samples else 2
+    return 0 if run.described else 2
 
 
 def choose_scenarios(names: str) -> list[Scenario]:

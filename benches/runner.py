@@ -50,7 +50,13 @@ class Run:
     described: dict[str, Scenario] = field(default_factory=dict)
 
     def execute(self, chosen: list[Scenario]) -> None:
-        """Measures the scenarios, those on running variants first."""
+        """Measures the scenarios, those on running variants first; an interrupt ends it early."""
+        try:
+            self._measure_all(chosen)
+        except KeyboardInterrupt:
+            self._note("interrupted: later rounds are missing")
+
+    def _measure_all(self, chosen: list[Scenario]) -> None:
         running = [scenario for scenario in chosen if scenario.fleet is Fleet.RUNNING]
         if running:
             with ExitStack() as stack:
@@ -81,6 +87,8 @@ class Run:
             if scenario.name == "half-load":
                 scenario, fleet = self._at_half_load(bench, fleet)
             self._warm_up(bench, scenario, fleet)
+            # The tables keep the order of the variants, not that of the first round.
+            self.samples[scenario.name] = {item.variant.name: [] for item in fleet}
             order = random.Random(SEED)  # noqa: S311 - no secret, only an order
             for number in range(min(self.rounds, scenario.max_rounds)):
                 for deployment in order.sample(fleet, len(fleet)):

@@ -174,7 +174,10 @@ def _plan_envoy(site: Site, binary: str) -> Launch:
     addresses = _addresses(site)
     config = site.directory / "envoy.json"
     config.write_text(configs.envoy_alone(addresses))
+    # The same threads and log flushing as `aigw run` gives its Envoy.
+    workers = str(len(os.sched_getaffinity(0)))
     command = [binary, "-c", str(config), "--log-level", "error", "--disable-hot-restart"]
+    command += ["--concurrency", workers, "--file-flush-interval-msec", "1000"]
     return Launch(_url(addresses.listener), command)
 
 
