@@ -112,17 +112,23 @@ def judge(target: Target, samples: Samples) -> Judgement:
     scenario = samples.get(target.scenario, {})
     own = figure(scenario.get(target.variant, []), target.figure)
     other = figure(scenario.get(target.other, []), target.figure)
-    match target.comparison:
-        case Comparison.RATIO:
-            values = paired_ratios(own, other)
-        case Comparison.ADDED:
-            values = paired_differences(own, other)
-        case Comparison.OWN:
-            values = [value for value in own if value is not None]
+    values = _compared(target.comparison, own, other)
     if not values:
         return Judgement(target, None, Verdict.NOT_MEASURED)
     estimate = bootstrap_median(values)
     return Judgement(target, estimate, verdict(target, estimate))
+
+
+def _compared(
+    comparison: Comparison, own: list[float | None], other: list[float | None]
+) -> list[float]:
+    match comparison:
+        case Comparison.RATIO:
+            return paired_ratios(own, other)
+        case Comparison.ADDED:
+            return paired_differences(own, other)
+        case Comparison.OWN:
+            return [value for value in own if value is not None]
 
 
 def verdict(target: Target, estimate: Estimate) -> Verdict:
