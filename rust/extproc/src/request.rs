@@ -9,7 +9,9 @@ use aigw_core::session::{Ended, HeadStep, PendingRequest};
 use bytes::Bytes;
 
 use crate::attempt::REQUEST_ID;
-use crate::messages::{Action, Event, HttpHeaders, ProcessingRequest, ProcessingResponse, TrailersReply};
+use crate::messages::{
+    Action, Event, HttpHeaders, ProcessingRequest, ProcessingResponse, TrailersReply,
+};
 use crate::reply::{self, Replies};
 use crate::session::{Host, Next};
 

@@ -164,8 +164,7 @@ impl ResponseStream {
             return self.duplex(Bytes::new(), Tail::Trailers, out);
         }
         // Bytes can no longer be added here; a watched reply has none to add.
-        self.flow
-            .response_body(&[], Ended::Yes, &mut Vec::new());
+        self.flow.response_body(&[], Ended::Yes, &mut Vec::new());
         self.send(reply::trailers(), out);
         Next::Close
     }
@@ -253,7 +252,11 @@ impl ResponseStream {
         Some(answers)
     }
 
-    fn release(&mut self, mut edits: HeaderEdits, late: Option<&HeaderEdits>) -> ProcessingResponse {
+    fn release(
+        &mut self,
+        mut edits: HeaderEdits,
+        late: Option<&HeaderEdits>,
+    ) -> ProcessingResponse {
         if let Some(late) = late {
             reply::merge(&mut edits, late);
         }

@@ -198,7 +198,9 @@ impl StreamingService<Bytes> for Process {
 
     fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
         let role = text(&request, ROLE_HEADER).and_then(Role::from_name);
-        let gateway = text(&request, GATEWAY_HEADER).unwrap_or_default().to_owned();
+        let gateway = text(&request, GATEWAY_HEADER)
+            .unwrap_or_default()
+            .to_owned();
         let answer = role
             .map(|role| {
                 let incoming = request.into_inner();
