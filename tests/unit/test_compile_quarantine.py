@@ -265,6 +265,28 @@ def test_a_cross_namespace_reference_is_refused() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [("SecurityPolicy", {"jwt": {}}), ("BackendTrafficPolicy", {"rateLimit": {}})],
+)
+@pytest.mark.parametrize("target", [("HTTPRoute", "chat"), ("Gateway", "ai")])
+def test_a_route_is_not_served_without_the_policy_that_protects_it(
+    kind: str, spec: Document, target: tuple[str, str]
+) -> None:
+    ref = {"group": "gateway.networking.k8s.io", "kind": target[0], "name": target[1]}
+    guard = {
+        "apiVersion": "gateway.envoyproxy.io/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": "guard"},
+        "spec": {**spec, "targetRefs": [ref]},
+    }
+    result = compiled([*DOCUMENTS, guard])
+    assert result.plan is not None
+    assert result.plan.backends == {}
+    assert {rule.groups for rule in result.plan.rules.values()} == {()}
+    assert any("cannot be enforced" in item.message for item in result.errors)
+
+
 def test_a_second_gateway_is_refused() -> None:
     second = {**DOCUMENTS[0], "metadata": {"name": "zz"}}
     result = compiled([second, *DOCUMENTS])

@@ -8,6 +8,7 @@ from aigw.api.load import Loaded
 from aigw.compile import models, settings
 from aigw.compile.backends import Backends
 from aigw.compile.credentials import Credentials
+from aigw.compile.guards import guarded
 from aigw.compile.index import Index
 from aigw.compile.listeners import Ports, attachments, usable_listeners
 from aigw.compile.report import Report
@@ -72,6 +73,7 @@ def _plan(gateway: Gateway, index: Index, report: Report, loaded_at: int) -> Pla
         if not attached:
             continue
         compiled = compiler.compile(gateway, route)
+        compiled = guarded(route, gateway, compiled, index, report)
         rules.update({item.rule.id: item.rule for item in compiled})
         backends.update({backend.name: backend for item in compiled for backend in item.backends})
         offers.append(models.offer_of(route, compiled, loaded_at))

@@ -11,6 +11,8 @@ from aigw.compile.report import Report
 from aigw.errors import Code
 from aigw.plan import ApiKey, Auth, AuthType, AwsKeys, Credential
 
+_KIND = (BackendSecurityPolicy.GROUP, BackendSecurityPolicy.KIND)
+
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
@@ -33,7 +35,7 @@ class Credentials:
     def auth_of(self, backend: AIServiceBackend) -> Auth | Unusable | None:
         """How `backend` authenticates; None without a policy."""
         identity = backend.id
-        rejected = self._index.rejected_policies(BackendSecurityPolicy, identity)
+        rejected = self._index.rejected_policies(_KIND, identity)
         if rejected:
             return Unusable(f"{rejected[0]} has errors")
         policies = [policy for policy in self._policies if _targets(policy, backend)]

@@ -10,6 +10,8 @@ from aigw.compile.report import Report
 from aigw.errors import Code
 from aigw.plan import AddressKind, Endpoint, Tls, Verification
 
+_TLS_KIND = (BackendTLSPolicy.GROUP, BackendTLSPolicy.KIND)
+
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
@@ -38,7 +40,7 @@ class Upstreams:
         return self._known[key]
 
     def _read(self, backend: Backend) -> Upstream | None:
-        if self._index.rejected_policies(BackendTLSPolicy, backend.id):
+        if self._index.rejected_policies(_TLS_KIND, backend.id):
             message = "a BackendTLSPolicy for it has errors, and plain text is not an alternative"
             self._report.error(backend.id, Code.LEFT_OUT, "", message)
             return None

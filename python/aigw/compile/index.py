@@ -34,15 +34,20 @@ class Index:
         found = [resource for resource in self._by_id.values() if isinstance(resource, model)]
         return sorted(found, key=lambda resource: resource.age)
 
-    def rejected_policies(self, model: type[Resource], target: ResourceId) -> list[ResourceId]:
-        """Policies with errors of their own that say they target `target`."""
+    def rejected_policies(self, kind: tuple[str, str], target: ResourceId) -> list[ResourceId]:
+        """Policies of a (group, kind) that cannot be used and say that they target `target`."""
         return sorted(
             identity
             for identity, document in self._rejected.items()
-            if (identity.group, identity.kind) == (model.GROUP, model.KIND)
+            if (identity.group, identity.kind) == kind
             and identity.namespace == target.namespace
             and target in set(_targets(document, identity.namespace))
         )
+
+    def mentions(self, rejected: ResourceId, field: str) -> bool:
+        """Whether the spec of a rejected document has a field."""
+        spec = self._rejected[rejected].get("spec")
+        return isinstance(spec, dict) and field in spec
 
 
 def _targets(document: Mapping[str, Any], namespace: str) -> Iterator[ResourceId]:

@@ -22,7 +22,7 @@ pub const REQUEST_ID: &str = "request_id";
 /// Metadata key with the length of the body that the provider gets. Envoy drops
 /// `content-length` from a reply that replaces the body; a `header_mutation` filter behind this
 /// one sets it from the metadata.
-pub const CONTENT_LENGTH: &str = "cl";
+pub const CONTENT_LENGTH: &str = "content_length";
 
 /// Attributes of this filter.
 const ATTRIBUTES: &str = "envoy.filters.http.ext_proc";
@@ -158,7 +158,7 @@ fn send(
     // Metadata outlives the attempt, so the length is always written.
     if length > 0 {
         let length = Value::Text(length.to_string());
-        upstream.metadata.push((CONTENT_LENGTH, length));
+        upstream.metadata.push((CONTENT_LENGTH.into(), length));
     }
     let mut common = reply::edited(&upstream.edits);
     if let Some(body) = upstream.body {

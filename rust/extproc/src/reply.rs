@@ -123,7 +123,7 @@ pub(crate) fn dynamic_metadata(metadata: Metadata) -> Option<Struct> {
     }
     let fields = metadata
         .into_iter()
-        .map(|(key, value)| (key.to_owned(), Value::from(value)))
+        .map(|(key, value)| (key.into_owned(), Value::from(value)))
         .collect();
     let namespace = Value {
         kind: Some(Kind::Struct(Struct { fields })),

@@ -103,7 +103,7 @@ impl RequestStream {
         }
         self.state = State::Read(id);
         let mut metadata = parts.metadata;
-        metadata.push((REQUEST_ID, Value::Text(format!("{id:032x}"))));
+        metadata.push((REQUEST_ID.into(), Value::Text(format!("{id:032x}"))));
         let mut common = reply::edited(&parts.edits);
         common.clear_route_cache = true;
         let mut response = reply::response(Action::RequestBody(reply::common(common)));

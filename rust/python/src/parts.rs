@@ -22,7 +22,7 @@ pub(crate) enum Scalar {
 }
 
 /// Metadata in Python.
-pub(crate) type Scalars = BTreeMap<&'static str, Scalar>;
+pub(crate) type Scalars = BTreeMap<String, Scalar>;
 
 pub(crate) fn headers(pairs: &[(String, Vec<u8>)]) -> Headers {
     let mut headers = Headers::new();
@@ -47,8 +47,8 @@ pub(crate) fn metadata(metadata: Metadata) -> Scalars {
     metadata
         .into_iter()
         .map(|(key, value)| match value {
-            Value::Text(text) => (key, Scalar::Text(text)),
-            Value::Number(number) => (key, Scalar::Number(number)),
+            Value::Text(text) => (key.into_owned(), Scalar::Text(text)),
+            Value::Number(number) => (key.into_owned(), Scalar::Number(number)),
         })
         .collect()
 }

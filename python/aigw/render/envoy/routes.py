@@ -13,7 +13,12 @@ _SPECIFIER = (
 )
 _PREVIOUS = "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
 # What Envoy and clients add on the way; providers get what the client's library sent.
-_NOT_FOR_PROVIDERS = ["x-forwarded-for", "x-forwarded-proto", "x-request-id"]
+_NOT_FOR_PROVIDERS = [
+    "x-envoy-external-address",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-request-id",
+]
 
 
 def route_configuration(
