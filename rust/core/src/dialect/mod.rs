@@ -1,1 +1,4 @@
 //! Maps shared by the translators of one provider dialect.
+
+pub(crate) mod aws_path;
+pub(crate) mod data_uri;

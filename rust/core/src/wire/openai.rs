@@ -394,7 +394,23 @@ pub(crate) struct ReplyMessage<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) tool_calls: Vec<ReplyToolCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reasoning_content: Option<serde_json::Value>,
+    pub(crate) reasoning_content: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) thinking_blocks: Vec<ReplyThinkingBlock<'a>>,
+}
+
+/// Thinking in the form that clients may send back as [`ThinkingBlock`]: the only way to keep
+/// its signature.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct ReplyThinkingBlock<'a> {
+    /// `thinking` or `redacted_thinking`.
+    pub(crate) r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) thinking: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) signature: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<Text<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -445,7 +461,9 @@ pub(crate) struct Delta<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) tool_calls: Vec<ReplyToolCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reasoning_content: Option<serde_json::Value>,
+    pub(crate) reasoning_content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) thinking_blocks: Vec<ReplyThinkingBlock<'a>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize)]
