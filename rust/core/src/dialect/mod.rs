@@ -1,4 +1,5 @@
 //! Maps shared by the translators of one provider dialect.
 
 pub(crate) mod aws_path;
+pub(crate) mod claude;
 pub(crate) mod data_uri;

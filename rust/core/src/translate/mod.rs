@@ -13,7 +13,7 @@ pub mod responses;
 mod passthrough;
 
 pub(crate) use passthrough::{ANTHROPIC_KEYS, OPENAI_KEYS, anthropic_event, anthropic_unary};
-pub(crate) use passthrough::{openai_event, openai_unary};
+pub(crate) use passthrough::{is_json, openai_event, openai_unary, stream_error};
 
 use std::marker::PhantomData;
 
@@ -49,6 +49,8 @@ pub struct Upstream {
     pub path: String,
     /// Further headers to set.
     pub headers: Vec<(&'static str, String)>,
+    /// Headers to set unless the client sent them.
+    pub default_headers: Vec<(&'static str, String)>,
     /// New body; `None` leaves the client's bytes.
     pub body: Option<Vec<u8>>,
 }
@@ -64,6 +66,7 @@ impl Upstream {
             path,
             headers: vec![("content-type", "application/json".into())],
             body: Some(body),
+            ..Self::default()
         })
     }
 }
@@ -324,8 +327,8 @@ impl<P: Passthrough> Exchange for Passed<P> {
         let body = passthrough::splice(P::ENDPOINT, binding, scan, body);
         Ok(Upstream {
             path: P::path(binding),
-            headers: Vec::new(),
             body,
+            ..Upstream::default()
         })
     }
 

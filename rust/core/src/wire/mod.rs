@@ -1,3 +1,4 @@
 //! Wire types, one file per provider API. They import nothing of the gateway.
 
+pub(crate) mod anthropic;
 pub(crate) mod openai;

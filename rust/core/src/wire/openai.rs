@@ -418,7 +418,7 @@ pub(crate) struct ReplyToolCall<'a> {
     /// Streams only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) index: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// `null` where a stream continues a call.
     pub(crate) id: Option<&'a str>,
     pub(crate) function: ReplyFunction<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]

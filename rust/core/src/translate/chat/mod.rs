@@ -1,3 +1,4 @@
 //! OpenAI chat completions.
 
+pub(crate) mod anthropic;
 pub(crate) mod openai;
