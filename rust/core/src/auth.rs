@@ -57,7 +57,7 @@ pub(crate) fn apply(
             edits.set("authorization", format!("Bearer {}", key.trim()));
         }
         (AuthType::AnthropicAPIKey, Secret::AnthropicAPIKey { key }) => {
-            edits.set("x-api-key", key.trim())
+            edits.set("x-api-key", key.trim());
         }
         (AuthType::AzureAPIKey, Secret::AzureAPIKey { key }) => edits.set("api-key", key.trim()),
         (

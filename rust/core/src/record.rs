@@ -26,6 +26,8 @@ pub enum Outcome {
 pub struct AttemptRecord {
     /// `<ns>/<backend>/route/<route>/rule/<i>/ref/<j>`.
     pub backend_name: String,
+    /// Model that the provider was asked for.
+    pub routed_model: String,
     /// Status of the provider's reply; 0 when there was none.
     pub status: u16,
     /// How it ended.

@@ -210,7 +210,7 @@ mod tests {
             (r#"{"model":"a""#, "unexpected end"),
             ("[1]", "unexpected value"),
             ("", "unexpected end"),
-            (r#"{} trailing"#, "invalid syntax"),
+            (r"{} trailing", "invalid syntax"),
         ] {
             let text = chat(body).unwrap_err().to_string();
             assert!(

@@ -62,12 +62,11 @@ impl SseDecoder {
 
     fn skip_line_end<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
         match rest {
-            [b'\r', b'\n', rest @ ..] => rest,
             [b'\r'] => {
                 self.after_cr = true;
                 &[]
             }
-            [_, rest @ ..] => rest,
+            [b'\r', b'\n', rest @ ..] | [_, rest @ ..] => rest,
             [] => &[],
         }
     }

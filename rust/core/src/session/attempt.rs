@@ -135,6 +135,11 @@ impl Attempt {
             || self.backend.auth.as_ref().is_some_and(auth::covers_body)
     }
 
+    /// True when the reply is rebuilt rather than watched.
+    pub fn rebuilds_reply(&self) -> bool {
+        self.exchange.reply_bytes() == ReplyBytes::Rebuilt
+    }
+
     /// Builds the provider's request. Pure but for the note of touched header names, which the
     /// next attempt restores; may be called again after a wait.
     ///
@@ -143,7 +148,10 @@ impl Attempt {
     pub fn prepare(&mut self, input: &AttemptInput<'_>) -> std::result::Result<Prepared, Reply> {
         let api = self.request.endpoint.client_api();
         self.try_prepare(input).map_err(|error| {
-            self.reply.record.error_kind = error.row().kind.to_owned();
+            error
+                .row()
+                .kind
+                .clone_into(&mut self.reply.record.error_kind);
             error.reply(api)
         })
     }
@@ -250,13 +258,13 @@ impl Attempt {
     fn metadata(&self) -> Metadata {
         let model = self.backend.effective_model(self.request.model());
         vec![
-            (BACKEND_NAME, Value::Text(self.backend.name.clone())),
+            (BACKEND_NAME.into(), Value::Text(self.backend.name.clone())),
             (
-                AI_SERVICE_BACKEND_NAME,
+                AI_SERVICE_BACKEND_NAME.into(),
                 Value::Text(self.backend.backend.clone()),
             ),
-            (ROUTE_NAME, Value::Text(self.backend.route.clone())),
-            (MODEL_NAME_OVERRIDE, Value::Text(model.to_owned())),
+            (ROUTE_NAME.into(), Value::Text(self.backend.route.clone())),
+            (MODEL_NAME_OVERRIDE.into(), Value::Text(model.to_owned())),
         ]
     }
 

@@ -256,8 +256,8 @@ impl Request {
             .map(String::from_utf8_lossy)
             .unwrap_or_default();
         vec![
-            (ORIGINAL_MODEL, Value::Text(self.scan.model.clone())),
-            (ORIGINAL_PATH, Value::Text(path.into_owned())),
+            (ORIGINAL_MODEL.into(), Value::Text(self.scan.model.clone())),
+            (ORIGINAL_PATH.into(), Value::Text(path.into_owned())),
         ]
     }
 }

@@ -382,7 +382,10 @@ impl Attempt {
 
     fn note_failure(&mut self, error: &Error) {
         self.reply.record.outcome = Outcome::Failed;
-        self.reply.record.error_kind = error.row().kind.to_owned();
+        error
+            .row()
+            .kind
+            .clone_into(&mut self.reply.record.error_kind);
         self.reply.done = true;
     }
 
@@ -401,42 +404,46 @@ impl Attempt {
 
     /// Metadata that changed since the last call: running totals, and latencies at the end.
     pub fn take_metadata(&mut self) -> Metadata {
-        let reply = &mut self.reply;
         let mut metadata = Metadata::new();
-        if reply.findings != reply.reported {
-            for ((name, new), (_, old)) in reply
-                .findings
-                .usage
-                .fields()
-                .into_iter()
-                .zip(reply.reported.usage.fields())
-            {
-                if let Some(count) = new.filter(|_| new != old) {
-                    metadata.push((name, number(count)));
-                }
-            }
-            if let Some(model) = reply
-                .findings
-                .response_model
-                .as_ref()
-                .filter(|_| reply.findings.response_model != reply.reported.response_model)
-            {
-                metadata.push((RESPONSE_MODEL, Value::Text(model.clone())));
-            }
-            reply.reported = reply.findings.clone();
+        if self.reply.findings != self.reply.reported {
+            self.report_findings(&mut metadata);
         }
+        let reply = &mut self.reply;
         if let (true, true, Some(first)) = (reply.done, reply.stream, reply.first_output_ns) {
             reply.stream = false;
-            metadata.push((TOKEN_LATENCY_TTFT, millis(first)));
+            metadata.push((TOKEN_LATENCY_TTFT.into(), millis(first)));
             let tokens = reply.findings.usage.output_tokens.unwrap_or(reply.events);
             if let Some(gaps) = tokens.checked_sub(1).filter(|gaps| *gaps > 0) {
-                metadata.push((
-                    TOKEN_LATENCY_ITL,
-                    millis((reply.last_output_ns - first) / gaps),
-                ));
+                let gap = reply.last_output_ns.saturating_sub(first) / gaps;
+                metadata.push((TOKEN_LATENCY_ITL.into(), millis(gap)));
             }
         }
         metadata
+    }
+
+    fn report_findings(&mut self, metadata: &mut Metadata) {
+        let (new, old) = (&self.reply.findings, &self.reply.reported);
+        for ((name, count), (_, before)) in new.usage.fields().into_iter().zip(old.usage.fields()) {
+            if let Some(count) = count.filter(|_| count != before) {
+                metadata.push((name.into(), number(count)));
+            }
+        }
+        if new.usage != old.usage {
+            for cost in &self.backend.costs {
+                metadata.push((
+                    cost.metadata_key.clone().into(),
+                    number(cost.r#type.of(&new.usage)),
+                ));
+            }
+        }
+        if let Some(model) = new
+            .response_model
+            .as_ref()
+            .filter(|_| new.response_model != old.response_model)
+        {
+            metadata.push((RESPONSE_MODEL.into(), Value::Text(model.clone())));
+        }
+        self.reply.reported.clone_from(&self.reply.findings);
     }
 
     /// The reply ended without its last bytes: reset, timeout, client gone.

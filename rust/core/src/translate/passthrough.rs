@@ -283,6 +283,7 @@ pub(crate) fn status_of(kind: &str) -> u16 {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_field_names, reason = "the provider's names")]
 struct AnthropicUsage {
     input_tokens: Count,
     output_tokens: Count,

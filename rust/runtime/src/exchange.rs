@@ -1,0 +1,300 @@
+//! One client request across its filters, and each attempt's flow.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use aigw_core::endpoint::ClientApi;
+use aigw_core::error::{Error, Reply};
+use aigw_core::headers::{HeaderEdits, Headers};
+use aigw_core::metadata::{ATTEMPTS, Metadata, Value};
+use aigw_core::record::{AttemptRecord, Outcome, UsageRecord};
+use aigw_core::session::{
+    Attempt, AttemptInput, BodyStep, Ended, HeadStep, Patience, PendingRequest,
+    Prepared as CorePrepared, Request, ResponseHead, UpstreamRequest, on_head,
+};
+use bytes::Bytes;
+
+use crate::inflight::Slot;
+use crate::{Runtime, Ticket, Wake, unix_nanos, unix_seconds};
+
+/// A request that was read, shared by its filters.
+pub struct Exchange {
+    runtime: Arc<Runtime>,
+    request: Arc<Request>,
+    body: Mutex<Option<Bytes>>,
+    started: Instant,
+    started_at: u64,
+    slot: Option<Slot>,
+    attempts: Mutex<Vec<AttemptRecord>>,
+}
+
+/// What the request filter does after the body.
+pub struct RequestParts {
+    /// The exchange, to be put into the request table.
+    pub exchange: Arc<Exchange>,
+    /// Edits of the request header map.
+    pub edits: HeaderEdits,
+    /// Dynamic metadata.
+    pub metadata: Metadata,
+}
+
+/// Outcome of [`Flow::prepare`].
+pub enum Prepared {
+    /// Send this.
+    Done(UpstreamRequest),
+    /// Call again after the wake-up call; keep the ticket until then.
+    Wait(Ticket),
+}
+
+impl Runtime {
+    /// The head of a client request on `gateway`.
+    pub fn request_head(&self, gateway: &str, head: Headers, ended: Ended) -> HeadStep {
+        let config = self.config();
+        match config.gateway(gateway) {
+            Some(found) => on_head(&config, found, head, ended),
+            None => HeadStep::Reply(Error::NotReady.reply(ClientApi::OpenAI)),
+        }
+    }
+
+    /// The whole body of a client request.
+    ///
+    /// # Errors
+    /// A reply in the client's shape.
+    pub fn request_body(
+        self: &Arc<Self>,
+        pending: PendingRequest,
+        body: &[u8],
+    ) -> Result<RequestParts, Reply> {
+        let started_at = unix_nanos();
+        let id = fastrand::u128(1..);
+        let (request, edits) = pending.on_body(id, body)?;
+        let slot = self.inflight.open(id, started_at, request.model());
+        let metadata = request.metadata();
+        let exchange = Arc::new(Exchange {
+            runtime: Arc::clone(self),
+            request: Arc::new(request),
+            body: Mutex::new(None),
+            started: Instant::now(),
+            started_at,
+            slot,
+            attempts: Mutex::default(),
+        });
+        Ok(RequestParts {
+            exchange,
+            edits,
+            metadata,
+        })
+    }
+
+    /// Starts an attempt of an exchange at a backend.
+    ///
+    /// # Errors
+    /// 503 when the backend is not known (yet), 422 when it cannot serve the endpoint.
+    pub fn attempt(&self, exchange: &Arc<Exchange>, backend: &str) -> Result<Flow, Reply> {
+        let api = exchange.client_api();
+        // The config of the request comes first: its backends stay valid while it runs.
+        let found = exchange.request.config.backend(backend).cloned();
+        let Some(backend) = found.or_else(|| self.config().backend(backend).cloned()) else {
+            return Err(Error::NotReady.reply(api));
+        };
+        if let Some(slot) = exchange.slot {
+            self.inflight.set_backend(slot, &backend.name);
+        }
+        let attempt = Attempt::bind(Arc::clone(&exchange.request), backend, unix_seconds())?;
+        let number = {
+            let mut attempts = lock(&exchange.attempts);
+            attempts.push(attempt.record());
+            attempts.len()
+        };
+        Ok(Flow {
+            exchange: Arc::clone(exchange),
+            attempt,
+            number,
+        })
+    }
+}
+
+impl Exchange {
+    /// Random id, never sent as a header.
+    pub fn id(&self) -> u128 {
+        self.request.id
+    }
+
+    /// The request.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// The API that the client speaks.
+    pub fn client_api(&self) -> ClientApi {
+        self.request.endpoint.client_api()
+    }
+
+    /// Keeps the body for attempts, for hosts whose attempt filter does not see it.
+    pub fn keep_body(&self, body: Bytes) {
+        *lock(&self.body) = Some(body);
+    }
+
+    /// The kept body.
+    pub fn body(&self) -> Bytes {
+        lock(&self.body).clone().unwrap_or_default()
+    }
+
+    /// Drops the kept body once no further attempt is possible.
+    pub fn drop_body(&self) {
+        *lock(&self.body) = None;
+    }
+
+    /// Nanoseconds since the request was read.
+    pub fn elapsed_ns(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// The usage record of the request, whose client got `status` (0: unknown).
+    pub fn record(&self, status: u16, outcome: Outcome) -> UsageRecord {
+        let attempts = lock(&self.attempts).clone();
+        let last = attempts.last().cloned().unwrap_or_default();
+        let backend = last.backend_name.clone();
+        UsageRecord {
+            id: format!("{:032x}", self.id()),
+            started_at: self.started_at,
+            first_output_ns: last.first_output_ns,
+            duration_ns: self.elapsed_ns(),
+            operation: self.request.endpoint.operation().to_owned(),
+            route: route_of(&backend),
+            requested_model: self.request.model().to_owned(),
+            routed_model: last.routed_model.clone(),
+            response_model: last.response_model.clone(),
+            status,
+            outcome,
+            error_kind: last.error_kind.clone(),
+            usage: last.usage,
+            attempts,
+        }
+    }
+}
+
+/// `<ns>/<route>` of a backend name `<ns>/<backend>/route/<route>/rule/<i>/ref/<j>`.
+fn route_of(backend_name: &str) -> String {
+    let mut parts = backend_name.split('/');
+    match (parts.next(), parts.nth(2)) {
+        (Some(namespace), Some(route)) => format!("{namespace}/{route}"),
+        _ => String::new(),
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot {
+            self.runtime.inflight.close(slot);
+        }
+    }
+}
+
+/// One attempt as a host drives it.
+pub struct Flow {
+    exchange: Arc<Exchange>,
+    attempt: Attempt,
+    number: usize,
+}
+
+impl Flow {
+    /// The exchange.
+    pub fn exchange(&self) -> &Arc<Exchange> {
+        &self.exchange
+    }
+
+    /// True when [`Self::prepare`] needs the client's body.
+    pub fn needs_body(&self) -> bool {
+        self.attempt.needs_body()
+    }
+
+    /// Whether bytes of the reply are rebuilt, so that a unary reply must be buffered.
+    pub fn rebuilds_reply(&self) -> bool {
+        self.attempt.rebuilds_reply()
+    }
+
+    /// Builds the provider's request; `wake` is called when a wait is over, from another
+    /// thread. Pass the ticket of the wait back in when calling again.
+    ///
+    /// # Errors
+    /// A reply in the client's shape.
+    pub fn prepare(
+        &mut self,
+        body: &[u8],
+        waited: Option<&Ticket>,
+        wake: Wake,
+    ) -> Result<Prepared, Reply> {
+        let runtime = Arc::clone(&self.exchange.runtime);
+        let credentials = runtime.credentials();
+        let patience = match waited {
+            Some(ticket) if ticket.expired() => Patience::Exhausted,
+            _ => Patience::MayWait,
+        };
+        let input = AttemptInput {
+            body,
+            credentials: &credentials,
+            now: unix_seconds(),
+            patience,
+        };
+        let result = self.attempt.prepare(&input);
+        self.save();
+        match result? {
+            CorePrepared::Wait(wait_for) => {
+                Ok(Prepared::Wait(runtime.waits.register(wait_for, wake)))
+            }
+            CorePrepared::Done(mut upstream) => {
+                #[expect(clippy::cast_precision_loss, reason = "a handful of attempts")]
+                upstream
+                    .metadata
+                    .push((ATTEMPTS.into(), Value::Number(self.number as f64)));
+                Ok(Prepared::Done(upstream))
+            }
+        }
+    }
+
+    /// The head of the reply.
+    pub fn response_head(&mut self, status: u16, headers: &Headers, ended: Ended) -> ResponseHead {
+        let head = self.attempt.response_head(status, headers, ended);
+        self.save();
+        head
+    }
+
+    /// The next bytes of the reply; `out` must be empty.
+    pub fn response_body(&mut self, chunk: &[u8], ended: Ended, out: &mut Vec<u8>) -> BodyStep {
+        self.attempt
+            .response_body(chunk, ended, self.exchange.elapsed_ns(), out)
+    }
+
+    /// Metadata that changed since the last call.
+    pub fn take_metadata(&mut self) -> Metadata {
+        let metadata = self.attempt.take_metadata();
+        if !metadata.is_empty() {
+            self.save();
+        }
+        metadata
+    }
+
+    /// The stream of this attempt is over; `outcome` counts if the reply did not end.
+    pub fn end(&mut self, outcome: Outcome) {
+        self.attempt.abort(outcome);
+        self.save();
+    }
+
+    fn save(&self) {
+        let record = self.attempt.record();
+        if let Some(slot) = self.exchange.slot {
+            self.exchange
+                .runtime
+                .inflight
+                .set_usage(slot, &record.usage);
+        }
+        if let Some(place) = lock(&self.exchange.attempts).get_mut(self.number - 1) {
+            *place = record;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

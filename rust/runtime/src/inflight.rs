@@ -1,0 +1,255 @@
+//! Requests in flight, in shared memory: opened at dispatch, kept up to date, survives SIGKILL.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use aigw_core::usage::Usage;
+
+use crate::mapping::Words;
+
+/// Slots of one process.
+const SLOTS: usize = 4096;
+/// Words of one slot: state, id (2), start, usage (6), model (8), backend (14).
+const WORDS: usize = 32;
+const MODEL: std::ops::Range<usize> = 10..18;
+const BACKEND: std::ops::Range<usize> = 18..32;
+/// Marks an unknown counter.
+const UNKNOWN: u64 = u64::MAX;
+
+/// The table of one process, `inflight-<pid>.map` in the runtime directory.
+pub struct InFlight {
+    words: Option<Words>,
+    hint: AtomicUsize,
+    overflow: AtomicU64,
+    path: std::path::PathBuf,
+}
+
+/// What recovery finds in an open slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenSlot {
+    /// Request id.
+    pub id: u128,
+    /// Nanoseconds since the Unix epoch.
+    pub started_at: u64,
+    /// Totals reported so far.
+    pub usage: Usage,
+    /// Requested model, cut to 64 bytes.
+    pub model: String,
+    /// Backend name, cut to 112 bytes.
+    pub backend: String,
+}
+
+/// A slot index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot(usize);
+
+impl InFlight {
+    pub(crate) fn create(dir: &Path) -> Self {
+        let path = dir.join(format!("inflight-{}.map", std::process::id()));
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path);
+        let words = file.and_then(|file| Words::map(&file, SLOTS * WORDS));
+        // A read-only directory costs crash recovery, not service.
+        let words = words.or_else(|_| Words::anonymous(SLOTS * WORDS)).ok();
+        Self {
+            words,
+            hint: AtomicUsize::new(0),
+            overflow: AtomicU64::new(0),
+            path,
+        }
+    }
+
+    fn slot(&self, slot: Slot) -> Option<&[AtomicU64]> {
+        self.words
+            .as_ref()?
+            .words()
+            .get(slot.0 * WORDS..(slot.0 + 1) * WORDS)
+    }
+
+    /// Opens a slot; `None` and a count when all are taken.
+    pub(crate) fn open(&self, id: u128, started_at: u64, model: &str) -> Option<Slot> {
+        let from = self.hint.fetch_add(1, Ordering::Relaxed);
+        for step in 0..SLOTS {
+            let slot = Slot((from + step) % SLOTS);
+            let words = self.slot(slot)?;
+            let state = words.first()?;
+            if state
+                .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed)
+                .is_err()
+            {
+                continue;
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "the two halves of the id")]
+            let halves = [id as u64, (id >> 64) as u64];
+            for (word, value) in words.iter().skip(1).zip([halves[0], halves[1], started_at]) {
+                word.store(value, Ordering::Relaxed);
+            }
+            store_usage(words, &Usage::default());
+            store_text(words, MODEL, model);
+            store_text(words, BACKEND, "");
+            // Only now is the slot worth recovering.
+            state.store(2, Ordering::Release);
+            return Some(slot);
+        }
+        self.overflow.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    pub(crate) fn set_backend(&self, slot: Slot, backend: &str) {
+        if let Some(words) = self.slot(slot) {
+            store_text(words, BACKEND, backend);
+        }
+    }
+
+    pub(crate) fn set_usage(&self, slot: Slot, usage: &Usage) {
+        if let Some(words) = self.slot(slot) {
+            store_usage(words, usage);
+        }
+    }
+
+    pub(crate) fn close(&self, slot: Slot) {
+        if let Some(state) = self.slot(slot).and_then(<[AtomicU64]>::first) {
+            state.store(0, Ordering::Release);
+        }
+    }
+
+    /// Open slots.
+    pub fn open_slots(&self) -> Vec<OpenSlot> {
+        self.words
+            .as_ref()
+            .map(|words| read_open(words.words()))
+            .unwrap_or_default()
+    }
+
+    /// Requests that found no slot: they are served, but a crash would lose them.
+    pub fn overflow(&self) -> u64 {
+        self.overflow.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        // A clean end leaves nothing to recover.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Open slots in the table of a process that is gone.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn recover(path: &Path) -> std::io::Result<Vec<OpenSlot>> {
+    let bytes = std::fs::read(path)?;
+    let words: Vec<AtomicU64> = bytes
+        .chunks_exact(8)
+        .filter_map(|chunk| {
+            chunk
+                .try_into()
+                .ok()
+                .map(|bytes| AtomicU64::new(u64::from_ne_bytes(bytes)))
+        })
+        .collect();
+    Ok(read_open(&words))
+}
+
+fn read_open(words: &[AtomicU64]) -> Vec<OpenSlot> {
+    words.chunks_exact(WORDS).filter_map(read_slot).collect()
+}
+
+fn read_slot(words: &[AtomicU64]) -> Option<OpenSlot> {
+    let word = |index: usize| words.get(index).map(|word| word.load(Ordering::Relaxed));
+    if words.first()?.load(Ordering::Acquire) != 2 {
+        return None;
+    }
+    let count = |index: usize| word(index).filter(|value| *value != UNKNOWN);
+    Some(OpenSlot {
+        id: u128::from(word(1)?) | (u128::from(word(2)?) << 64),
+        started_at: word(3)?,
+        usage: Usage {
+            input_tokens: count(4),
+            output_tokens: count(5),
+            total_tokens: count(6),
+            cached_input_tokens: count(7),
+            cache_creation_input_tokens: count(8),
+            reasoning_tokens: count(9),
+        },
+        model: load_text(words, MODEL),
+        backend: load_text(words, BACKEND),
+    })
+}
+
+fn store_usage(words: &[AtomicU64], usage: &Usage) {
+    for (word, (_, value)) in words.iter().skip(4).zip(usage.fields()) {
+        word.store(value.unwrap_or(UNKNOWN), Ordering::Relaxed);
+    }
+}
+
+fn store_text(words: &[AtomicU64], range: std::ops::Range<usize>, text: &str) {
+    let mut chunks = text.as_bytes().chunks(8);
+    for word in words.get(range).unwrap_or_default() {
+        let mut bytes = [0; 8];
+        for (to, from) in bytes.iter_mut().zip(chunks.next().unwrap_or_default()) {
+            *to = *from;
+        }
+        word.store(u64::from_le_bytes(bytes), Ordering::Relaxed);
+    }
+}
+
+fn load_text(words: &[AtomicU64], range: std::ops::Range<usize>) -> String {
+    let words = words.get(range).unwrap_or_default();
+    let bytes: Vec<u8> = words
+        .iter()
+        .flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes())
+        .collect();
+    String::from_utf8_lossy(&bytes)
+        .trim_end_matches('\0')
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_slots_are_found_again_and_closed_ones_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let table = InFlight::create(dir.path());
+        let kept = table.open(7 << 70, 5, "gpt-ü").unwrap();
+        let closed = table.open(8, 6, "m").unwrap();
+        table.set_backend(kept, "default/a");
+        table.set_usage(
+            kept,
+            &Usage {
+                output_tokens: Some(3),
+                ..Usage::default()
+            },
+        );
+        table.close(closed);
+        let found = recover(&table.path).unwrap();
+        assert_eq!(found, table.open_slots());
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].id, found[0].model.as_str()), (7 << 70, "gpt-ü"));
+        assert_eq!(
+            (found[0].usage.output_tokens, found[0].usage.input_tokens),
+            (Some(3), None)
+        );
+    }
+
+    #[test]
+    fn a_full_table_refuses_and_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let table = InFlight::create(dir.path());
+        for id in 0..SLOTS as u128 {
+            assert!(table.open(id, 0, "").is_some());
+        }
+        assert!(table.open(1, 0, "").is_none());
+        assert_eq!(table.overflow(), 1);
+    }
+}

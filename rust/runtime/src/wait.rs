@@ -1,0 +1,137 @@
+//! Waiting without blocking: an attempt leaves a wake-up call, the watcher thread makes it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use aigw_core::session::WaitFor;
+
+use crate::{Runtime, files, unix_seconds};
+
+/// How often the runtime directory is looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A host's wake-up call; runs on the watcher thread and must return at once.
+pub type Wake = Box<dyn FnOnce() + Send>;
+
+/// A registered wait. Dropping it cancels the wake-up call.
+pub struct Ticket {
+    waits: Weak<Mutex<Vec<Waiter>>>,
+    id: u64,
+    expired: Arc<AtomicBool>,
+}
+
+impl Ticket {
+    /// True once the deadline has passed without what was waited for.
+    pub fn expired(&self) -> bool {
+        self.expired.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(waits) = self.waits.upgrade() {
+            lock(&waits).retain(|waiter| waiter.id != self.id);
+        }
+    }
+}
+
+struct Waiter {
+    id: u64,
+    wait_for: WaitFor,
+    deadline: Instant,
+    expired: Arc<AtomicBool>,
+    wake: Wake,
+}
+
+/// Everybody who waits.
+#[derive(Default)]
+pub(crate) struct Waits {
+    list: Arc<Mutex<Vec<Waiter>>>,
+    next_id: AtomicU64,
+    alarm: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Waits {
+    pub(crate) fn register(&self, wait_for: WaitFor, wake: Wake) -> Ticket {
+        let WaitFor::Credential { timeout_ms, .. } = &wait_for;
+        let deadline = Instant::now() + Duration::from_millis(*timeout_ms);
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let expired = Arc::new(AtomicBool::new(false));
+        lock(&self.list).push(Waiter {
+            id,
+            wait_for,
+            deadline,
+            expired: Arc::clone(&expired),
+            wake,
+        });
+        *lock(&self.alarm.0) = true;
+        self.alarm.1.notify_all();
+        Ticket {
+            waits: Arc::downgrade(&self.list),
+            id,
+            expired,
+        }
+    }
+
+    /// Takes out everybody whose wait is over and wakes them outside the lock.
+    fn wake_ready(&self, runtime: &Runtime) {
+        let now = Instant::now();
+        let credentials = runtime.credentials();
+        let mut ready = Vec::new();
+        {
+            let mut list = lock(&self.list);
+            let mut index = 0;
+            while let Some(waiter) = list.get(index) {
+                let WaitFor::Credential { name, .. } = &waiter.wait_for;
+                let there = credentials.get(name, unix_seconds()).is_some();
+                if there || now >= waiter.deadline {
+                    waiter.expired.store(!there, Ordering::Release);
+                    ready.push(list.swap_remove(index));
+                } else {
+                    index += 1;
+                }
+            }
+        }
+        for waiter in ready {
+            (waiter.wake)();
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        lock(&self.list).iter().map(|waiter| waiter.deadline).min()
+    }
+}
+
+/// Starts the thread that watches files and deadlines. It ends with the runtime.
+pub(crate) fn spawn_watcher(runtime: &Arc<Runtime>) {
+    let weak = Arc::downgrade(runtime);
+    let alarm = Arc::clone(&runtime.waits.alarm);
+    let mut seen = files::Seen::now(runtime.dir());
+    let run = move || {
+        loop {
+            let pause = {
+                let Some(runtime) = weak.upgrade() else {
+                    return;
+                };
+                files::refresh(&runtime, &mut seen);
+                runtime.waits.wake_ready(&runtime);
+                let next = runtime.waits.next_deadline();
+                next.map_or(TICK, |at| {
+                    at.saturating_duration_since(Instant::now()).min(TICK)
+                })
+            };
+            let rung = lock(&alarm.0);
+            let waited = alarm.1.wait_timeout_while(rung, pause, |rung| !*rung);
+            *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+        }
+    };
+    // Without the thread nothing reloads and waits end only with their streams; requests work.
+    let _ = std::thread::Builder::new()
+        .name("aigw-runtime".into())
+        .spawn(run);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
