@@ -215,11 +215,33 @@ fn streams_report_the_usage_of_the_same_unary_reply() {
         let Some(other) = &cell.expect.response.usage_as else {
             return Ok(());
         };
-        let other = Cell::read(&cell.folder.join("../..").join(other).join(&cell.schema));
+        let endpoint = cell.folder.ancestors().nth(2).unwrap();
+        let other = Cell::read(&endpoint.join(other).join(&cell.schema));
         let usage = |cell: &Cell| -> Result<_, String> {
             let response = cell.response.as_ref().ok_or("no reply")?;
             Ok(reply(cell, &response.events)?.record.usage)
         };
         equal("usage", &usage(cell)?, &usage(&other)?)
+    });
+}
+
+#[test]
+fn damaged_bytes_never_panic() {
+    for_each_cell(|cell| {
+        let mut damaged = Cell::read(&cell.folder);
+        for at in (0..cell.request.len()).step_by(7) {
+            damaged.request[at] ^= 1;
+            // Refused or not: any answer is fine.
+            let _ = prepare(&damaged);
+            damaged.request[at] ^= 1;
+        }
+        let whole = cell.response.as_ref().map(|reply| reply.events.concat());
+        let mut bytes = whole.unwrap_or_default();
+        for at in (0..bytes.len()).step_by(7) {
+            bytes[at] ^= 1;
+            reply(cell, std::slice::from_ref(&bytes))?;
+            bytes[at] ^= 1;
+        }
+        Ok(())
     });
 }

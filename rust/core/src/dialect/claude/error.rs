@@ -5,11 +5,12 @@ use serde::Deserialize;
 use crate::headers::Headers;
 use crate::translate::{ProviderError, is_json};
 
-/// `{"error":{..}}` of Anthropic (`type`) and of Google (`status`).
+/// `{"error":{..}}` of Anthropic (`type`) and of Google (`status`), `{"message":".."}` of AWS.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Envelope {
     error: Fault,
+    message: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -41,7 +42,10 @@ pub(crate) fn provider_error(headers: &Headers, body: &[u8], unnamed: &str) -> P
 fn read(body: &[u8]) -> Option<Fault> {
     let envelope = serde_json::from_slice::<[Envelope; 1]>(body).map(|[envelope]| envelope);
     let envelope = envelope.or_else(|_| serde_json::from_slice::<Envelope>(body));
-    envelope.ok().map(|envelope| envelope.error)
+    envelope.ok().map(|envelope| Fault {
+        message: envelope.error.message.or(envelope.message),
+        ..envelope.error
+    })
 }
 
 #[cfg(test)]
@@ -77,6 +81,7 @@ mod tests {
                 "HostError",
                 "quota",
             ),
+            (json, r#"{"message":"too small"}"#, "HostError", "too small"),
             (
                 json,
                 r#"{"error":"just text"}"#,

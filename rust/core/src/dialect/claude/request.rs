@@ -38,7 +38,7 @@ pub(crate) enum Gate {
     /// All: the provider decides.
     Open,
     /// Models whose lower-case name contains one of these.
-    #[expect(dead_code, reason = "until the AWS and GCP hosts")]
+    #[cfg_attr(not(test), expect(dead_code, reason = "until the AWS and GCP hosts"))]
     Models(&'static [&'static str]),
 }
 
@@ -211,5 +211,65 @@ fn at_least_two_decimals(value: f64) -> String {
     match exact.split_once('.') {
         Some((_, decimals)) if decimals.len() > 2 => exact,
         _ => format!("{value:.2}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEWER: Gate = Gate::Models(&["opus-4-6"]);
+
+    fn body(model: &str, gate: Gate, request: &str) -> Result<serde_json::Value> {
+        let req: ChatRequest<'_> = serde_json::from_str(request).unwrap();
+        let target = Target {
+            model: None,
+            stream: None,
+            version: Some("host-1"),
+            effective_model: model,
+            structured_output: gate,
+            effort: gate,
+        };
+        chat_request(&req, &target).map(|body| serde_json::to_value(&body).unwrap())
+    }
+
+    #[test]
+    fn features_of_other_models_are_left_out() {
+        let request = r#"{"max_tokens":1,"reasoning_effort":"max","response_format":
+            {"type":"json_schema","json_schema":{"schema":{"type":"object"}}}}"#;
+        let newer = body("eu.anthropic.Claude-Opus-4-6-v1", NEWER, request).unwrap();
+        assert_eq!(newer["output_config"]["effort"], "max");
+        assert_eq!(newer["output_config"]["format"]["type"], "json_schema");
+        let older = body("claude-3-haiku", NEWER, request).unwrap();
+        assert_eq!(older.get("output_config"), None);
+    }
+
+    #[test]
+    fn unknown_efforts_matter_only_to_models_that_have_efforts() {
+        let request = r#"{"max_tokens":1,"reasoning_effort":"minimal"}"#;
+        assert!(body("claude-3-haiku", NEWER, request).is_ok());
+        let error = body("claude-opus-4-6", NEWER, request).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "invalid request body: unsupported reasoning effort level: \"minimal\" (supported: \
+             low, medium, high, xhigh, max)"
+        );
+    }
+
+    #[test]
+    fn hosts_say_version_and_model_in_the_body_or_not() {
+        let body = body("m", Gate::Open, r#"{"max_tokens":1,"stream":true}"#).unwrap();
+        let want = serde_json::json!({"anthropic_version": "host-1", "max_tokens": 1});
+        assert_eq!(body, want);
+    }
+
+    #[test]
+    fn temperatures_just_above_the_limit_are_named_in_full() {
+        let error = body("m", Gate::Open, r#"{"temperature":1.0001}"#).unwrap_err();
+        assert!(error.to_string().contains("temperature 1.0001 is not"));
+        for fine in ["0", "1", "1.0", "null"] {
+            let request = format!(r#"{{"temperature":{fine}}}"#);
+            assert!(body("m", Gate::Open, &request).is_ok(), "{fine}");
+        }
     }
 }

@@ -32,11 +32,26 @@ pub(super) struct Stream {
     started: bool,
     role_sent: bool,
     stopped: bool,
-    /// Index of each block at the provider; OpenAI's index when it is a tool call.
-    blocks: Vec<(u64, Option<u32>)>,
+    blocks: Vec<Started>,
     tool_calls: u32,
     stop_reason: Option<String>,
     tally: Tally,
+}
+
+/// A block that the stream has begun.
+struct Started {
+    /// Its index at the provider.
+    index: u64,
+    /// OpenAI's index when it is a tool call.
+    tool_call: Option<u32>,
+    /// Whether the client has any of its arguments.
+    arguments: Arguments,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Arguments {
+    None,
+    Some,
 }
 
 impl Stream {
@@ -69,6 +84,7 @@ impl Stream {
                 let delta = body.delta.ok_or_else(|| unreadable(event.name))?;
                 self.continue_block(head, body.index.unwrap_or(0), &delta, out)
             }
+            "content_block_stop" => self.stop_block(head, body.index.unwrap_or(0), out),
             "message_delta" => {
                 self.update(&body, out);
                 Ok(())
@@ -159,7 +175,11 @@ impl Stream {
         if matches!(kind, "tool_use" | "server_tool_use") {
             return self.start_tool_call(head, index, block, out);
         }
-        self.blocks.push((index, None));
+        self.blocks.push(Started {
+            index,
+            tool_call: None,
+            arguments: Arguments::None,
+        });
         match kind {
             "text" => self.text(head, block.text.as_deref(), out),
             "thinking" => {
@@ -193,7 +213,15 @@ impl Stream {
             .is_empty();
         let at = self.tool_calls;
         self.tool_calls += 1;
-        self.blocks.push((index, Some(at)));
+        self.blocks.push(Started {
+            index,
+            tool_call: Some(at),
+            arguments: if is_empty {
+                Arguments::None
+            } else {
+                Arguments::Some
+            },
+        });
         let call = ReplyToolCall {
             index: Some(at),
             id: Some(block.id.as_deref().unwrap_or_default()),
@@ -232,25 +260,30 @@ impl Stream {
         json: &str,
         out: &mut Outbox<'_>,
     ) -> Result<()> {
-        let mut blocks = self.blocks.iter().rev();
-        match blocks.find(|(known, _)| *known == index) {
-            Some((_, Some(at))) => {
-                let call = ReplyToolCall {
-                    index: Some(*at),
-                    id: None,
-                    function: ReplyFunction {
-                        arguments: json,
-                        name: Some(""),
-                    },
-                    r#type: None,
-                };
-                self.tool_call(head, call, out)
-            }
-            // A block of a kind that OpenAI clients do not see.
-            Some((_, None)) => Ok(()),
-            None => Err(Error::UpstreamProtocol(format!(
+        let mut blocks = self.blocks.iter_mut().rev();
+        let Some(block) = blocks.find(|block| block.index == index) else {
+            return Err(Error::UpstreamProtocol(format!(
                 "received input_json_delta for unknown tool at index {index}"
-            ))),
+            )));
+        };
+        if !json.is_empty() {
+            block.arguments = Arguments::Some;
+        }
+        match block.tool_call {
+            Some(at) => self.tool_call(head, more_arguments(at, json), out),
+            // A block of a kind that OpenAI clients do not see.
+            None => Ok(()),
+        }
+    }
+
+    /// A call without arguments streams none, but clients parse what they have collected.
+    fn stop_block(&mut self, head: &Head, index: u64, out: &mut Outbox<'_>) -> Result<()> {
+        let mut blocks = self.blocks.iter_mut().rev();
+        let block = blocks.find(|block| block.index == index);
+        let bare = block.filter(|block| block.arguments == Arguments::None);
+        match bare.and_then(|block| block.tool_call) {
+            Some(at) => self.tool_call(head, more_arguments(at, "{}"), out),
+            None => Ok(()),
         }
     }
 
@@ -368,6 +401,19 @@ impl Stream {
             choices,
             usage: None,
         }
+    }
+}
+
+/// The next piece of a call that the client knows.
+fn more_arguments(index: u32, json: &str) -> ReplyToolCall<'_> {
+    ReplyToolCall {
+        index: Some(index),
+        id: None,
+        function: ReplyFunction {
+            arguments: json,
+            name: Some(""),
+        },
+        r#type: None,
     }
 }
 

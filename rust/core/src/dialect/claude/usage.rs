@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn odd_usage_is_no_usage() {
         let mut tally = Tally::default();
-        tally.merge(raw("[1]"));
+        tally.merge(raw("7"));
         tally.merge(raw("null"));
         assert!(tally.is_empty());
     }
