@@ -36,6 +36,7 @@ const fn passed<P: Passthrough>() -> Entry {
 pub static TRANSLATORS: &[Entry] = &[
     passed::<chat::openai::Chat>(),
     translated::<chat::anthropic::Chat>(),
+    translated::<chat::aws_bedrock::Chat>(),
     passed::<completions::openai::Completions>(),
     passed::<embeddings::openai::Embeddings>(),
     passed::<responses::openai::Responses>(),

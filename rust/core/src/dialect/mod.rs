@@ -2,4 +2,5 @@
 
 pub(crate) mod aws_path;
 pub(crate) mod claude;
+pub(crate) mod converse;
 pub(crate) mod data_uri;

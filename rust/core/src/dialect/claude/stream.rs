@@ -398,6 +398,7 @@ impl Stream {
             object: "chat.completion.chunk",
             created: head.created,
             model: &head.model,
+            service_tier: None,
             choices,
             usage: None,
         }
