@@ -186,7 +186,7 @@ def _start(bootstrap: Json, folder: Path, options: EnvoyOptions) -> RunningEnvoy
         *options.arguments,
     ]
     with (folder / "envoy.log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - the executable is ours
+        process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from aigw import __version__
+import aigw
 from aigw.cli import run
 
 USAGE_ERROR = 80
@@ -38,5 +38,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _version(_: argparse.Namespace) -> int:
-    sys.stdout.write(f"aigw {__version__}\n")
+    sys.stdout.write(f"aigw {aigw.__version__}\n")
     return 0

@@ -42,7 +42,8 @@ def _execute(options: argparse.Namespace) -> int:
 
 
 def _options(options: argparse.Namespace) -> "RunOptions":
-    from aigw.standalone.options import DataPlane, RunOptions, Transport  # noqa: PLC0415
+    from aigw.render.envoy import DataPlane  # noqa: PLC0415
+    from aigw.standalone.options import RunOptions, Transport  # noqa: PLC0415
 
     for name in _UNSUPPORTED:
         if getattr(options, name) is not None:
@@ -54,7 +55,7 @@ def _options(options: argparse.Namespace) -> "RunOptions":
     return RunOptions(
         path=_expand(options.path) if options.path else None,
         port=options.port,
-        data_plane=DataPlane(options.data_plane),
+        data_plane=DataPlane[options.data_plane.upper()],
         transport=Transport(options.ext_proc_transport),
         concurrency=options.concurrency,
         drain_seconds=options.drain_seconds,

@@ -67,8 +67,11 @@ def resources(providers: tuple[Provider, ...], port: int) -> list[Resource]:
     Raises:
         RunError: a base URL cannot be used.
     """
-    return [*_gateway(port), *(item for provider in providers for item in _provider(provider)),
-            _route(providers)]
+    return [
+        *_gateway(port),
+        *(item for provider in providers for item in _provider(provider)),
+        _route(providers),
+    ]
 
 
 def _openai_headers(environment: Mapping[str, str]) -> dict[str, str]:

@@ -28,14 +28,14 @@ class EnvoyCommand:
 
     config: str
     concurrency: int | None
-    log_level: str
+    log_arguments: Sequence[str]
 
     def line(self) -> Sequence[str]:
         """The command line."""
         workers = self.concurrency or _workers()
         return (
             *(str(binaries.envoy()), "--config-path", self.config, "--disable-hot-restart"),
-            *("--concurrency", str(workers), "--log-level", self.log_level),
+            *("--concurrency", str(workers), *self.log_arguments),
             *("--log-format", "%l %n %v", "--file-flush-interval-msec", "1000"),
         )
 
@@ -81,9 +81,7 @@ class Envoy:
             await self._child.wait()
             if time.monotonic() - since > _STABLE_AFTER:
                 pause = _FIRST_PAUSE
-            logger.error(
-                "envoy ended with %s, restarting in %.1f s", _status(self._child), pause
-            )
+            logger.error("envoy ended with %s, restarting in %.1f s", _status(self._child), pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
             try:

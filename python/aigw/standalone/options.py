@@ -4,12 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-
-class DataPlane(StrEnum):
-    """Where the core runs."""
-
-    MODULE = "module"
-    EXTPROC = "extproc"
+from aigw.render.envoy.target import DataPlane
 
 
 class Transport(StrEnum):

@@ -73,7 +73,7 @@ async def spawn(
         preexec_fn=_die_with_parent,
     )
     child = Child(name, process)
-    child._reader = asyncio.create_task(_read_lines(child, on_line))  # noqa: SLF001 - our own
+    child._reader = asyncio.create_task(_read_lines(child, on_line))
     return child
 
 

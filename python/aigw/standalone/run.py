@@ -16,6 +16,7 @@ from aigw.api.secret_sources import Environment
 from aigw.compile.compiler import Compiled, compile_plan
 from aigw.errors import AigwError, Code, Diagnostic
 from aigw.plan import Plan
+from aigw.render.envoy import DataPlane, log_arguments
 from aigw.standalone import layout as layouts
 from aigw.standalone import publish, source
 from aigw.standalone.admin import Admin
@@ -23,7 +24,7 @@ from aigw.standalone.envoy import Envoy, EnvoyCommand
 from aigw.standalone.errors import RunError
 from aigw.standalone.extproc import ExtProc
 from aigw.standalone.layout import Layout
-from aigw.standalone.options import DataPlane, RunOptions
+from aigw.standalone.options import RunOptions
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ async def _run(options: RunOptions, began: float) -> None:
         _check_ports(plan)
         with layouts.created(options.runtime_dir, options.run_id) as layout:
             publish.publish(plan, layout, options)
-            async with _started(options, layout) as envoy:
+            async with _started(options, layout, plan) as envoy:
                 _announce(found, plan, layout, time.monotonic() - began)
                 await stop.wait()
                 logger.info("stopping")
@@ -60,13 +61,11 @@ async def _run(options: RunOptions, began: float) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _started(options: RunOptions, layout: Layout) -> AsyncIterator[Envoy]:
+async def _started(options: RunOptions, layout: Layout, plan: Plan) -> AsyncIterator[Envoy]:
     """Starts the data plane, keeps it running, ends it."""
-    command = EnvoyCommand(
-        str(layout.envoy / publish.BOOTSTRAP),
-        options.concurrency,
-        "info" if options.debug else "warning",
-    )
+    levels = {"default": "info"} if options.debug else plan.telemetry.log_levels
+    bootstrap = str(layout.envoy / publish.BOOTSTRAP)
+    command = EnvoyCommand(bootstrap, options.concurrency, tuple(log_arguments(levels)))
     envoy = Envoy(command, Admin(layout.admin_socket))
     server = ExtProc(layout, options.transport) if options.data_plane is DataPlane.EXTPROC else None
     watchers: list[asyncio.Task[None]] = []

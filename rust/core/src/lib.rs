@@ -12,6 +12,8 @@
 //! Every attempt is built from the pristine request, so nothing of one attempt can reach
 //! the provider of the next.
 
+#![forbid(unsafe_code)]
+
 pub mod config;
 pub mod credential;
 pub mod endpoint;
