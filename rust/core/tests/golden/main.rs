@@ -1,5 +1,7 @@
 //! Runs the exchanges of `tests/golden`; its README tells the format.
 
+#![cfg(test)]
+
 mod cell;
 mod exchange;
 
