@@ -212,6 +212,11 @@ impl Attempt {
         for (name, value) in &upstream.headers {
             edits.set(name, value.as_bytes());
         }
+        for (name, value) in &upstream.default_headers {
+            if self.request.head.get(name).is_none() {
+                edits.set(name, value.as_bytes());
+            }
+        }
         if self.exchange.reply_bytes() == ReplyBytes::Rebuilt {
             // A compressed reply would only be unpacked here.
             edits.set("accept-encoding", "identity");

@@ -122,6 +122,9 @@ impl Attempt {
     /// The head of the provider's reply.
     pub fn response_head(&mut self, status: u16, headers: &Headers, ended: Ended) -> ResponseHead {
         self.reply.record.status = status;
+        if (200..=299).contains(&status) {
+            self.exchange.response_head(headers);
+        }
         let streamed = self.reply.stream && is_stream(headers);
         match (status, self.exchange.reply_bytes()) {
             (200..=299, _) if ended == Ended::Yes => self.finish_ok(),

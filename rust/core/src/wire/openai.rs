@@ -394,7 +394,23 @@ pub(crate) struct ReplyMessage<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) tool_calls: Vec<ReplyToolCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reasoning_content: Option<serde_json::Value>,
+    pub(crate) reasoning_content: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) thinking_blocks: Vec<ReplyThinkingBlock<'a>>,
+}
+
+/// Thinking in the form that clients may send back as [`ThinkingBlock`]: the only way to keep
+/// its signature.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct ReplyThinkingBlock<'a> {
+    /// `thinking` or `redacted_thinking`.
+    pub(crate) r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) thinking: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) signature: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<Text<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -402,7 +418,7 @@ pub(crate) struct ReplyToolCall<'a> {
     /// Streams only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) index: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// `null` where a stream continues a call.
     pub(crate) id: Option<&'a str>,
     pub(crate) function: ReplyFunction<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -423,6 +439,8 @@ pub(crate) struct ChatChunk<'a> {
     pub(crate) object: &'static str,
     pub(crate) created: u64,
     pub(crate) model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) service_tier: Option<&'a str>,
     pub(crate) choices: Vec<ChunkChoice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) usage: Option<ChatUsage>,
@@ -445,7 +463,9 @@ pub(crate) struct Delta<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) tool_calls: Vec<ReplyToolCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reasoning_content: Option<serde_json::Value>,
+    pub(crate) reasoning_content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) thinking_blocks: Vec<ReplyThinkingBlock<'a>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize)]
