@@ -122,7 +122,7 @@ def test_provider_keys_make_a_configuration(
     with run_gateway("--port", str(free_port()), *host, extra=extra) as gateway:
         assert chat_status(gateway) == 200
         with RawConnection(gateway.port) as client:
-            body = b'{"model":"claude-x","max_tokens":5,"messages":[]}'
+            body = b'{"model":"claude-x","max_tokens":5,"messages":[{"role":"user","content":"x"}]}'
             client.send(request("POST", "/anthropic/v1/messages", body=body))
             assert client.response().status == 200
         secrets_shown = _everything_visible(gateway)

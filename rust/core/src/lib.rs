@@ -30,6 +30,7 @@ pub mod usage;
 
 mod auth;
 mod dialect;
+mod edit;
 mod listing;
 pub mod mutate;
 mod scan;

@@ -206,6 +206,14 @@ impl Attempt {
         for name in lock(&self.request.touched).iter() {
             restore(&self.request, name, &mut edits);
         }
+        if self.backend.auth.is_none() {
+            // Nothing is configured: the client's key is meant for this provider.
+            for (name, value) in self.request.client_credentials.iter() {
+                if let Ok(name) = std::str::from_utf8(name) {
+                    edits.set(name, value);
+                }
+            }
+        }
         // Routing is over: the provider has no use for the gateway's own header.
         edits.remove(MODEL_HEADER);
         edits.set(":path", upstream.path.as_bytes());

@@ -86,7 +86,18 @@ pub(super) struct ReplySide {
     first_output_ns: Option<u64>,
     last_output_ns: u64,
     events: u64,
-    done: bool,
+    end: End,
+}
+
+/// How far the reply is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// More may come.
+    Open,
+    /// It ended well; final counts are not reported yet.
+    Completed,
+    /// It is over and reported.
+    Over,
 }
 
 impl ReplySide {
@@ -104,7 +115,7 @@ impl ReplySide {
             first_output_ns: None,
             last_output_ns: 0,
             events: 0,
-            done: false,
+            end: End::Open,
         }
     }
 
@@ -152,7 +163,7 @@ impl Attempt {
 
     fn finish_ok(&mut self) -> ResponseHead {
         self.reply.record.outcome = Outcome::Completed;
-        self.reply.done = true;
+        self.reply.end = End::Over;
         plain(BodyPlan::Skip)
     }
 
@@ -171,7 +182,7 @@ impl Attempt {
     fn failed_head(&mut self, status: u16, headers: &Headers, ended: Ended) -> ResponseHead {
         self.reply.record.outcome = Outcome::Failed;
         if self.exchange.provider_error(status, headers, b"").is_none() {
-            self.reply.done = true;
+            self.reply.end = End::Over;
             return plain(BodyPlan::Skip);
         }
         let mut head = plain(BodyPlan::Replace);
@@ -182,7 +193,7 @@ impl Attempt {
             let body = self.error_reply(status, headers, b"");
             head.edits.set("content-length", body.len().to_string());
             head.added_body = Some(body);
-            self.reply.done = true;
+            self.reply.end = End::Over;
         } else {
             self.reply.kind = Kind::Failed {
                 status,
@@ -257,7 +268,7 @@ impl Attempt {
                 }
                 if ended == Ended::Yes {
                     out.extend_from_slice(&self.error_reply(status, &headers, &body));
-                    self.reply.done = true;
+                    self.reply.end = End::Over;
                 } else {
                     self.reply.kind = Kind::Failed {
                         status,
@@ -386,12 +397,12 @@ impl Attempt {
             .row()
             .kind
             .clone_into(&mut self.reply.record.error_kind);
-        self.reply.done = true;
+        self.reply.end = End::Over;
     }
 
     fn complete(&mut self) {
         self.reply.record.outcome = Outcome::Completed;
-        self.reply.done = true;
+        self.reply.end = End::Completed;
         if self.reply.findings.response_model.is_none() && !self.reply.model.is_empty() {
             self.reply.findings.response_model = Some(self.reply.model.clone());
         }
@@ -405,11 +416,17 @@ impl Attempt {
     /// Metadata that changed since the last call: running totals, and latencies at the end.
     pub fn take_metadata(&mut self) -> Metadata {
         let mut metadata = Metadata::new();
-        if self.reply.findings != self.reply.reported {
+        let completed = self.reply.end == End::Completed;
+        if self.reply.findings != self.reply.reported || completed {
             self.report_findings(&mut metadata);
         }
+        if completed {
+            self.reply.end = End::Over;
+        }
         let reply = &mut self.reply;
-        if let (true, true, Some(first)) = (reply.done, reply.stream, reply.first_output_ns) {
+        if let (true, true, Some(first)) =
+            (reply.end != End::Open, reply.stream, reply.first_output_ns)
+        {
             reply.stream = false;
             metadata.push((TOKEN_LATENCY_TTFT.into(), millis(first)));
             let tokens = reply.findings.usage.output_tokens.unwrap_or(reply.events);
@@ -428,7 +445,7 @@ impl Attempt {
                 metadata.push((name.into(), number(count)));
             }
         }
-        if new.usage != old.usage {
+        if new.usage != old.usage || self.reply.end == End::Completed {
             for cost in &self.backend.costs {
                 metadata.push((
                     cost.metadata_key.clone().into(),
@@ -448,9 +465,9 @@ impl Attempt {
 
     /// The reply ended without its last bytes: reset, timeout, client gone.
     pub fn abort(&mut self, outcome: Outcome) {
-        if !self.reply.done {
+        if self.reply.end == End::Open {
             self.reply.record.outcome = outcome;
-            self.reply.done = true;
+            self.reply.end = End::Over;
         }
     }
 }
