@@ -43,7 +43,7 @@ class Admin:
         try:
             async with asyncio.timeout(5):
                 head, body = await self._exchange(method, target)
-        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+        except (OSError, ValueError, EOFError, asyncio.LimitOverrunError) as error:
             message = f"envoy admin {target}: {error or type(error).__name__}"
             raise AdminError(message) from None
         if " 200 " not in head.splitlines()[0]:
@@ -52,19 +52,21 @@ class Admin:
         return body
 
     async def _exchange(self, method: str, target: str) -> tuple[str, str]:
-        """HTTP/1.0, so that the end of the connection is the end of the reply."""
-        reader, writer = await asyncio.open_unix_connection(str(self.socket))
+        reader, writer = await asyncio.open_unix_connection(str(self.socket), limit=_REPLY_LIMIT)
         try:
-            writer.write(f"{method} {target} HTTP/1.0\r\nhost: admin\r\n\r\n".encode())
+            lines = (f"{method} {target} HTTP/1.1", "host: admin", "connection: close", "", "")
+            writer.write("\r\n".join(lines).encode())
             await writer.drain()
-            reply = bytearray()
-            while chunk := await reader.read(65536):
-                reply += chunk
-                if len(reply) > _REPLY_LIMIT:
-                    break
+            head = (await reader.readuntil(b"\r\n\r\n")).decode(errors="replace")
+            body = await _chunks(reader) if "chunked" in head.lower() else await reader.read()
         finally:
             writer.close()
-        if not reply:
-            raise ConnectionResetError
-        head, _, body = reply.decode(errors="replace").partition("\r\n\r\n")
-        return head, body
+        return head, body.decode(errors="replace")
+
+
+async def _chunks(reader: asyncio.StreamReader) -> bytes:
+    """The payload of a chunked body, the only framing with a length that Envoy's admin uses."""
+    body = bytearray()
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        body += (await reader.readexactly(size + 2))[:-2]
+    return bytes(body)

@@ -1,6 +1,8 @@
 //! What golden folders cannot say about chat over the Messages API: headers of the client and
 //! the user's own mutations.
 
+#![cfg(test)]
+
 use std::sync::Arc;
 
 use aigw_core::config::Config;

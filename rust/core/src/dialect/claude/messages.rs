@@ -136,8 +136,9 @@ fn reports_error(text: &str) -> bool {
         #[serde(default, rename = "error")]
         has_error: Presence,
     }
-    serde_json::from_str(text).is_ok_and(|failure: Failure| failure.has_error.0)
-        && text.trim_start().starts_with('{')
+    // Serde would read an array as the struct's members in their order.
+    text.trim_start().starts_with('{')
+        && serde_json::from_str(text).is_ok_and(|failure: Failure| failure.has_error.0)
 }
 
 /// True when the member is there, whatever its value.
