@@ -15,7 +15,7 @@
 
 use std::borrow::Cow;
 
-use crate::dialect::converse;
+use crate::dialect::converse::{self, Operation};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::framing::{Event, EventKind, Framing};
@@ -38,7 +38,7 @@ const REQUEST_ID: &str = "x-amzn-requestid";
 const ASSISTANT: &str = "assistant";
 
 pub(crate) struct Chat {
-    stream: bool,
+    operation: Operation,
     head: Head,
     events: Events,
 }
@@ -59,7 +59,11 @@ impl Translate for Chat {
 
     fn bind(binding: &Binding<'_>) -> Self {
         Self {
-            stream: binding.stream,
+            operation: if binding.stream {
+                Operation::ConverseStream
+            } else {
+                Operation::Converse
+            },
             head: Head {
                 id: format!("chatcmpl-{:032x}", binding.request_id),
                 model: binding.model.to_owned(),
@@ -71,8 +75,7 @@ impl Translate for Chat {
 
     fn request(&mut self, req: &ChatRequest<'_>) -> Result<Upstream> {
         let body = converse::chat_request(req, &self.head.model)?;
-        let path = converse::converse_path(&self.head.model, self.stream);
-        Upstream::json(path, &body)
+        Upstream::json(self.operation.path(&self.head.model), &body)
     }
 
     fn response_head(&mut self, headers: &Headers) {
