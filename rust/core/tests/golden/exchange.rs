@@ -115,7 +115,7 @@ fn path(endpoint: &str) -> &'static str {
 }
 
 /// The steps up to the provider's request, or the gateway's refusal.
-pub(crate) fn prepare(cell: &Cell) -> Result<(Attempt, Sent), Client> {
+pub(crate) fn prepare(cell: &Cell) -> Result<(Attempt, Sent), Reply> {
     let config = config(cell);
     let gateway = Arc::clone(config.gateway("default/golden").unwrap());
     let mut head = Headers::new();
@@ -128,7 +128,7 @@ pub(crate) fn prepare(cell: &Cell) -> Result<(Attempt, Sent), Client> {
     }
     let pending = match on_head(&config, &gateway, head, Ended::No) {
         HeadStep::Body(pending) => pending,
-        HeadStep::Reply(reply) => return Err(reply.into()),
+        HeadStep::Reply(reply) => return Err(reply),
     };
     let (request, _) = pending.on_body(0, &cell.request)?;
     let backend = Arc::clone(config.backend("b").unwrap());
@@ -165,7 +165,7 @@ fn send(cell: &Cell, attempt: &mut Attempt) -> Result<Sent, Reply> {
 pub(crate) fn reply(cell: &Cell, chunks: &[Vec<u8>]) -> Result<Client, String> {
     let response = cell.response.as_ref().ok_or("no reply")?;
     let (mut attempt, _) =
-        prepare(cell).map_err(|refused| format!("refused: {}", refused.text()))?;
+        prepare(cell).map_err(|refused| format!("refused: {}", Client::from(refused).text()))?;
     let mut headers = Headers::new();
     let mut client = Client {
         status: response.status,

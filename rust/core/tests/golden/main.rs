@@ -72,7 +72,7 @@ fn equal_json(what: &str, got: &[u8], want: &[u8]) -> Check {
 fn check_request(cell: &Cell) -> Check {
     let prepared = match prepare(cell) {
         Ok((_, prepared)) => prepared,
-        Err(refused) => return check_refusal(cell, &refused),
+        Err(refused) => return check_refusal(cell, &refused.into()),
     };
     let body = String::from_utf8(prepared.body.clone()).map_err(|e| e.to_string())?;
     cell.write("upstream.json", &prepared.body);

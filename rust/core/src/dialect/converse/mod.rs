@@ -12,6 +12,6 @@ mod tools;
 mod usage;
 
 pub(crate) use error::{exception, provider_error};
-pub(crate) use path::converse_path;
+pub(crate) use path::Operation;
 pub(crate) use request::chat_request;
-pub(crate) use usage::tokens;
+pub(crate) use usage::{chat_usage, tokens};

@@ -2,14 +2,24 @@
 
 use crate::dialect::aws_path::push_segment;
 
-/// `:path` of one conversation; the model, often an ARN, is one escaped segment.
-pub(crate) fn converse_path(model: &str, stream: bool) -> String {
-    let mut path = String::from("/model/");
-    push_segment(&mut path, model);
-    path.push_str(if stream {
-        "/converse-stream"
-    } else {
-        "/converse"
-    });
-    path
+/// What is asked of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    /// A whole reply.
+    Converse,
+    /// A reply as an event stream.
+    ConverseStream,
+}
+
+impl Operation {
+    /// `:path`; the model, often an ARN, is one escaped segment.
+    pub(crate) fn path(self, model: &str) -> String {
+        let mut path = String::from("/model/");
+        push_segment(&mut path, model);
+        path.push_str(match self {
+            Self::Converse => "/converse",
+            Self::ConverseStream => "/converse-stream",
+        });
+        path
+    }
 }

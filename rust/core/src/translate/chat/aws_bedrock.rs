@@ -15,7 +15,7 @@
 
 use std::borrow::Cow;
 
-use crate::dialect::converse;
+use crate::dialect::converse::{self, Operation};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::framing::{Event, EventKind, Framing};
@@ -23,14 +23,13 @@ use crate::headers::Headers;
 use crate::scan::place;
 use crate::schema::ApiSchema;
 use crate::translate::{Binding, Outbox, ProviderError, Translate, Upstream};
-use crate::usage::Usage;
 use crate::wire::bedrock::{
     BlockDelta, BlockStart, ConverseResponse, Raw, ReasoningDelta, ReplyBlock, ReplyTier,
     ReplyToolUse, StreamPayload, Text,
 };
 use crate::wire::openai::{
-    ChatChunk, ChatRequest, ChatResponse, ChatUsage, Choice, ChunkChoice, Delta, PromptDetails,
-    ReplyFunction, ReplyMessage, ReplyThinkingBlock, ReplyToolCall,
+    ChatChunk, ChatRequest, ChatResponse, ChatUsage, Choice, ChunkChoice, Delta, ReplyFunction,
+    ReplyMessage, ReplyThinkingBlock, ReplyToolCall,
 };
 
 /// The header with the id that replies go by.
@@ -39,7 +38,7 @@ const REQUEST_ID: &str = "x-amzn-requestid";
 const ASSISTANT: &str = "assistant";
 
 pub(crate) struct Chat {
-    stream: bool,
+    operation: Operation,
     head: Head,
     events: Events,
 }
@@ -60,7 +59,11 @@ impl Translate for Chat {
 
     fn bind(binding: &Binding<'_>) -> Self {
         Self {
-            stream: binding.stream,
+            operation: if binding.stream {
+                Operation::ConverseStream
+            } else {
+                Operation::Converse
+            },
             head: Head {
                 id: format!("chatcmpl-{:032x}", binding.request_id),
                 model: binding.model.to_owned(),
@@ -72,8 +75,7 @@ impl Translate for Chat {
 
     fn request(&mut self, req: &ChatRequest<'_>) -> Result<Upstream> {
         let body = converse::chat_request(req, &self.head.model)?;
-        let path = converse::converse_path(&self.head.model, self.stream);
-        Upstream::json(path, &body)
+        Upstream::json(self.operation.path(&self.head.model), &body)
     }
 
     fn response_head(&mut self, headers: &Headers) {
@@ -144,28 +146,11 @@ fn finish_reason(stop_reason: Option<&str>) -> &'static str {
     }
 }
 
-/// Records usage, and gives it in the client's words; none where nothing was counted.
+/// Records usage, and gives it in the client's words.
 fn report_usage(raw: Raw<'_>, out: &mut Outbox<'_>) -> Option<ChatUsage> {
     let usage = converse::tokens(raw);
     out.usage(&usage);
-    let any = |count: Option<u64>| count.is_some_and(|count| count > 0);
-    let cache = prompt_details(&usage);
-    (any(usage.input_tokens) || any(usage.output_tokens) || cache.is_some()).then(|| ChatUsage {
-        prompt_tokens: usage.input_tokens.unwrap_or(0),
-        completion_tokens: usage.output_tokens.unwrap_or(0),
-        total_tokens: usage.total_tokens.unwrap_or(0),
-        completion_tokens_details: None,
-        prompt_tokens_details: cache,
-    })
-}
-
-fn prompt_details(usage: &Usage) -> Option<PromptDetails> {
-    let (read, written) = (usage.cached_input_tokens, usage.cache_creation_input_tokens);
-    let above_zero = |count: Option<u64>| count.filter(|count| *count > 0);
-    (read.is_some() || written.is_some()).then(|| PromptDetails {
-        cached_tokens: above_zero(read),
-        cache_creation_input_tokens: above_zero(written),
-    })
+    converse::chat_usage(&usage)
 }
 
 fn message<'a>(blocks: &'a [ReplyBlock<'a>]) -> ReplyMessage<'a> {
