@@ -385,17 +385,23 @@ impl Stream<'_> {
                 Value::Number(number) => unsafe {
                     http_set_dynamic_metadata_number(self.handle, namespace, text(key), *number);
                 },
-                Value::Text(value) => match batch.and_then(|_| free.next()) {
-                    Some(place) => {
+                Value::Text(value) => {
+                    if let Some(place) = batch.and_then(|_| free.next()) {
                         *place = Pair::of(key.as_bytes(), value.as_bytes());
                         count += 1;
-                    }
-                    // SAFETY: as above.
-                    None => unsafe {
+                    } else {
                         let value = text(value);
-                        http_set_dynamic_metadata_string(self.handle, namespace, text(key), value);
-                    },
-                },
+                        // SAFETY: as above.
+                        unsafe {
+                            http_set_dynamic_metadata_string(
+                                self.handle,
+                                namespace,
+                                text(key),
+                                value,
+                            );
+                        }
+                    }
+                }
             }
         }
         if let (Some(set), 1..) = (batch, count) {
@@ -487,14 +493,12 @@ fn room<'a, T: Copy>(
     empty: T,
     count: usize,
 ) -> &'a mut [T] {
-    match stack.get_mut(..count) {
-        Some(places) => places,
-        None => {
-            heap.clear();
-            heap.resize(count, empty);
-            heap
-        }
+    if let Some(places) = stack.get_mut(..count) {
+        return places;
     }
+    heap.clear();
+    heap.resize(count, empty);
+    heap
 }
 
 /// Envoy's way back to a stream; does nothing once the stream is gone.
