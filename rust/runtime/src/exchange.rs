@@ -225,6 +225,19 @@ impl Flow {
         waited: Option<&Ticket>,
         wake: Wake,
     ) -> Result<Prepared, Reply> {
+        self.prepare_with(body, waited, || wake)
+    }
+
+    /// As [`Self::prepare`]; the wake-up call is only made where there is a wait.
+    ///
+    /// # Errors
+    /// A reply in the client's shape.
+    pub fn prepare_with(
+        &mut self,
+        body: &[u8],
+        waited: Option<&Ticket>,
+        make_wake: impl FnOnce() -> Wake,
+    ) -> Result<Prepared, Reply> {
         let runtime = Arc::clone(&self.exchange.runtime);
         let credentials = runtime.credentials();
         let patience = match waited {
@@ -241,7 +254,7 @@ impl Flow {
         self.save();
         match result? {
             CorePrepared::Wait(wait_for) => {
-                Ok(Prepared::Wait(runtime.waits.register(wait_for, wake)))
+                Ok(Prepared::Wait(runtime.waits.register(wait_for, make_wake())))
             }
             CorePrepared::Done(mut upstream) => {
                 #[expect(clippy::cast_precision_loss, reason = "a handful of attempts")]

@@ -1,0 +1,1 @@
+//! Envoy, as far as the hooks call it: one stream in memory.

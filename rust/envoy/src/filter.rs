@@ -1,0 +1,115 @@
+//! What both filters have in common: events in, steps out.
+
+use std::sync::Arc;
+
+use aigw_core::endpoint::ClientApi;
+use aigw_core::error::{Error, Reply};
+use aigw_core::session::Ended;
+
+use crate::abi::Stream;
+use crate::attempt::AttemptFilter;
+use crate::config::{FilterConfig, Role};
+use crate::request::RequestFilter;
+
+/// What becomes of a stream after an event.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Go on with all that is at hand.
+    Continue,
+    /// Keep all that is at hand and wait for the next event.
+    Hold,
+    /// Answer the client.
+    Reply(Reply),
+    /// Reset the stream; the text goes to the access log.
+    Reset(&'static str),
+}
+
+/// One filter of one stream.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the C interface boxes every filter once; a second box would only cost"
+)]
+pub(crate) enum Filter {
+    /// Reads the request, once.
+    Request(RequestFilter),
+    /// One attempt at one backend.
+    Attempt(AttemptFilter),
+    /// Out of service: answers requests with an error.
+    Broken,
+}
+
+impl Filter {
+    pub(crate) fn new(config: &Arc<FilterConfig>) -> Self {
+        match config.role {
+            Role::Request { .. } => Self::Request(RequestFilter::new(Arc::clone(config))),
+            Role::Attempt { .. } => Self::Attempt(AttemptFilter::new(Arc::clone(config))),
+        }
+    }
+
+    pub(crate) fn request_head(&mut self, stream: &mut Stream<'_>, ended: Ended) -> Step {
+        match self {
+            Self::Request(filter) => filter.head(stream, ended),
+            Self::Attempt(filter) => filter.request_head(stream, ended),
+            Self::Broken => not_ready(),
+        }
+    }
+
+    pub(crate) fn request_body(&mut self, stream: &mut Stream<'_>, ended: Ended) -> Step {
+        match self {
+            Self::Request(filter) => filter.body(stream, ended),
+            Self::Attempt(filter) => filter.request_body(stream, ended),
+            Self::Broken => not_ready(),
+        }
+    }
+
+    pub(crate) fn request_trailers(&mut self, stream: &mut Stream<'_>) -> Step {
+        match self {
+            Self::Request(filter) => filter.trailers(stream),
+            Self::Attempt(filter) => filter.request_trailers(stream),
+            Self::Broken => not_ready(),
+        }
+    }
+
+    pub(crate) fn response_head(&mut self, stream: &mut Stream<'_>, ended: Ended) -> Step {
+        match self {
+            Self::Attempt(filter) => filter.response_head(stream, ended),
+            Self::Request(_) | Self::Broken => Step::Continue,
+        }
+    }
+
+    pub(crate) fn response_body(&mut self, stream: &mut Stream<'_>, ended: Ended) -> Step {
+        match self {
+            Self::Attempt(filter) => filter.response_body(stream, ended),
+            Self::Request(_) | Self::Broken => Step::Continue,
+        }
+    }
+
+    pub(crate) fn response_trailers(&mut self, stream: &mut Stream<'_>) -> Step {
+        match self {
+            Self::Attempt(filter) => filter.response_trailers(stream),
+            Self::Request(_) | Self::Broken => Step::Continue,
+        }
+    }
+
+    /// A wait is over. [`Step::Continue`] resumes the request.
+    pub(crate) fn woken(&mut self, stream: &mut Stream<'_>) -> Step {
+        match self {
+            Self::Attempt(filter) => filter.woken(stream),
+            Self::Request(_) | Self::Broken => Step::Hold,
+        }
+    }
+
+    /// The stream is over.
+    pub(crate) fn end(&mut self) {
+        match self {
+            Self::Request(filter) => filter.end(),
+            Self::Attempt(filter) => filter.end(),
+            Self::Broken => {}
+        }
+    }
+}
+
+/// The reply of a gateway that cannot serve the request (yet).
+pub(crate) fn not_ready() -> Step {
+    Step::Reply(Error::NotReady.reply(ClientApi::OpenAI))
+}
