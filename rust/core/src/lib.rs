@@ -34,5 +34,4 @@ mod edit;
 mod listing;
 pub mod mutate;
 mod scan;
-#[expect(dead_code, reason = "until the first translator")]
 mod wire;

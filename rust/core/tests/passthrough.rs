@@ -113,12 +113,8 @@ fn a_second_attempt_shows_nothing_of_the_first() {
     }
     let third = prepare(&mut bind(&request, "a"), BODY);
     assert_eq!(third.edits.value("x-api-key"), Some(None));
-    let all: String = second
-        .edits
-        .iter()
-        .map(|edit| format!("{edit:?}"))
-        .collect();
-    assert!(!all.contains("canary"));
+    let all: Vec<_> = second.edits.iter().collect();
+    assert!(!format!("{all:?}").contains("canary"));
 }
 
 #[test]

@@ -25,10 +25,6 @@ pub(crate) struct ChatRequest<'a> {
     #[serde(default, borrow)]
     pub(crate) messages: Option<Vec<Message<'a>>>,
     #[serde(default)]
-    pub(crate) stream: Option<bool>,
-    #[serde(default)]
-    pub(crate) stream_options: Option<StreamOptions>,
-    #[serde(default)]
     pub(crate) max_tokens: Option<i64>,
     #[serde(default)]
     pub(crate) max_completion_tokens: Option<i64>,
@@ -56,12 +52,6 @@ pub(crate) struct ChatRequest<'a> {
     pub(crate) user: Option<Text<'a>>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub(crate) struct StreamOptions {
-    #[serde(default)]
-    pub(crate) include_usage: Option<bool>,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
@@ -79,8 +69,6 @@ pub(crate) struct Message<'a> {
     pub(crate) role: Role,
     #[serde(default, borrow)]
     pub(crate) content: Option<Content<'a>>,
-    #[serde(default, borrow)]
-    pub(crate) refusal: Option<Text<'a>>,
     #[serde(default, borrow)]
     pub(crate) tool_calls: Option<Vec<ToolCall<'a>>>,
     #[serde(default, borrow)]
@@ -167,8 +155,6 @@ impl CacheControl<'_> {
 pub(crate) struct ToolCall<'a> {
     #[serde(default, borrow)]
     pub(crate) id: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    pub(crate) r#type: Option<Text<'a>>,
     #[serde(default, borrow)]
     pub(crate) function: Option<FunctionCall<'a>>,
     #[serde(default, borrow)]
@@ -257,12 +243,6 @@ pub(crate) enum ResponseFormatType {
 #[derive(Debug, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub(crate) struct JsonSchema<'a> {
-    #[serde(default, borrow)]
-    pub(crate) name: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    pub(crate) description: Option<Text<'a>>,
-    #[serde(default)]
-    pub(crate) strict: Option<bool>,
     #[serde(default, borrow)]
     pub(crate) schema: Option<Raw<'a>>,
 }
