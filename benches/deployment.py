@@ -59,7 +59,7 @@ class Deployment:
         environment = {**os.environ, **launch.env}
         try:
             with log.open("wb") as output:
-                process = subprocess.Popen(  # noqa: S603
+                process = subprocess.Popen(
                     launch.command, env=environment, stdout=output, stderr=output, cwd=log.parent
                 )
         except OSError as error:

@@ -125,7 +125,7 @@ class Tool:
             MeasurementError: The build failed.
         """
         command = ["cargo", "build", "--release", "--quiet", "-p", "aigw-bench"]
-        built = subprocess.run(command, cwd=ROOT, check=False)  # noqa: S603
+        built = subprocess.run(command, cwd=ROOT, check=False)
         if built.returncode:
             message = f"{' '.join(command)} failed"
             raise MeasurementError(message)
@@ -137,7 +137,7 @@ class Tool:
         """Runs the stand-in provider on `port` (0: a free one) and yields its port."""
         command = [str(self.binary), "respond", "--port", str(port)]
         command += ["--chunks", str(pacing.chunks), "--interval-us", str(pacing.interval_us)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             try:
                 yield int(_first_line(process, START_SECONDS)["listening"])
             finally:
@@ -155,7 +155,7 @@ class Tool:
             command += ["--rate", str(load.rate)]
         limit = load.seconds + 60
         try:
-            done = subprocess.run(  # noqa: S603
+            done = subprocess.run(
                 command, capture_output=True, text=True, timeout=limit, check=True
             )
         except subprocess.CalledProcessError as error:
@@ -170,7 +170,7 @@ class Tool:
     def idle_streams(self, call: Call, count: int) -> Iterator[int]:
         """Holds `count` streams open; yields how many really are."""
         command = [str(self.binary), "streams", *_call_options(call), "--connections", str(count)]
-        with subprocess.Popen(  # noqa: S603
+        with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as process:
             try:

@@ -20,9 +20,21 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(TIMEOUT)]
 
 
 def pip(python: Path | str, *arguments: str, cwd: Path = ROOT) -> None:
+    """Runs pip with our maturin; both builds from source share one target directory."""
     command = [str(python), "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments]
+    environment = {
+        **os.environ,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "CARGO_TARGET_DIR": str(ROOT / "target" / "packaging"),
+    }
     done = subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=TIMEOUT, check=False
+        command,
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]
 
@@ -81,7 +93,6 @@ def test_the_wheel_needs_no_rust(wheel: Path, tmp_path: Path) -> None:
 
 
 def test_the_source_distribution_builds(tmp_path: Path) -> None:
-    """Its own folder, our target directory: dependencies are compiled once."""
     build = [sys.executable, "-m", "maturin", "sdist", "--out", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     archive = next(tmp_path.glob("aigw-*.tar.gz"))

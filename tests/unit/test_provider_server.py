@@ -359,9 +359,7 @@ async def test_a_provider_runs_on_the_callers_loop() -> None:
 def test_the_command_prints_its_url_and_stops_on_sigterm(raw_http: RawHttp) -> None:
     command = [sys.executable, "-m", "aigw.providers", "--port", "0"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(  # noqa: S603 - our own module
-        command, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         client = raw_http(int(url.rpartition(":")[2]))
@@ -420,7 +418,7 @@ def _server_context(folder: Path, openssl: str) -> ssl.SSLContext:
     subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1")
     kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1")
     files = ("-keyout", str(key), "-out", str(cert))
-    subprocess.run(  # noqa: S603 - fixed arguments
+    subprocess.run(
         [openssl, "req", "-x509", *kind, *subject, *files], check=True, capture_output=True
     )
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

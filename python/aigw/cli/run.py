@@ -3,7 +3,7 @@
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aigw.standalone.options import RunOptions
@@ -15,7 +15,7 @@ class OptionsError(Exception):
     """An option cannot be used; the text is for the user."""
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     """Adds the command."""
     parser = commands.add_parser("run", help="run a gateway on this machine")
     parser.add_argument("path", nargs="?", help="YAML file; default <config-home>/config.yaml")

@@ -7,10 +7,11 @@ from pathlib import Path
 import aigw
 from aigw.plan import Plan
 from aigw.render import envoy as rendering
+from aigw.render.envoy import DataPlane
 from aigw.standalone import layout as files
 from aigw.standalone.errors import RunError
 from aigw.standalone.layout import Layout
-from aigw.standalone.options import DataPlane, RunOptions
+from aigw.standalone.options import RunOptions
 
 BOOTSTRAP = "bootstrap.json"
 

@@ -11,6 +11,7 @@ STREAM_IDLE_TIMEOUT = "600s"
 """As long as the usual client libraries wait."""
 REQUEST_HEADERS_TIMEOUT = "30s"
 REQUEST_TIMEOUT = "300s"
+_NOBODY: Json = {"address_prefix": "255.255.255.255", "prefix_len": 32}
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _EARLY = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
 
@@ -48,9 +49,11 @@ def _connection_manager(plan: Plan, listener: Listener, target: EnvoyTarget) -> 
         local_reply_config=local_reply_config(),
         early_header_mutation_extensions=[_strip_internal_headers()],
         # Clients are not trusted: their x-envoy-* headers cannot change timeouts or retries.
+        # That needs a list of internal addresses that nobody has; without one Envoy trusts
+        # loopback and private addresses.
         use_remote_address=True,
         skip_xff_append=True,
-        internal_address_config={"unix_sockets": False},
+        internal_address_config={"unix_sockets": False, "cidr_ranges": [_NOBODY]},
         server_header_transformation="PASS_THROUGH",
         scheme_header_transformation={"match_upstream": True},
         normalize_path=True,
