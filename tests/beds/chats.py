@@ -36,9 +36,6 @@ def chat(model: str, *headers: tuple[str, str], stream: bool = False) -> bytes:
     return request("POST", "/v1/chat/completions", JSON_TYPE, *headers, body=body)
 
 
-CHUNKED_HEAD = request("POST", "/v1/chat/completions", JSON_TYPE, ("transfer-encoding", "chunked"))
-
-
 def ask(gateway: RunningGateway, message: bytes) -> Response:
     """Sends a request on a connection of its own."""
     with RawConnection(gateway.port, 20) as client:

@@ -17,10 +17,11 @@ import pytest
 
 from aigw.providers import FakeProvider, Fault, FaultKind, Framing, Gate, Match, Outcome, Reply
 from aigw.providers.script import Phase
+from beds.chats import JSON_TYPE, error_of
+from beds.failover import CANARY, CODES, Beds, configuration
 from beds.gateway import RunningGateway, run_gateway
 from beds.provider import LoopThread, ProviderBed
 from beds.raw_http import RawConnection, Response, request
-from beds.resources import BackendSpec, Resource, api_key, gateway_yaml, resource, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,11 +29,7 @@ if TYPE_CHECKING:
     from aigw.providers import Received, Responder
     from beds.ports import FreePorts
 
-CANARY = "canary-first"
-CODES = (429, 500, 503)
-TRIGGERS = ("connect-failure", "retriable-status-codes")
 SCRIPT = "x-script-id"
-JSON_TYPE = ("content-type", "application/json")
 EVENT_STREAM = (("content-type", "text/event-stream"), ("x-canary", CANARY))
 EVENTS = (b'data: {"id":"canary-first"}\n\n', b"data: {}\n\n", b"data: [DONE]\n\n")
 SECOND_EVENTS = (b'data: {"id":"second"}\n\n', b"data: [DONE]\n\n")
@@ -58,101 +55,6 @@ def second_ok(received: Received) -> Reply:
     if json.loads(received.body).get("stream"):
         return Reply(200, (("content-type", "text/event-stream"),), SECOND_EVENTS)
     return Reply(200, (JSON_TYPE,), b'{"id":"second"}')
-
-
-def policy(
-    rule_name: str, count: int = 1, triggers: tuple[str, ...] = TRIGGERS, **more: object
-) -> Resource:
-    """A BackendTrafficPolicy for one rule."""
-    target = {
-        "group": "gateway.networking.k8s.io",
-        "kind": "HTTPRoute",
-        "name": "route",
-        "sectionName": rule_name,
-    }
-    on = {"httpStatusCodes": list(CODES), "triggers": list(triggers)}
-    retry = {"numRetries": count, "numAttemptsPerPriority": 1, "retryOn": on, **more}
-    return resource(
-        "gateway.envoyproxy.io/v1alpha1",
-        "BackendTrafficPolicy",
-        rule_name,
-        targetRefs=[target],
-        retry=retry,
-    )
-
-
-def priorities(*names: str, **more: object) -> list[Resource]:
-    """One backendRef per priority."""
-    return [{"name": name, "priority": index, **more} for index, name in enumerate(names)]
-
-
-def configuration(port: int, beds: Beds) -> str:
-    """All rules of this module; a rule is named as its model."""
-    first, second = beds.first.port, beds.second.port
-    nowhere = {"fqdn": {"hostname": "nothing.invalid", "port": 80}}
-    backends = [
-        BackendSpec("first", first),
-        BackendSpec("second", second),
-        BackendSpec("dead", beds.dead.port),
-        BackendSpec("nowhere", 80, endpoint=nowhere),
-        BackendSpec("marked", first, MARKED_SCHEMA, api_key("marked", CANARY), MARKED),
-        BackendSpec("plain", second),
-        BackendSpec("keyed", second, auth=api_key("keyed", "key-of-the-second")),
-    ]
-    both = priorities("first", "second")
-    marked = priorities("marked", "plain")
-    marked[0]["modelNameOverride"] = f"model-{CANARY}"
-    keyed = priorities("marked", "keyed")
-    keyed[0]["modelNameOverride"] = f"model-{CANARY}"
-    rules = {
-        "policy": rule("policy", *both),
-        "default": rule("default", *both),
-        "reset": rule("reset", *both),
-        "timed": rule("timed", *both),
-        "idle": rule("idle", *both, streamIdleTimeout="300ms"),
-        "twice": rule("twice", *both),
-        "dead": rule("dead", *priorities("dead", "second")),
-        "nowhere": rule("nowhere", *priorities("nowhere", "second")),
-        "nowhere-policy": rule("nowhere-policy", *priorities("nowhere", "second")),
-        "all-dead": rule("all-dead", *priorities("dead", "nowhere")),
-        "marked": rule("marked", *marked),
-        "keyed": rule("keyed", *keyed),
-        "weights": rule(
-            "weights", {"name": "first", "weight": 75}, {"name": "second", "weight": 25}
-        ),
-    }
-    policies = [
-        policy("policy"),
-        policy("nowhere-policy"),
-        policy("reset", triggers=(*TRIGGERS, "reset")),
-        policy("timed", triggers=(*TRIGGERS, "reset"), perRetry={"timeout": "300ms"}),
-        policy("twice", 3, numAttemptsPerPriority=2),
-    ]
-    named = [{**found, "name": name} for name, found in rules.items()]
-    return gateway_yaml(port, backends, named, *policies)
-
-
-MARKED_SCHEMA = {"name": "OpenAI", "prefix": f"/{CANARY}/v1"}
-MARKED = {
-    "headerMutation": {
-        "set": [
-            {"name": "x-marked", "value": CANARY},
-            {"name": "x-repeat", "value": CANARY},
-            {"name": "x-own", "value": CANARY},
-        ],
-        "remove": ["x-removed"],
-    },
-    "bodyMutation": {"set": [{"path": "user", "value": CANARY}], "remove": ["seed"]},
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Beds:
-    """The providers of this module; `dead` refuses connections."""
-
-    first: ProviderBed
-    second: ProviderBed
-    dead: ProviderBed
 
 
 @pytest.fixture(scope="module")
@@ -221,17 +123,6 @@ def ask(gateway: RunningGateway, beds: Beds, case: Case) -> Seen:
         client.send(case.message(script))
         response = client.response()
     return Seen(response, received(beds.first, script), received(beds.second, script))
-
-
-def error_of(response: Response) -> dict[str, str]:
-    """The error of a JSON reply in the client's shape."""
-    assert response.head.header("content-type") == "application/json"
-    found = json.loads(response.body)
-    assert found["type"] == "error"
-    assert found["error"]["code"] == str(response.status)
-    assert found["error"]["message"]
-    error: dict[str, str] = found["error"]
-    return error
 
 
 def strikes(kind: FaultKind, phase: Phase, reply: Reply = OK, after: int | None = None) -> Reply:
@@ -360,7 +251,7 @@ def test_the_last_failure_becomes_json_of_the_clients_shape(
 ) -> None:
     seen = ask(gateway, beds, case)
     assert seen.response.status == status
-    assert part in error_of(seen.response)["message"]
+    assert part in error_of(seen.response)
 
 
 def test_attempts_per_priority_are_used_up_before_the_next_priority(
@@ -436,9 +327,8 @@ def pristine(found: Received, case: Case) -> None:
     assert found.header_values("x-removed") == ["kept for the second"]
 
 
-def without_secrets_and_internals(found: Received) -> None:
-    """Neither the client's credentials nor internal headers."""
-    assert b"client-secret" not in found.head
+def without_internals(found: Received) -> None:
+    """No header of the gateway's own."""
     names = {name.lower() for name, _ in found.headers}
     foreign = {name for name in names if name.startswith((b"x-ai-eg-", b"x-gateway-", b"x-envoy-"))}
     assert foreign == set()
@@ -462,11 +352,25 @@ def test_nothing_of_the_first_attempt_reaches_the_second_provider(
     assert first.json()["model"] == f"model-{CANARY}"
     assert first.json()["user"] == CANARY
     assert "seed" not in first.json()
-    without_secrets_and_internals(first)
+    assert b"client-secret" not in first.head
     pristine(second, case)
-    without_secrets_and_internals(second)
-    key = "Bearer key-of-the-second" if model == "keyed" else None
-    assert second.header("authorization") == key
+    without_internals(first)
+    without_internals(second)
+
+
+def test_the_clients_credentials_go_only_to_a_provider_that_has_none_configured(
+    gateway: RunningGateway, beds: Beds
+) -> None:
+    keyed = ask(gateway, beds, Case("keyed", failed(500), headers=SENT)).second[0]
+    assert keyed.header_values("authorization") == ["Bearer key-of-the-second"]
+    assert b"client-secret" not in keyed.head
+    plain = ask(gateway, beds, Case("marked", failed(500), headers=SENT)).second[0]
+    assert plain.header_values("authorization") == ["Bearer client-secret"]
+    assert plain.header_values("x-api-key") == ["client-secret"]
+    seen = ask(gateway, beds, Case("open", failed(500), headers=SENT))
+    assert seen.first[0].header_values("x-api-key") == ["client-secret"]
+    assert seen.second[0].header_values("authorization") == ["Bearer key-of-the-second"]
+    assert b"client-secret" not in seen.second[0].head
 
 
 def test_weights_within_a_priority_share_the_requests(gateway: RunningGateway, beds: Beds) -> None:

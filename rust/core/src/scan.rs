@@ -32,6 +32,8 @@ pub(crate) struct Scan {
     pub(crate) empty_object: bool,
     /// Position of the closing brace.
     pub(crate) end: usize,
+    /// Length of the body.
+    pub(crate) length: usize,
 }
 
 /// Scans a body for `endpoint`.
@@ -55,6 +57,7 @@ pub(crate) fn scan(endpoint: Endpoint, body: &[u8]) -> Result<Scan> {
     };
     let mut scan = Scan {
         empty_object: fields.members == 0,
+        length: body.len(),
         end: body
             .iter()
             .rposition(|byte| *byte == b'}')

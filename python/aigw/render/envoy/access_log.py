@@ -1,5 +1,6 @@
 """Access logs: the user's formats, or ours."""
 
+import json
 import re
 
 from aigw.plan import AccessLog, Plan
@@ -12,10 +13,20 @@ def _metadata(key: str) -> str:
     return f"%DYNAMIC_METADATA({METADATA}:{key})%"
 
 
+# An attempt rewrites `:path`; before any attempt it is the client's.
+_PATH = json.dumps(
+    {
+        "operators": [
+            {"command": "DYNAMIC_METADATA", "param": f"{METADATA}:original_path"},
+            {"command": "REQ", "param": ":PATH"},
+        ]
+    }
+)
+
 DEFAULT_FORMAT: Json = {
     "start_time": "%START_TIME%",
     "method": "%REQ(:METHOD)%",
-    "path": _metadata("original_path"),
+    "path": f"%COALESCE({_PATH})%",
     "model": _metadata("original_model"),
     "response_model": _metadata("response_model"),
     "backend": _metadata("backend_name"),
@@ -30,7 +41,7 @@ DEFAULT_FORMAT: Json = {
     "total_tokens": _metadata("total_tokens"),
     "duration_ms": "%DURATION%",
     "time_to_first_token_ms": _metadata("token_latency_ttft"),
-    "request_id": "%REQ(X-REQUEST-ID)%",
+    "request_id": "%STREAM_ID%",
     "response_flags": "%RESPONSE_FLAGS%",
     "response_code_details": "%RESPONSE_CODE_DETAILS%",
 }

@@ -250,6 +250,13 @@ impl Attempt {
         };
         if let Some(body) = &body {
             edits.set("content-length", body.len().to_string());
+        } else if self.request.head.get("content-length").is_none() {
+            // The client sent chunks; the whole body is known by now, and some providers
+            // refuse requests without a length.
+            edits.set("content-length", self.request.scan.length.to_string());
+        }
+        if self.request.head.get("transfer-encoding").is_some() {
+            edits.remove("transfer-encoding");
         }
         body
     }

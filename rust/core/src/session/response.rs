@@ -195,9 +195,7 @@ impl Attempt {
         head.edits.remove("content-length");
         head.edits.remove("content-encoding");
         if ended == Ended::Yes {
-            let body = self.error_reply(status, headers, b"");
-            head.edits.set("content-length", body.len().to_string());
-            head.added_body = Some(body);
+            head.added_body = Some(self.error_reply(status, headers, b""));
             self.reply.end = End::Over;
         } else {
             self.reply.kind = Kind::Failed {
