@@ -6,54 +6,22 @@ import os
 import shutil
 import subprocess
 import sys
-import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+from beds.installs import ROOT, TIMEOUT, build_environment, clean_environment, pip
+
 WHEELS = sorted((ROOT / "dist").glob("aigw-*.whl"))
-TIMEOUT = 1500
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(TIMEOUT)]
-
-
-def pip(python: Path | str, *arguments: str, cwd: Path = ROOT) -> None:
-    """Runs pip with our maturin; both builds from source share one target directory."""
-    command = [str(python), "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments]
-    environment = {
-        **os.environ,
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-        "CARGO_TARGET_DIR": str(ROOT / "target" / "packaging"),
-    }
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-
-
-def clean_environment(folder: Path) -> Path:
-    """A virtual environment that sees our installed dependencies but not our aigw."""
-    venv.create(folder, with_pip=True)
-    site = next(folder.glob("lib/python3.*/site-packages"))
-    ours = Path(sys.prefix, "lib", site.parent.name, "site-packages")
-    names = ("aigw*", "__editable__*", "pip*", "_distutils*")
-    ignore = shutil.ignore_patterns(*names)
-    shutil.copytree(ours, site, ignore=ignore, symlinks=True, dirs_exist_ok=True)
-    return folder / "bin" / "python"
 
 
 def works(python: Path, cwd: Path) -> None:
     """The package imports its core and finds its module; `aigw` is a command."""
     code = "from aigw import _core, envoy_module; print(envoy_module().stat().st_size > 0)"
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("AIGW_", "PYTHON"))}
+    environment = build_environment(python)
     done = subprocess.run(
         [str(python), "-c", code],
         capture_output=True,
