@@ -1,0 +1,88 @@
+"""Micro-benchmarks of the configuration half: YAML to plan to Envoy's files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from aigw.api.load import Source, load
+from aigw.api.secret_sources import Environment
+from aigw.compile.compiler import compile_plan
+from aigw.render.envoy import DataPlane, EnvoyTarget, render_envoy, render_filter_config
+
+if TYPE_CHECKING:
+    from pytest_benchmark.fixture import BenchmarkFixture
+
+GROUP = "aigateway.envoyproxy.io/v1beta1"
+TARGET = EnvoyTarget(
+    data_plane=DataPlane.MODULE,
+    runtime_dir="/run/core",
+    xds_dir="/run/envoy",
+    admin_socket="/run/admin.sock",
+    module_path="/run/module.so",
+)
+
+
+def configuration(routes: int) -> str:
+    """One Gateway, one backend, `routes` routes of one model each."""
+    listener = {"name": "http", "protocol": "HTTP", "port": 1975}
+    reference = {"group": "gateway.envoyproxy.io", "kind": "Backend", "name": "b"}
+    documents: list[dict[str, object]] = [
+        {
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "Gateway",
+            "metadata": {"name": "gw"},
+            "spec": {"gatewayClassName": "aigw", "listeners": [listener]},
+        },
+        {
+            "apiVersion": "gateway.envoyproxy.io/v1alpha1",
+            "kind": "Backend",
+            "metadata": {"name": "b"},
+            "spec": {"endpoints": [{"ip": {"address": "127.0.0.1", "port": 1}}]},
+        },
+        {
+            "apiVersion": GROUP,
+            "kind": "AIServiceBackend",
+            "metadata": {"name": "b"},
+            "spec": {"schema": {"name": "OpenAI"}, "backendRef": reference},
+        },
+    ]
+    for number in range(routes):
+        match = {"headers": [{"name": "x-ai-eg-model", "value": f"model-{number}"}]}
+        documents.append(
+            {
+                "apiVersion": GROUP,
+                "kind": "AIGatewayRoute",
+                "metadata": {"name": f"r{number}"},
+                "spec": {
+                    "parentRefs": [{"name": "gw"}],
+                    "rules": [{"matches": [match], "backendRefs": [{"name": "b"}]}],
+                },
+            }
+        )
+    return yaml.safe_dump_all(documents)
+
+
+def environment() -> Environment:
+    return Environment({}, lambda path: path)
+
+
+@pytest.mark.parametrize("routes", [1, 100, 1000])
+def test_load(benchmark: BenchmarkFixture, routes: int) -> None:
+    text = configuration(routes)
+    benchmark.pedantic(lambda: load([Source("f", text)], environment()), rounds=3)
+
+
+@pytest.mark.parametrize("routes", [1, 100, 1000])
+def test_compile_and_render(benchmark: BenchmarkFixture, routes: int) -> None:
+    loaded = load([Source("f", configuration(routes))], environment())
+
+    def run() -> None:
+        plan = compile_plan(loaded).plan
+        assert plan is not None
+        render_filter_config(plan)
+        render_envoy(plan, TARGET)
+
+    benchmark.pedantic(run, rounds=3)
