@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::endpoint::{EndpointPrefixes, PathTable};
 use crate::mutate::{BodyMutation, HeaderMutation};
 use crate::schema::BackendSchema;
+use crate::usage::Usage;
 
 /// Format version that this core reads.
 pub const VERSION: u32 = 1;
@@ -117,6 +118,45 @@ pub struct Backend {
     /// Ask OpenAI-compatible providers for usage in streams.
     #[serde(default)]
     pub force_usage: bool,
+    /// Token counts to write under names of the user's choice.
+    #[serde(default)]
+    pub costs: Vec<Cost>,
+}
+
+/// A token count under a metadata key of the user's choice.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Cost {
+    /// Key in the dynamic metadata.
+    pub metadata_key: String,
+    /// Which count.
+    pub r#type: CostType,
+}
+
+/// Token counts, named as `AIGatewayRoute.spec.llmRequestCosts[].type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are the documentation")]
+pub enum CostType {
+    InputToken,
+    CachedInputToken,
+    CacheCreationInputToken,
+    OutputToken,
+    TotalToken,
+    ReasoningToken,
+}
+
+impl CostType {
+    /// The count; unknown counts are zero.
+    pub fn of(self, usage: &Usage) -> u64 {
+        let count = match self {
+            Self::InputToken => usage.input_tokens,
+            Self::CachedInputToken => usage.cached_input_tokens,
+            Self::CacheCreationInputToken => usage.cache_creation_input_tokens,
+            Self::OutputToken => usage.output_tokens,
+            Self::TotalToken => usage.total_tokens,
+            Self::ReasoningToken => usage.reasoning_tokens,
+        };
+        count.unwrap_or(0)
+    }
 }
 
 /// How a backend authenticates.

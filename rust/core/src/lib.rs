@@ -12,6 +12,8 @@
 //! Every attempt is built from the pristine request, so nothing of one attempt can reach
 //! the provider of the next.
 
+#![forbid(unsafe_code)]
+
 pub mod config;
 pub mod credential;
 pub mod endpoint;
@@ -28,8 +30,8 @@ pub mod usage;
 
 mod auth;
 mod dialect;
+mod edit;
 mod listing;
 pub mod mutate;
 mod scan;
-#[expect(dead_code, reason = "until the first translator")]
 mod wire;

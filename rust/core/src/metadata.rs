@@ -1,5 +1,7 @@
 //! Dynamic metadata that the core writes for access logs and other filters.
 
+use std::borrow::Cow;
+
 /// Namespace of everything below.
 pub const NAMESPACE: &str = "io.envoy.ai_gateway";
 
@@ -13,7 +15,7 @@ pub enum Value {
 }
 
 /// Keys and values to merge into [`NAMESPACE`]. Later values of a key replace earlier ones.
-pub type Metadata = Vec<(&'static str, Value)>;
+pub type Metadata = Vec<(Cow<'static, str>, Value)>;
 
 /// The model that the client asked for.
 pub const ORIGINAL_MODEL: &str = "original_model";

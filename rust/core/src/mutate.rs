@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::edit;
 use crate::headers::{HeaderEdits, Headers};
 
 /// Header changes: removals first, then sets.
@@ -108,27 +109,27 @@ impl BodyMutation {
     }
 
     /// The changed body, or `None` when `body` is not a JSON object (it is left alone then).
+    /// Bytes that are not edited stay as they are.
     pub(crate) fn apply(&self, body: &[u8]) -> Option<Vec<u8>> {
-        // `arbitrary precision` is not needed: numbers beyond f64 inside untouched members
-        // would change, so only bodies with a mutation pay this price.
-        let mut root: serde_json::Value = serde_json::from_slice(body).ok()?;
-        if !root.is_object() {
+        let start = body.iter().position(|byte| !byte.is_ascii_whitespace());
+        if start.and_then(|at| body.get(at)) != Some(&b'{') {
             return None;
         }
+        let mut text = body.to_vec();
         for path in self.remove.iter().filter(|path| !path.is_empty()) {
-            remove(&mut root, &segments(path));
+            text = edit::remove(&text, &segments(path)).unwrap_or(text);
         }
         for PathValue { path, value } in self.set.iter().filter(|set| !set.path.is_empty()) {
             if let Ok(value) = typed(value) {
-                put(&mut root, &segments(path), value);
+                text = edit::set(&text, &segments(path), &value).unwrap_or(text);
             }
         }
-        serde_json::to_vec(&root).ok()
+        Some(text)
     }
 }
 
-/// The JSON value that a configured text stands for.
-fn typed(text: &str) -> Result<serde_json::Value, ()> {
+/// The JSON text that a configured text stands for.
+fn typed(text: &str) -> Result<Vec<u8>, ()> {
     let trimmed = text.trim();
     let first = trimmed.as_bytes().first().copied().unwrap_or_default();
     let last = trimmed.as_bytes().last().copied().unwrap_or_default();
@@ -140,11 +141,11 @@ fn typed(text: &str) -> Result<serde_json::Value, ()> {
         || (trimmed.len() > 1
             && matches!((first, last), (b'"', b'"') | (b'{', b'}') | (b'[', b']')))
         || number;
-    if json {
-        serde_json::from_str(trimmed).map_err(|_| ())
-    } else {
-        Ok(serde_json::Value::String(text.to_owned()))
+    if !json {
+        return serde_json::to_vec(text).map_err(|_| ());
     }
+    serde_json::from_str::<serde::de::IgnoredAny>(trimmed).map_err(|_| ())?;
+    Ok(trimmed.as_bytes().to_vec())
 }
 
 fn segments(path: &str) -> Vec<String> {
@@ -163,66 +164,6 @@ fn segments(path: &str) -> Vec<String> {
 fn push(segments: &mut [String], c: char) {
     if let Some(last) = segments.last_mut() {
         last.push(c);
-    }
-}
-
-fn remove(value: &mut serde_json::Value, path: &[String]) {
-    let Some((name, rest)) = path.split_first() else {
-        return;
-    };
-    if rest.is_empty() {
-        match value {
-            serde_json::Value::Object(map) => {
-                map.shift_remove(name);
-            }
-            serde_json::Value::Array(items) => {
-                if let Some(index) = name.parse().ok().filter(|i| *i < items.len()) {
-                    items.remove(index);
-                }
-            }
-            _ => {}
-        }
-    } else if let Some(inner) = step(value, name) {
-        remove(inner, rest);
-    }
-}
-
-fn step<'a>(value: &'a mut serde_json::Value, name: &str) -> Option<&'a mut serde_json::Value> {
-    match value {
-        serde_json::Value::Object(map) => map.get_mut(name),
-        serde_json::Value::Array(items) => items.get_mut(name.parse::<usize>().ok()?),
-        _ => None,
-    }
-}
-
-fn put(value: &mut serde_json::Value, path: &[String], new: serde_json::Value) {
-    let Some((name, rest)) = path.split_first() else {
-        *value = new;
-        return;
-    };
-    if let serde_json::Value::Array(items) = value {
-        if name == "-1" {
-            items.push(serde_json::Value::Null);
-        }
-        let index = if name == "-1" {
-            items.len().checked_sub(1)
-        } else {
-            name.parse().ok()
-        };
-        if let Some(slot) = index.and_then(|i: usize| items.get_mut(i)) {
-            put(slot, rest, new);
-        }
-        return;
-    }
-    if !value.is_object() {
-        *value = serde_json::Value::Object(serde_json::Map::new());
-    }
-    if let serde_json::Value::Object(map) = value {
-        put(
-            map.entry(name.as_str()).or_insert(serde_json::Value::Null),
-            rest,
-            new,
-        );
     }
 }
 

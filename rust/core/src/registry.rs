@@ -16,7 +16,6 @@ pub struct Entry {
     pub(crate) make: fn(&Binding<'_>) -> Box<dyn Exchange>,
 }
 
-#[expect(dead_code, reason = "until the first translator")]
 const fn translated<T: Translate>() -> Entry {
     Entry {
         endpoint: T::ENDPOINT,
@@ -36,6 +35,8 @@ const fn passed<P: Passthrough>() -> Entry {
 /// Every pair that is served.
 pub static TRANSLATORS: &[Entry] = &[
     passed::<chat::openai::Chat>(),
+    translated::<chat::anthropic::Chat>(),
+    translated::<chat::aws_bedrock::Chat>(),
     passed::<completions::openai::Completions>(),
     passed::<embeddings::openai::Embeddings>(),
     passed::<responses::openai::Responses>(),

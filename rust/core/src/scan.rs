@@ -88,14 +88,11 @@ pub(crate) fn place(error: &serde_json::Error) -> String {
         serde_json::error::Category::Syntax => "invalid syntax",
         serde_json::error::Category::Data => {
             let text = error.to_string();
-            return match text.split_once("duplicate field ") {
-                Some((_, rest)) => format!("duplicate field {rest}"),
-                None => format!(
-                    "unexpected value at line {} column {}",
-                    error.line(),
-                    error.column()
-                ),
-            };
+            // These two name fields of ours only.
+            if text.starts_with("duplicate field ") || text.starts_with("missing field ") {
+                return text;
+            }
+            "unexpected value"
         }
         serde_json::error::Category::Io => "unreadable input",
     };

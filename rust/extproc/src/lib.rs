@@ -1,1 +1,36 @@
-//! Placeholder.
+//! Envoy's ext_proc protocol around the aigw core.
+//!
+//! One client request has one *request stream* and one *attempt stream* per try:
+//!
+//! ```text
+//! request stream   request headers ─▶ constant    body ─▶ header edits, metadata, new route
+//! attempt stream   request headers ─▶ header edits, new body, response mode   (may wait)
+//!                  response headers, body…, trailers ─▶ the core's decisions
+//! ```
+//!
+//! The request's id travels between them as dynamic metadata, never as a header. A [`Session`]
+//! is one stream without a transport; [`Server`] is the native transport.
+
+mod attempt;
+mod codec;
+mod connection;
+mod health;
+pub mod messages;
+mod reply;
+mod request;
+mod response;
+mod server;
+mod session;
+
+pub use attempt::{CONTENT_LENGTH, REQUEST_ID};
+pub use server::{Server, ServerOptions};
+pub use session::{Host, Next, Role, Session, SessionError, WakeUp};
+
+/// Name of the gRPC service.
+pub const SERVICE: &str = "envoy.service.ext_proc.v3.ExternalProcessor";
+/// gRPC metadata that names the stream's role.
+pub const ROLE_HEADER: &str = "x-aigw-filter";
+/// gRPC metadata that names the gateway.
+pub const GATEWAY_HEADER: &str = "x-aigw-gateway";
+/// Largest gRPC message: the largest body that may be configured, and its envelope.
+pub const MAX_MESSAGE_BYTES: usize = 256 << 20;

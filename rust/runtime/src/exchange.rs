@@ -253,14 +253,14 @@ impl Flow {
         let result = self.attempt.prepare(&input);
         self.save();
         match result? {
-            CorePrepared::Wait(wait_for) => {
-                Ok(Prepared::Wait(runtime.waits.register(wait_for, make_wake())))
-            }
+            CorePrepared::Wait(wait_for) => Ok(Prepared::Wait(
+                runtime.waits.register(wait_for, make_wake()),
+            )),
             CorePrepared::Done(mut upstream) => {
                 #[expect(clippy::cast_precision_loss, reason = "a handful of attempts")]
                 upstream
                     .metadata
-                    .push((ATTEMPTS, Value::Number(self.number as f64)));
+                    .push((ATTEMPTS.into(), Value::Number(self.number as f64)));
                 Ok(Prepared::Done(upstream))
             }
         }

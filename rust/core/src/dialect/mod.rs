@@ -1,1 +1,6 @@
 //! Maps shared by the translators of one provider dialect.
+
+pub(crate) mod aws_path;
+pub(crate) mod claude;
+pub(crate) mod converse;
+pub(crate) mod data_uri;

@@ -206,11 +206,24 @@ impl Attempt {
         for name in lock(&self.request.touched).iter() {
             restore(&self.request, name, &mut edits);
         }
+        if self.backend.auth.is_none() {
+            // Nothing is configured: the client's key is meant for this provider.
+            for (name, value) in self.request.client_credentials.iter() {
+                if let Ok(name) = std::str::from_utf8(name) {
+                    edits.set(name, value);
+                }
+            }
+        }
         // Routing is over: the provider has no use for the gateway's own header.
         edits.remove(MODEL_HEADER);
         edits.set(":path", upstream.path.as_bytes());
         for (name, value) in &upstream.headers {
             edits.set(name, value.as_bytes());
+        }
+        for (name, value) in &upstream.default_headers {
+            if self.request.head.get(name).is_none() {
+                edits.set(name, value.as_bytes());
+            }
         }
         if self.exchange.reply_bytes() == ReplyBytes::Rebuilt {
             // A compressed reply would only be unpacked here.
@@ -253,13 +266,13 @@ impl Attempt {
     fn metadata(&self) -> Metadata {
         let model = self.backend.effective_model(self.request.model());
         vec![
-            (BACKEND_NAME, Value::Text(self.backend.name.clone())),
+            (BACKEND_NAME.into(), Value::Text(self.backend.name.clone())),
             (
-                AI_SERVICE_BACKEND_NAME,
+                AI_SERVICE_BACKEND_NAME.into(),
                 Value::Text(self.backend.backend.clone()),
             ),
-            (ROUTE_NAME, Value::Text(self.backend.route.clone())),
-            (MODEL_NAME_OVERRIDE, Value::Text(model.to_owned())),
+            (ROUTE_NAME.into(), Value::Text(self.backend.route.clone())),
+            (MODEL_NAME_OVERRIDE.into(), Value::Text(model.to_owned())),
         ]
     }
 

@@ -32,7 +32,7 @@ pub struct PendingRequest {
     head: Headers,
 }
 
-/// A request as every attempt sees it: pristine, without the client's credentials.
+/// A request as every attempt sees it: pristine, the client's credentials set apart.
 #[derive(Debug)]
 pub struct Request {
     /// Random, never sent anywhere as a header.
@@ -43,6 +43,8 @@ pub struct Request {
     pub config: Arc<Config>,
     /// Headers without credentials and gateway-internal names.
     pub head: Headers,
+    /// The client's own credentials, for backends that have none configured.
+    pub(crate) client_credentials: Headers,
     pub(crate) scan: Scan,
     /// Names that attempts changed in the header map which all attempts share.
     pub(crate) touched: Mutex<Vec<Box<str>>>,
@@ -192,8 +194,15 @@ impl PendingRequest {
     fn into_request(self, id: u128, scan: Scan) -> (Request, HeaderEdits) {
         let mut edits = HeaderEdits::new();
         let mut head = Headers::new();
+        let mut client_credentials = Headers::default();
         for (name, value) in self.head.iter() {
             if is_removed(name) {
+                if CREDENTIAL_HEADERS
+                    .iter()
+                    .any(|known| known.as_bytes() == name)
+                {
+                    client_credentials.push(name, value);
+                }
                 if let Ok(name) = std::str::from_utf8(name) {
                     edits.remove(name);
                 }
@@ -212,6 +221,7 @@ impl PendingRequest {
             endpoint: self.endpoint,
             config: self.config,
             head,
+            client_credentials,
             scan,
             touched: Mutex::default(),
         };
@@ -256,8 +266,8 @@ impl Request {
             .map(String::from_utf8_lossy)
             .unwrap_or_default();
         vec![
-            (ORIGINAL_MODEL, Value::Text(self.scan.model.clone())),
-            (ORIGINAL_PATH, Value::Text(path.into_owned())),
+            (ORIGINAL_MODEL.into(), Value::Text(self.scan.model.clone())),
+            (ORIGINAL_PATH.into(), Value::Text(path.into_owned())),
         ]
     }
 }

@@ -86,7 +86,18 @@ pub(super) struct ReplySide {
     first_output_ns: Option<u64>,
     last_output_ns: u64,
     events: u64,
-    done: bool,
+    end: End,
+}
+
+/// How far the reply is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// More may come.
+    Open,
+    /// It ended well; final counts are not reported yet.
+    Completed,
+    /// It is over and reported.
+    Over,
 }
 
 impl ReplySide {
@@ -104,7 +115,7 @@ impl ReplySide {
             first_output_ns: None,
             last_output_ns: 0,
             events: 0,
-            done: false,
+            end: End::Open,
         }
     }
 
@@ -122,6 +133,9 @@ impl Attempt {
     /// The head of the provider's reply.
     pub fn response_head(&mut self, status: u16, headers: &Headers, ended: Ended) -> ResponseHead {
         self.reply.record.status = status;
+        if (200..=299).contains(&status) {
+            self.exchange.response_head(headers);
+        }
         let streamed = self.reply.stream && is_stream(headers);
         match (status, self.exchange.reply_bytes()) {
             (200..=299, _) if ended == Ended::Yes => self.finish_ok(),
@@ -149,7 +163,7 @@ impl Attempt {
 
     fn finish_ok(&mut self) -> ResponseHead {
         self.reply.record.outcome = Outcome::Completed;
-        self.reply.done = true;
+        self.reply.end = End::Over;
         plain(BodyPlan::Skip)
     }
 
@@ -168,7 +182,7 @@ impl Attempt {
     fn failed_head(&mut self, status: u16, headers: &Headers, ended: Ended) -> ResponseHead {
         self.reply.record.outcome = Outcome::Failed;
         if self.exchange.provider_error(status, headers, b"").is_none() {
-            self.reply.done = true;
+            self.reply.end = End::Over;
             return plain(BodyPlan::Skip);
         }
         let mut head = plain(BodyPlan::Replace);
@@ -179,7 +193,7 @@ impl Attempt {
             let body = self.error_reply(status, headers, b"");
             head.edits.set("content-length", body.len().to_string());
             head.added_body = Some(body);
-            self.reply.done = true;
+            self.reply.end = End::Over;
         } else {
             self.reply.kind = Kind::Failed {
                 status,
@@ -254,7 +268,7 @@ impl Attempt {
                 }
                 if ended == Ended::Yes {
                     out.extend_from_slice(&self.error_reply(status, &headers, &body));
-                    self.reply.done = true;
+                    self.reply.end = End::Over;
                 } else {
                     self.reply.kind = Kind::Failed {
                         status,
@@ -383,12 +397,12 @@ impl Attempt {
             .row()
             .kind
             .clone_into(&mut self.reply.record.error_kind);
-        self.reply.done = true;
+        self.reply.end = End::Over;
     }
 
     fn complete(&mut self) {
         self.reply.record.outcome = Outcome::Completed;
-        self.reply.done = true;
+        self.reply.end = End::Completed;
         if self.reply.findings.response_model.is_none() && !self.reply.model.is_empty() {
             self.reply.findings.response_model = Some(self.reply.model.clone());
         }
@@ -401,49 +415,59 @@ impl Attempt {
 
     /// Metadata that changed since the last call: running totals, and latencies at the end.
     pub fn take_metadata(&mut self) -> Metadata {
-        let reply = &mut self.reply;
         let mut metadata = Metadata::new();
-        if reply.findings != reply.reported {
-            for ((name, new), (_, old)) in reply
-                .findings
-                .usage
-                .fields()
-                .into_iter()
-                .zip(reply.reported.usage.fields())
-            {
-                if let Some(count) = new.filter(|_| new != old) {
-                    metadata.push((name, number(count)));
-                }
-            }
-            if let Some(model) = reply
-                .findings
-                .response_model
-                .as_ref()
-                .filter(|_| reply.findings.response_model != reply.reported.response_model)
-            {
-                metadata.push((RESPONSE_MODEL, Value::Text(model.clone())));
-            }
-            reply.reported = reply.findings.clone();
+        let completed = self.reply.end == End::Completed;
+        if self.reply.findings != self.reply.reported || completed {
+            self.report_findings(&mut metadata);
         }
-        if let (true, true, Some(first)) = (reply.done, reply.stream, reply.first_output_ns) {
+        if completed {
+            self.reply.end = End::Over;
+        }
+        let reply = &mut self.reply;
+        if let (true, true, Some(first)) =
+            (reply.end != End::Open, reply.stream, reply.first_output_ns)
+        {
             reply.stream = false;
-            metadata.push((TOKEN_LATENCY_TTFT, millis(first)));
+            metadata.push((TOKEN_LATENCY_TTFT.into(), millis(first)));
             let tokens = reply.findings.usage.output_tokens.unwrap_or(reply.events);
             if let Some(gaps) = tokens.checked_sub(1).filter(|gaps| *gaps > 0) {
-                metadata.push((
-                    TOKEN_LATENCY_ITL,
-                    millis((reply.last_output_ns - first) / gaps),
-                ));
+                let gap = reply.last_output_ns.saturating_sub(first) / gaps;
+                metadata.push((TOKEN_LATENCY_ITL.into(), millis(gap)));
             }
         }
         metadata
     }
 
+    fn report_findings(&mut self, metadata: &mut Metadata) {
+        let (new, old) = (&self.reply.findings, &self.reply.reported);
+        for ((name, count), (_, before)) in new.usage.fields().into_iter().zip(old.usage.fields()) {
+            if let Some(count) = count.filter(|_| count != before) {
+                metadata.push((name.into(), number(count)));
+            }
+        }
+        if new.usage != old.usage || self.reply.end == End::Completed {
+            for cost in &self.backend.costs {
+                metadata.push((
+                    cost.metadata_key.clone().into(),
+                    number(cost.r#type.of(&new.usage)),
+                ));
+            }
+        }
+        if let Some(model) = new
+            .response_model
+            .as_ref()
+            .filter(|_| new.response_model != old.response_model)
+        {
+            metadata.push((RESPONSE_MODEL.into(), Value::Text(model.clone())));
+        }
+        self.reply.reported.clone_from(&self.reply.findings);
+    }
+
     /// The reply ended without its last bytes: reset, timeout, client gone.
     pub fn abort(&mut self, outcome: Outcome) {
-        if !self.reply.done {
+        if self.reply.end == End::Open {
             self.reply.record.outcome = outcome;
-            self.reply.done = true;
+            self.reply.end = End::Over;
         }
     }
 }

@@ -13,7 +13,7 @@ pub mod responses;
 mod passthrough;
 
 pub(crate) use passthrough::{ANTHROPIC_KEYS, OPENAI_KEYS, anthropic_event, anthropic_unary};
-pub(crate) use passthrough::{openai_event, openai_unary};
+pub(crate) use passthrough::{is_json, openai_event, openai_unary, stream_error};
 
 use std::marker::PhantomData;
 
@@ -49,6 +49,8 @@ pub struct Upstream {
     pub path: String,
     /// Further headers to set.
     pub headers: Vec<(&'static str, String)>,
+    /// Headers to set unless the client sent them.
+    pub default_headers: Vec<(&'static str, String)>,
     /// New body; `None` leaves the client's bytes.
     pub body: Option<Vec<u8>>,
 }
@@ -64,6 +66,7 @@ impl Upstream {
             path,
             headers: vec![("content-type", "application/json".into())],
             body: Some(body),
+            ..Self::default()
         })
     }
 }
@@ -165,6 +168,10 @@ pub trait Translate: Send + Sized + 'static {
     /// [`Error::Untranslatable`] with the field that the provider cannot express.
     fn request(&mut self, req: &Self::Request<'_>) -> Result<Upstream>;
 
+    /// The head of a 2xx reply, before [`Self::response`] and [`Self::event`]: for ids that
+    /// providers send as a header.
+    fn response_head(&mut self, _headers: &Headers) {}
+
     /// A whole unary 2xx reply.
     ///
     /// # Errors
@@ -226,6 +233,7 @@ pub(crate) trait Exchange: Send {
     fn request(&mut self, binding: &Binding<'_>, scan: &Scan, body: &[u8]) -> Result<Upstream>;
     fn keys(&self) -> &'static [&'static str];
     fn unary(&self, members: &TopLevel, findings: &mut Findings);
+    fn response_head(&mut self, headers: &Headers);
     fn response(&mut self, body: &[u8], out: &mut Outbox<'_>) -> Result<()>;
     fn event(&mut self, event: Event<'_>, out: &mut Outbox<'_>) -> Result<()>;
     fn end(&mut self, out: &mut Outbox<'_>) -> Result<()>;
@@ -251,15 +259,7 @@ impl<T: Translate> Exchange for Translated<T> {
     }
 
     fn request(&mut self, _binding: &Binding<'_>, _scan: &Scan, body: &[u8]) -> Result<Upstream> {
-        let mut json = serde_json::Deserializer::from_slice(body);
-        let req = T::Request::deserialize(&mut json).map_err(|error| {
-            let path = T::ENDPOINT.path();
-            Error::MalformedRequest(format!(
-                "failed to parse JSON for {path}: {}",
-                place(&error)
-            ))
-        })?;
-        self.0.request(&req)
+        self.0.request(&parse(T::ENDPOINT, body)?)
     }
 
     fn keys(&self) -> &'static [&'static str] {
@@ -267,6 +267,10 @@ impl<T: Translate> Exchange for Translated<T> {
     }
 
     fn unary(&self, _members: &TopLevel, _findings: &mut Findings) {}
+
+    fn response_head(&mut self, headers: &Headers) {
+        self.0.response_head(headers);
+    }
 
     fn response(&mut self, body: &[u8], out: &mut Outbox<'_>) -> Result<()> {
         self.0.response(body, out)
@@ -283,6 +287,23 @@ impl<T: Translate> Exchange for Translated<T> {
     fn provider_error(&self, status: u16, headers: &Headers, body: &[u8]) -> Option<ProviderError> {
         Some(self.0.provider_error(status, headers, body))
     }
+}
+
+/// Reads the typed request. Errors name the field, never its value.
+fn parse<'a, R: Deserialize<'a>>(endpoint: Endpoint, body: &'a [u8]) -> Result<R> {
+    serde_json::from_slice(body).map_err(|_| {
+        // Tracking the path costs time, so only refused requests are read with it.
+        let json = &mut serde_json::Deserializer::from_slice(body);
+        let text = match serde_path_to_error::deserialize::<_, R>(json) {
+            Ok(_) => "invalid syntax".to_owned(),
+            Err(error) => match error.path().to_string().as_str() {
+                "." => place(error.inner()),
+                field => format!("{field}: {}", place(error.inner())),
+            },
+        };
+        let path = endpoint.path();
+        Error::MalformedRequest(format!("failed to parse JSON for {path}: {text}"))
+    })
 }
 
 pub(crate) struct Passed<P>(PhantomData<P>);
@@ -306,8 +327,8 @@ impl<P: Passthrough> Exchange for Passed<P> {
         let body = passthrough::splice(P::ENDPOINT, binding, scan, body);
         Ok(Upstream {
             path: P::path(binding),
-            headers: Vec::new(),
             body,
+            ..Upstream::default()
         })
     }
 
@@ -318,6 +339,8 @@ impl<P: Passthrough> Exchange for Passed<P> {
     fn unary(&self, members: &TopLevel, findings: &mut Findings) {
         P::unary(members, findings);
     }
+
+    fn response_head(&mut self, _headers: &Headers) {}
 
     fn response(&mut self, _body: &[u8], _out: &mut Outbox<'_>) -> Result<()> {
         Ok(())

@@ -1,3 +1,5 @@
 //! Wire types, one file per provider API. They import nothing of the gateway.
 
+pub(crate) mod anthropic;
+pub(crate) mod bedrock;
 pub(crate) mod openai;

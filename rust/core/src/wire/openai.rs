@@ -25,10 +25,6 @@ pub(crate) struct ChatRequest<'a> {
     #[serde(default, borrow)]
     pub(crate) messages: Option<Vec<Message<'a>>>,
     #[serde(default)]
-    pub(crate) stream: Option<bool>,
-    #[serde(default)]
-    pub(crate) stream_options: Option<StreamOptions>,
-    #[serde(default)]
     pub(crate) max_tokens: Option<i64>,
     #[serde(default)]
     pub(crate) max_completion_tokens: Option<i64>,
@@ -56,12 +52,6 @@ pub(crate) struct ChatRequest<'a> {
     pub(crate) user: Option<Text<'a>>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub(crate) struct StreamOptions {
-    #[serde(default)]
-    pub(crate) include_usage: Option<bool>,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
@@ -79,8 +69,6 @@ pub(crate) struct Message<'a> {
     pub(crate) role: Role,
     #[serde(default, borrow)]
     pub(crate) content: Option<Content<'a>>,
-    #[serde(default, borrow)]
-    pub(crate) refusal: Option<Text<'a>>,
     #[serde(default, borrow)]
     pub(crate) tool_calls: Option<Vec<ToolCall<'a>>>,
     #[serde(default, borrow)]
@@ -167,8 +155,6 @@ impl CacheControl<'_> {
 pub(crate) struct ToolCall<'a> {
     #[serde(default, borrow)]
     pub(crate) id: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    pub(crate) r#type: Option<Text<'a>>,
     #[serde(default, borrow)]
     pub(crate) function: Option<FunctionCall<'a>>,
     #[serde(default, borrow)]
@@ -257,12 +243,6 @@ pub(crate) enum ResponseFormatType {
 #[derive(Debug, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub(crate) struct JsonSchema<'a> {
-    #[serde(default, borrow)]
-    pub(crate) name: Option<Text<'a>>,
-    #[serde(default, borrow)]
-    pub(crate) description: Option<Text<'a>>,
-    #[serde(default)]
-    pub(crate) strict: Option<bool>,
     #[serde(default, borrow)]
     pub(crate) schema: Option<Raw<'a>>,
 }
@@ -394,7 +374,23 @@ pub(crate) struct ReplyMessage<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) tool_calls: Vec<ReplyToolCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reasoning_content: Option<serde_json::Value>,
+    pub(crate) reasoning_content: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) thinking_blocks: Vec<ReplyThinkingBlock<'a>>,
+}
+
+/// Thinking in the form that clients may send back as [`ThinkingBlock`]: the only way to keep
+/// its signature.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct ReplyThinkingBlock<'a> {
+    /// `thinking` or `redacted_thinking`.
+    pub(crate) r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) thinking: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) signature: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<Text<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -402,7 +398,7 @@ pub(crate) struct ReplyToolCall<'a> {
     /// Streams only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) index: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// `null` where a stream continues a call.
     pub(crate) id: Option<&'a str>,
     pub(crate) function: ReplyFunction<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -423,6 +419,8 @@ pub(crate) struct ChatChunk<'a> {
     pub(crate) object: &'static str,
     pub(crate) created: u64,
     pub(crate) model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) service_tier: Option<&'a str>,
     pub(crate) choices: Vec<ChunkChoice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) usage: Option<ChatUsage>,
@@ -445,7 +443,9 @@ pub(crate) struct Delta<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) tool_calls: Vec<ReplyToolCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reasoning_content: Option<serde_json::Value>,
+    pub(crate) reasoning_content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) thinking_blocks: Vec<ReplyThinkingBlock<'a>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize)]

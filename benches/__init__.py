@@ -1,0 +1,1 @@
+"""Benchmark harness: what the gateway adds to Envoy, measured side by side."""

@@ -1,0 +1,130 @@
+"""EnvoyProxy: access logs and log levels of the proxy."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from aigw.api.model import ApiModel, Resource, Rule
+
+
+class HostProvider(ApiModel):
+    """Settings of a proxy on this host."""
+
+    envoy_version: str | None = None
+
+
+class EnvoyProxyProvider(ApiModel):
+    """Where the proxy runs. Kubernetes settings are accepted and have no effect on a host."""
+
+    type: Literal["Kubernetes", "Host"]
+    host: HostProvider | None = None
+    kubernetes: dict[str, Any] | None = None
+
+
+class Logging(ApiModel):
+    """Envoy's log level by component; `default` is the level of all others."""
+
+    level: dict[str, Literal["trace", "debug", "info", "warn", "error"]] = Field(
+        default_factory=dict
+    )
+
+
+class FileSink(ApiModel):
+    """A file, `/dev/stdout` included."""
+
+    path: Annotated[str, Field(min_length=1)]
+
+
+class AccessLogSink(ApiModel):
+    """Where access log lines go."""
+
+    NOT_YET = frozenset({"als", "openTelemetry"})
+    RULES = (
+        Rule(
+            "EP-2",
+            "self.type != 'File' || has(self.file)",
+            "If AccessLogSink type is File, file field needs to be set.",
+            lambda sink: sink.type != "File" or sink.file is not None,
+        ),
+    )
+
+    type: Literal["File", "ALS", "OpenTelemetry"]
+    file: FileSink | None = None
+
+
+class AccessLogFormat(ApiModel):
+    """Format of a line: one text template or a JSON object of templates."""
+
+    RULES = (
+        Rule(
+            "EP-3",
+            "self.type == 'Text' ? has(self.text) && !has(self.json) : "
+            "self.type == 'JSON' ? has(self.json) && !has(self.text) : true",
+            "the field that belongs to type, and only that one, needs to be set",
+            lambda log_format: {
+                "Text": log_format.text is not None and log_format.json_ is None,
+                "JSON": log_format.json_ is not None and log_format.text is None,
+            }.get(log_format.kind, (log_format.text is None) != (log_format.json_ is None)),
+        ),
+    )
+
+    kind: Annotated[Literal["Text", "JSON"] | None, Field(alias="type")] = None
+    text: str | None = None
+    json_: Annotated[dict[str, str] | None, Field(alias="json")] = None
+
+
+class AccessLogSetting(ApiModel):
+    """One format with its sinks and conditions."""
+
+    NOT_YET = frozenset({"type"})
+
+    sinks: Annotated[list[AccessLogSink], Field(min_length=1, max_length=50)]
+    format: AccessLogFormat | None = None
+    matches: Annotated[list[str], Field(max_length=10)] = Field(default_factory=list)
+
+
+class AccessLog(ApiModel):
+    """Access logs; without settings our default format goes to the standard output."""
+
+    disable: bool = False
+    settings: Annotated[list[AccessLogSetting], Field(min_length=1, max_length=50)] | None = None
+
+
+class Telemetry(ApiModel):
+    """What the proxy reports."""
+
+    NOT_YET = frozenset({"metrics", "tracing"})
+
+    access_log: AccessLog | None = None
+
+
+class EnvoyProxySpec(ApiModel):
+    """Spec of an EnvoyProxy."""
+
+    NOT_YET = frozenset(
+        {
+            "backendTLS",
+            "bootstrap",
+            "concurrency",
+            "extraArgs",
+            "filterOrder",
+            "ipFamily",
+            "mergeGateways",
+            "preserveRouteOrder",
+            "routingType",
+            "shutdown",
+        }
+    )
+
+    provider: EnvoyProxyProvider | None = None
+    logging: Logging = Field(default_factory=Logging)
+    telemetry: Telemetry = Field(default_factory=Telemetry)
+
+
+class EnvoyProxy(Resource):
+    """Settings of the proxy behind a Gateway."""
+
+    GROUP: ClassVar[str] = "gateway.envoyproxy.io"
+    KIND: ClassVar[str] = "EnvoyProxy"
+
+    spec: EnvoyProxySpec

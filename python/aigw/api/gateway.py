@@ -1,0 +1,86 @@
+"""Gateway: the ports on which clients are served."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from aigw.api.fields import Hostname, Port, Subdomain, UniqueBy
+from aigw.api.model import ApiModel, Resource, Rule
+from aigw.api.references import ParametersReference
+
+
+class RouteNamespaces(ApiModel):
+    """From which namespaces routes may attach."""
+
+    NOT_YET = frozenset({"selector"})
+
+    from_: Annotated[Literal["All", "Selector", "Same", "None"], Field(alias="from")] = "Same"
+
+
+class RouteGroupKind(ApiModel):
+    """A kind of route that may attach."""
+
+    group: str = "gateway.networking.k8s.io"
+    kind: str
+
+
+class AllowedRoutes(ApiModel):
+    """Which routes may attach to a listener. Kinds are accepted and not checked."""
+
+    namespaces: RouteNamespaces = Field(default_factory=RouteNamespaces)
+    kinds: Annotated[list[RouteGroupKind], Field(max_length=8)] = Field(default_factory=list)
+
+
+class Listener(ApiModel):
+    """One port; HTTP only so far."""
+
+    NOT_YET = frozenset({"tls"})
+
+    name: Subdomain
+    port: Port
+    protocol: Annotated[str, Field(min_length=1, max_length=255)]
+    hostname: Hostname | None = None
+    allowed_routes: AllowedRoutes = Field(default_factory=AllowedRoutes)
+
+
+class Infrastructure(ApiModel):
+    """Parameters of the proxy; labels and annotations have no effect outside a cluster."""
+
+    parameters_ref: ParametersReference | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+
+
+def _combinations_are_unique(listeners: list[Listener]) -> bool:
+    keys = [(listener.port, listener.protocol, listener.hostname) for listener in listeners]
+    return len(keys) == len(set(keys))
+
+
+class GatewaySpec(ApiModel):
+    """Spec of a Gateway."""
+
+    NOT_YET = frozenset({"addresses", "backendTLS", "tls", "allowedListeners"})
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "GW-3",
+            "self.all(l1, self.exists_one(l2, l1.port == l2.port && l1.protocol == l2.protocol && "
+            "(has(l1.hostname) && has(l2.hostname) ? l1.hostname == l2.hostname : "
+            "!has(l1.hostname) && !has(l2.hostname))))",
+            "Combination of port, protocol and hostname must be unique for each listener",
+            _combinations_are_unique,
+            field="listeners",
+        ),
+    )
+
+    gateway_class_name: Annotated[str, Field(min_length=1, max_length=253)]
+    listeners: Annotated[list[Listener], Field(max_length=64), UniqueBy("name")]
+    infrastructure: Infrastructure | None = None
+
+
+class Gateway(Resource):
+    """The entrance for clients."""
+
+    GROUP: ClassVar[str] = "gateway.networking.k8s.io"
+    KIND: ClassVar[str] = "Gateway"
+
+    spec: GatewaySpec

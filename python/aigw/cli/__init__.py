@@ -1,0 +1,5 @@
+"""The `aigw` command."""
+
+from aigw.cli.main import main
+
+__all__ = ["main"]

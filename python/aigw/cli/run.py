@@ -1,0 +1,94 @@
+"""`aigw run`: options of the standalone gateway."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aigw.standalone.options import RunOptions
+
+_UNSUPPORTED = ("mcp_config", "mcp_json")
+
+
+class OptionsError(Exception):
+    """An option cannot be used; the text is for the user."""
+
+
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Adds the command."""
+    parser = commands.add_parser("run", help="run a gateway on this machine")
+    parser.add_argument("path", nargs="?", help="YAML file; default <config-home>/config.yaml")
+    parser.add_argument("--port", type=_port, help="port of a generated configuration (1975)")
+    parser.add_argument("--data-plane", choices=("module", "extproc"), default="module")
+    parser.add_argument("--ext-proc-transport", choices=("native", "grpcio"), default="native")
+    parser.add_argument("--concurrency", type=_positive, help="Envoy worker threads")
+    parser.add_argument("--drain-seconds", type=_positive, default=10, help="longest drain at stop")
+    parser.add_argument("--debug", action="store_true", default="AIGW_DEBUG" in os.environ)
+    parser.add_argument("--run-id", default=os.environ.get("AIGW_RUN_ID"))
+    for name, default in (("config-home", "~/.config/aigw"), ("runtime-dir", _runtime_default())):
+        variable = f"AIGW_{name.upper().replace('-', '_')}"
+        parser.add_argument(f"--{name}", default=os.environ.get(variable, default))
+    parser.add_argument("--mcp-config", help=argparse.SUPPRESS)
+    parser.add_argument("--mcp-json", help=argparse.SUPPRESS)
+    parser.set_defaults(execute=_execute)
+
+
+def _execute(options: argparse.Namespace) -> int:
+    run_options = _options(options)
+    from aigw.standalone.run import run  # noqa: PLC0415 - `aigw version` needs none of it
+
+    return run(run_options)
+
+
+def _options(options: argparse.Namespace) -> "RunOptions":
+    from aigw.render.envoy import DataPlane  # noqa: PLC0415
+    from aigw.standalone.options import RunOptions, Transport  # noqa: PLC0415
+
+    for name in _UNSUPPORTED:
+        if getattr(options, name) is not None:
+            message = f"--{name.replace('_', '-')}: MCP is not served yet"
+            raise OptionsError(message)
+    if options.run_id is not None and not _is_plain(options.run_id):
+        message = f"--run-id: {options.run_id!r} is not a plain name"
+        raise OptionsError(message)
+    return RunOptions(
+        path=_expand(options.path) if options.path else None,
+        port=options.port,
+        data_plane=DataPlane[options.data_plane.upper()],
+        transport=Transport(options.ext_proc_transport),
+        concurrency=options.concurrency,
+        drain_seconds=options.drain_seconds,
+        debug=options.debug,
+        run_id=options.run_id,
+        config_home=_expand(options.config_home),
+        runtime_dir=_expand(options.runtime_dir),
+    )
+
+
+def _expand(path: str) -> Path:
+    return Path(os.path.expandvars(path)).expanduser().absolute()
+
+
+def _runtime_default() -> str:
+    return f"/tmp/aigw-{os.getuid()}"  # noqa: S108 - the documented default, owner checked
+
+
+def _is_plain(name: str) -> bool:
+    return bool(name) and name not in {".", ".."} and not set("/\\") & set(name)
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 1 <= port <= 65535:
+        message = f"{text} is not a port"
+        raise argparse.ArgumentTypeError(message)
+    return port
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        message = f"{text} is not positive"
+        raise argparse.ArgumentTypeError(message)
+    return number

@@ -1,0 +1,189 @@
+"""backendRefs of rules to backends of the plan."""
+
+from dataclasses import dataclass, replace
+
+from aigw.api.ai_gateway_route import AIGatewayRoute, AIGatewayRouteRuleBackendRef
+from aigw.api.ai_service_backend import AIServiceBackend, VersionedAPISchema
+from aigw.api.backend import Backend as BackendResource
+from aigw.compile import mutations
+from aigw.compile.credentials import Credentials, Unusable
+from aigw.compile.endpoints import Upstreams
+from aigw.compile.index import Index
+from aigw.compile.mutations import Place
+from aigw.compile.report import Report
+from aigw.errors import Code
+from aigw.plan import Auth, AuthType, Backend, Cost, Schema
+
+_DEFAULT_VERSIONS = {
+    "AWSAnthropic": "bedrock-2023-05-31",
+    "Cohere": "v2",
+    "GCPAnthropic": "vertex-2023-10-16",
+}
+_DEFAULT_PREFIXES = {"OpenAI": "v1", "Anthropic": "v1"}
+_AWS_SCHEMAS = ("AWSBedrock", "AWSAnthropic")
+_GCP_SCHEMAS = ("GCPVertexAI", "GCPAnthropic")
+
+
+@dataclass(frozen=True, slots=True)
+class RefPlace:
+    """A backendRef and where it is written; `costs` are those of its route."""
+
+    route: AIGatewayRoute
+    rule: int
+    index: int
+    ref: AIGatewayRouteRuleBackendRef
+    costs: tuple[Cost, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """Field path in the route."""
+        return f"spec.rules[{self.rule}].backendRefs[{self.index}]"
+
+    @property
+    def name(self) -> str:
+        """Name of the backend in the plan."""
+        namespace, route = self.route.namespace, self.route.metadata.name
+        return f"{namespace}/{self.ref.name}/route/{route}/rule/{self.rule}/ref/{self.index}"
+
+
+class Backends:
+    """Compiles references; AIServiceBackends are read and reported once."""
+
+    def __init__(self, index: Index, report: Report, credentials: Credentials) -> None:
+        """Nothing is read yet."""
+        self._index = index
+        self._report = report
+        self._credentials = credentials
+        self._upstreams = Upstreams(index, report)
+        self._known: dict[str, Backend | None] = {}
+
+    def resolve(self, place: RefPlace) -> Backend | None:
+        """The backend of one reference, or None after a report."""
+        found = self._service_backend(place)
+        if found is None:
+            return None
+        ref, route = place.ref, place.route
+        at = Place(route.id, f"{place.path}.headerMutation")
+        headers_ok = mutations.check_headers(ref.header_mutation, at, self._report)
+        at = Place(route.id, f"{place.path}.bodyMutation")
+        if not mutations.check_body(ref.body_mutation, at, self._report) or not headers_ok:
+            return None
+        base = self._compiled(found)
+        if base is None:
+            message = f"{found.id} cannot be used and is left out"
+            self._report.warning(route.id, Code.LEFT_OUT, place.path, message)
+            return None
+        spec = found.spec
+        return replace(
+            base,
+            name=place.name,
+            route=route.id.path,
+            model_name_override=ref.model_name_override,
+            header_mutation=mutations.merge_headers(spec.header_mutation, ref.header_mutation),
+            body_mutation=mutations.merge_body(spec.body_mutation, ref.body_mutation),
+            costs=place.costs,
+        )
+
+    def _service_backend(self, place: RefPlace) -> AIServiceBackend | None:
+        ref, route = place.ref, place.route
+        namespace = ref.namespace or route.namespace
+        if ref.is_pool:
+            message = "InferencePool backends are not supported yet"
+            self._report.error(route.id, Code.UNSUPPORTED, place.path, message)
+            return None
+        if namespace != route.namespace:
+            message = (
+                f"cross-namespace reference from AIGatewayRoute in namespace {route.namespace} "
+                f"to AIServiceBackend {ref.name} in namespace {namespace} is not permitted "
+                "(ReferenceGrant is not supported yet)"
+            )
+            self._report.error(route.id, Code.NOT_PERMITTED, f"{place.path}.namespace", message)
+            return None
+        found = self._index.get(AIServiceBackend, namespace, ref.name)
+        if found is None and self._index.is_rejected(AIServiceBackend, namespace, ref.name):
+            message = f"AIServiceBackend {namespace}/{ref.name} has errors and is left out"
+            self._report.warning(route.id, Code.LEFT_OUT, place.path, message)
+        elif found is None:
+            message = f"AIServiceBackend {ref.name}.{namespace} not found"
+            self._report.error(route.id, Code.NOT_FOUND, place.path, message)
+        return found
+
+    def _compiled(self, found: AIServiceBackend) -> Backend | None:
+        key = found.id.path
+        if key not in self._known:
+            self._known[key] = self._compile(found)
+        return self._known[key]
+
+    def _compile(self, found: AIServiceBackend) -> Backend | None:
+        spec, at = found.spec, found.id
+        headers_ok = mutations.check_headers(
+            spec.header_mutation, Place(at, "spec.headerMutation"), self._report
+        )
+        body_ok = mutations.check_body(
+            spec.body_mutation, Place(at, "spec.bodyMutation"), self._report
+        )
+        schema = self._schema(found, spec.api_schema)
+        auth = self._credentials.auth_of(found)
+        if isinstance(auth, Unusable):
+            message = f"is left out because {auth.reason}"
+            self._report.warning(at, Code.LEFT_OUT, "", message)
+        backend = self._with_upstream(found)
+        if backend is None or isinstance(auth, Unusable):
+            return None
+        if not self._has_fitting_auth(found, auth) or not (headers_ok and body_ok):
+            return None
+        return replace(backend, schema=schema, auth=auth)
+
+    def _has_fitting_auth(self, found: AIServiceBackend, auth: Auth | None) -> bool:
+        name = found.spec.api_schema.name
+        if name in _GCP_SCHEMAS:
+            message = f"the schema {name} needs GCPCredentials, which are not supported yet"
+            self._report.error(found.id, Code.UNSUPPORTED, "spec.schema.name", message)
+            return False
+        if name in _AWS_SCHEMAS and (auth is None or auth.type != AuthType.AWS_CREDENTIALS):
+            message = f"the schema {name} needs a BackendSecurityPolicy with AWSCredentials"
+            self._report.warning(found.id, Code.INVALID_CREDENTIAL, "spec.schema.name", message)
+        return True
+
+    def _schema(self, found: AIServiceBackend, written: VersionedAPISchema) -> Schema:
+        name = written.name
+        version = written.version or _DEFAULT_VERSIONS.get(name, "")
+        if name == "AzureOpenAI" and not version:
+            message = "is empty; AzureOpenAI wants the api-version of its requests here"
+            self._report.warning(found.id, Code.INVALID_FIELD, "spec.schema.version", message)
+        return Schema(name, written.prefix or _DEFAULT_PREFIXES.get(name, ""), version)
+
+    def _with_upstream(self, found: AIServiceBackend) -> Backend | None:
+        ref = found.spec.backend_ref
+        namespace = ref.namespace or found.namespace
+        if namespace != found.namespace:
+            message = "a Backend of another namespace cannot be used yet"
+            path = "spec.backendRef.namespace"
+            self._report.error(found.id, Code.NOT_PERMITTED, path, message)
+            return None
+        upstream = self._upstreams.get(namespace, ref.name)
+        if upstream is None:
+            self._report_missing(found, namespace, ref.name)
+            return None
+        hosts = {endpoint.hostname for endpoint in upstream.endpoints}
+        if len(hosts) > 1 and found.spec.api_schema.name in _AWS_SCHEMAS:
+            message = "its endpoints have different host names; requests are signed for the first"
+            self._report.warning(found.id, Code.INVALID_FIELD, "spec.backendRef", message)
+        return Backend(
+            name="",
+            backend=found.id.path,
+            route="",
+            schema=Schema(""),
+            endpoints=upstream.endpoints,
+            host=upstream.endpoints[0].hostname,
+            tls=upstream.tls,
+        )
+
+    def _report_missing(self, found: AIServiceBackend, namespace: str, name: str) -> None:
+        is_there = self._index.get(BackendResource, namespace, name) is not None
+        if is_there or self._index.is_rejected(BackendResource, namespace, name):
+            message = f"is left out because Backend {namespace}/{name} has errors"
+            self._report.warning(found.id, Code.LEFT_OUT, "spec.backendRef", message)
+        else:
+            message = f"Backend {namespace}/{name} not found"
+            self._report.error(found.id, Code.NOT_FOUND, "spec.backendRef", message)

@@ -1,0 +1,149 @@
+"""BackendSecurityPolicies to credentials."""
+
+from dataclasses import dataclass
+
+from aigw.api.ai_service_backend import AIServiceBackend
+from aigw.api.backend_security_policy import BackendSecurityPolicy, KeyInSecret
+from aigw.api.references import SecretObjectReference
+from aigw.api.secret import Secret
+from aigw.compile.index import Index
+from aigw.compile.report import Report
+from aigw.errors import Code
+from aigw.plan import ApiKey, Auth, AuthType, AwsKeys, Credential
+
+_KIND = (BackendSecurityPolicy.GROUP, BackendSecurityPolicy.KIND)
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """The backend must not be served: its credential is missing or has errors."""
+
+    reason: str
+
+
+class Credentials:
+    """Credentials by backend; each policy is read and reported once."""
+
+    def __init__(self, index: Index, report: Report) -> None:
+        """Nothing is read yet."""
+        self._index = index
+        self._report = report
+        self._auths: dict[str, Auth | Unusable] = {}
+        self.found: dict[str, Credential] = {}
+        self._policies = index.all(BackendSecurityPolicy)
+
+    def auth_of(self, backend: AIServiceBackend) -> Auth | Unusable | None:
+        """How `backend` authenticates; None without a policy."""
+        identity = backend.id
+        rejected = self._index.rejected_policies(_KIND, identity)
+        if rejected:
+            return Unusable(f"{rejected[0]} has errors")
+        policies = [policy for policy in self._policies if _targets(policy, backend)]
+        if not policies:
+            return None
+        if len(policies) > 1:
+            names = ", ".join(policy.metadata.name for policy in policies)
+            message = (
+                "multiple BackendSecurityPolicies found for AIServiceBackend "
+                f"{backend.metadata.name}: [{names}]"
+            )
+            self._report.error(identity, Code.CONFLICT, "", message)
+            return Unusable("more than one BackendSecurityPolicy targets it")
+        return self._auth(policies[0])
+
+    def _auth(self, policy: BackendSecurityPolicy) -> Auth | Unusable:
+        key = policy.id.path
+        if key not in self._auths:
+            credential = self._read(policy)
+            self._auths[key] = Unusable(f"{policy.id} has errors")
+            if credential is not None:
+                aws = policy.spec.aws_credentials
+                self.found[key] = credential
+                self._auths[key] = Auth(AuthType(policy.spec.type), key, aws.region if aws else "")
+        return self._auths[key]
+
+    def _read(self, policy: BackendSecurityPolicy) -> Credential | None:
+        spec = policy.spec
+        keys: dict[str, tuple[str, KeyInSecret | None]] = {
+            "APIKey": ("apiKey", spec.api_key),
+            "AnthropicAPIKey": ("anthropicAPIKey", spec.anthropic_api_key),
+            "AzureAPIKey": ("azureAPIKey", spec.azure_api_key),
+        }
+        if spec.type == "AWSCredentials":
+            return self._read_aws(policy)
+        field, member = keys.get(spec.type, ("", None))
+        if member is None:
+            message = f"{spec.type} is not supported yet"
+            self._report.error(policy.id, Code.UNSUPPORTED, "spec.type", message)
+            return None
+        key = self._secret_value(policy, member.secret_ref, f"spec.{field}.secretRef", "apiKey")
+        return ApiKey(AuthType(spec.type), key) if key else None
+
+    def _read_aws(self, policy: BackendSecurityPolicy) -> AwsKeys | None:
+        aws = policy.spec.aws_credentials
+        source = aws.credentials_file if aws else None
+        if source is None:
+            message = "the default AWS credential chain is not supported yet; set credentialsFile"
+            self._report.error(policy.id, Code.UNSUPPORTED, "spec.awsCredentials", message)
+            return None
+        path = "spec.awsCredentials.credentialsFile"
+        text = self._secret_value(policy, source.secret_ref, f"{path}.secretRef", "credentials")
+        if not text:
+            return None
+        keys = _aws_keys(text, source.profile)
+        if keys is None:
+            message = (
+                f"the credentials file has no aws_access_key_id and aws_secret_access_key in "
+                f"profile {source.profile}"
+            )
+            self._report.error(policy.id, Code.INVALID_CREDENTIAL, path, message)
+        return keys
+
+    def _secret_value(
+        self, policy: BackendSecurityPolicy, ref: SecretObjectReference, path: str, key: str
+    ) -> str:
+        """The trimmed value, or an empty text after a report."""
+        if ref.namespace not in (None, policy.namespace):
+            message = "a Secret of another namespace cannot be used yet"
+            self._report.error(policy.id, Code.NOT_PERMITTED, f"{path}.namespace", message)
+            return ""
+        secret = self._index.get(Secret, policy.namespace, ref.name)
+        where = f"Secret {policy.namespace}/{ref.name}"
+        if secret is None:
+            rejected = self._index.is_rejected(Secret, policy.namespace, ref.name)
+            message = f"{where} {'has errors' if rejected else 'not found'}"
+            self._report.error(policy.id, Code.NOT_FOUND, path, message)
+            return ""
+        value = secret.values.get(key, "").strip()
+        if not value:
+            message = f"{where} has no value for the key {key}"
+            self._report.error(policy.id, Code.INVALID_CREDENTIAL, path, message)
+        elif key == "apiKey" and not value.isprintable():
+            message = f"the value of the key {key} in {where} is not a single line of text"
+            self._report.error(policy.id, Code.INVALID_CREDENTIAL, path, message)
+            return ""
+        return value
+
+
+def _targets(policy: BackendSecurityPolicy, backend: AIServiceBackend) -> bool:
+    return policy.namespace == backend.namespace and any(
+        (ref.group, ref.kind, ref.name) == (backend.GROUP, backend.KIND, backend.metadata.name)
+        for ref in policy.spec.target_refs
+    )
+
+
+def _aws_keys(text: str, profile: str) -> AwsKeys | None:
+    """Keys of one profile of an AWS credentials file; None when incomplete."""
+    values: dict[str, str] = {}
+    section = ""
+    for raw in text.splitlines():
+        line = raw.strip()
+        if line.startswith("[") and line.endswith("]"):
+            section = line[1:-1].strip().removeprefix("profile ").strip()
+        elif section == profile and "=" in line and not line.startswith(("#", ";")):
+            name, _, value = line.partition("=")
+            values[name.strip().lower()] = value.strip()
+    access, secret = values.get("aws_access_key_id"), values.get("aws_secret_access_key")
+    if not access or not secret:
+        return None
+    return AwsKeys(access, secret, values.get("aws_session_token") or None)

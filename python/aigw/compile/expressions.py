@@ -1,0 +1,127 @@
+"""Expressions that Envoy compiles: regular expressions, log formats, conditions of logs.
+
+Envoy rejects a whole listener or route table for one bad expression, so each one is checked
+here and refused alone. The checks never accept what Envoy refuses; they may refuse rare syntax.
+"""
+
+import re
+from functools import lru_cache
+
+from pydantic_core import SchemaError, SchemaValidator, core_schema
+
+_MAX_REPEAT = 1000
+# Accepted by the engine that checks, unknown to RE2.
+_NOT_RE2 = re.compile(r"\\[uU<>]|\\b\{|\(\?[a-zA-Z-]*[xuR]|&&|--|~~|\[\[?\^?\[(?!:)")
+_REPEAT = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+_OPERATOR = re.compile(r"%(?:%|([A-Z_][A-Z0-9_]*)(\([^()%]*\))?(:[0-9]+)?%)")
+_CONDITION = re.compile(
+    r"""\s*request\.headers\[(['"])[a-zA-Z0-9_-]+\1\]\s*(==|!=)\s*(['"])[^'"\\]*\3\s*"""
+)
+_WITH_ARGUMENT = frozenset(
+    {
+        "DYNAMIC_METADATA",
+        "FILTER_STATE",
+        "METADATA",
+        "REQ",
+        "RESP",
+        "TRAILER",
+        "UPSTREAM_FILTER_STATE",
+    }
+)
+_WITHOUT_ARGUMENT = frozenset(
+    {
+        "BYTES_RECEIVED",
+        "BYTES_SENT",
+        "CONNECTION_ID",
+        "CONNECTION_TERMINATION_DETAILS",
+        "DOWNSTREAM_DIRECT_REMOTE_ADDRESS",
+        "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT",
+        "DOWNSTREAM_HEADER_BYTES_RECEIVED",
+        "DOWNSTREAM_HEADER_BYTES_SENT",
+        "DOWNSTREAM_LOCAL_ADDRESS",
+        "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT",
+        "DOWNSTREAM_LOCAL_PORT",
+        "DOWNSTREAM_REMOTE_ADDRESS",
+        "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT",
+        "DOWNSTREAM_REMOTE_PORT",
+        "DOWNSTREAM_WIRE_BYTES_RECEIVED",
+        "DOWNSTREAM_WIRE_BYTES_SENT",
+        "DURATION",
+        "HOSTNAME",
+        "PROTOCOL",
+        "REQUESTED_SERVER_NAME",
+        "REQUEST_DURATION",
+        "REQUEST_TX_DURATION",
+        "RESPONSE_CODE",
+        "RESPONSE_CODE_DETAILS",
+        "RESPONSE_DURATION",
+        "RESPONSE_FLAGS",
+        "RESPONSE_FLAGS_LONG",
+        "RESPONSE_TX_DURATION",
+        "ROUNDTRIP_DURATION",
+        "ROUTE_NAME",
+        "START_TIME",
+        "STREAM_ID",
+        "TRACE_ID",
+        "UPSTREAM_CLUSTER",
+        "UPSTREAM_CLUSTER_RAW",
+        "UPSTREAM_CONNECTION_ID",
+        "UPSTREAM_HEADER_BYTES_RECEIVED",
+        "UPSTREAM_HEADER_BYTES_SENT",
+        "UPSTREAM_HOST",
+        "UPSTREAM_HOST_NAME",
+        "UPSTREAM_LOCAL_ADDRESS",
+        "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT",
+        "UPSTREAM_LOCAL_PORT",
+        "UPSTREAM_PROTOCOL",
+        "UPSTREAM_REMOTE_ADDRESS",
+        "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT",
+        "UPSTREAM_REMOTE_PORT",
+        "UPSTREAM_REQUEST_ATTEMPT_COUNT",
+        "UPSTREAM_TRANSPORT_FAILURE_REASON",
+        "UPSTREAM_WIRE_BYTES_RECEIVED",
+        "UPSTREAM_WIRE_BYTES_SENT",
+        "VIRTUAL_CLUSTER_NAME",
+    }
+)
+
+
+@lru_cache(maxsize=4096)
+def is_regular_expression(text: str) -> bool:
+    """Whether RE2 accepts `text`."""
+    if _NOT_RE2.search(text) or any(
+        int(number) > _MAX_REPEAT for pair in _REPEAT.findall(text) for number in pair if number
+    ):
+        return False
+    try:
+        SchemaValidator(core_schema.str_schema(pattern=text))
+    except SchemaError:
+        return False
+    return True
+
+
+def unknown_operator(template: str) -> str | None:
+    """The first part of a log format that is not a known command, or None."""
+    position = 0
+    while (percent := template.find("%", position)) >= 0:
+        match = _OPERATOR.match(template, percent)
+        if match is None or not _is_known(match):
+            return template[percent : percent + 40]
+        position = match.end()
+    return None
+
+
+def _is_known(match: re.Match[str]) -> bool:
+    name, argument, length = match.groups()
+    if name is None:
+        return True
+    if name in _WITH_ARGUMENT:
+        return argument is not None and len(argument) > 2
+    if name == "START_TIME":
+        return length is None
+    return name in _WITHOUT_ARGUMENT and argument is None and length is None
+
+
+def is_log_condition(text: str) -> bool:
+    """Whether a CEL condition has the one supported form: a header compared with a text."""
+    return _CONDITION.fullmatch(text) is not None

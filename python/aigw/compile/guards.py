@@ -1,0 +1,49 @@
+"""Policies that protect a route and cannot be enforced: the route is not served without them."""
+
+from dataclasses import replace
+
+from aigw.api.ai_gateway_route import AIGatewayRoute
+from aigw.api.gateway import Gateway
+from aigw.compile.index import Index
+from aigw.compile.report import Report
+from aigw.compile.routes import CompiledRule
+from aigw.errors import Code, ResourceId
+
+_EG = "gateway.envoyproxy.io"
+_GW = "gateway.networking.k8s.io"
+
+
+def guarded(
+    route: AIGatewayRoute,
+    gateway: Gateway,
+    rules: tuple[CompiledRule, ...],
+    index: Index,
+    report: Report,
+) -> tuple[CompiledRule, ...]:
+    """The rules as they are, or without backends when the protection of the route is missing.
+
+    Serving a route without the authentication or the limits that its owner asked for would be
+    worse than not serving it.
+    """
+    guard = _unenforced(route, gateway, index)
+    if guard is None:
+        return rules
+    message = f"is not served, because {guard} protects it and cannot be enforced"
+    report.error(route.id, Code.LEFT_OUT, "", message)
+    return tuple(
+        CompiledRule(replace(item.rule, groups=(), retry=None), (), item.matches) for item in rules
+    )
+
+
+def _unenforced(route: AIGatewayRoute, gateway: Gateway, index: Index) -> ResourceId | None:
+    targets = (
+        ResourceId(_GW, "HTTPRoute", route.namespace, route.metadata.name),
+        ResourceId(_GW, "Gateway", gateway.namespace, gateway.metadata.name),
+    )
+    for target in targets:
+        found = index.rejected_policies((_EG, "SecurityPolicy"), target)
+        limits = index.rejected_policies((_EG, "BackendTrafficPolicy"), target)
+        found += [policy for policy in limits if index.mentions(policy, "rateLimit")]
+        if found:
+            return found[0]
+    return None

@@ -1,0 +1,26 @@
+"""Host names of listeners and routes, as Gateway API combines them."""
+
+
+def intersect(listener: str | None, route: str) -> str | None:
+    """The host names that both accept, or None: exact, `*.suffix`, or `*` for all."""
+    if listener is None or listener == "*" or listener == route:
+        return route
+    if route == "*":
+        return listener
+    if covers(listener, route):
+        return route
+    return listener if covers(route, listener) else None
+
+
+def covers(pattern: str, name: str) -> bool:
+    """Whether every host that matches `name` matches `pattern`."""
+    if pattern in ("*", name):
+        return True
+    return pattern.startswith("*.") and name.removeprefix("*").endswith(pattern[1:])
+
+
+def specificity(name: str) -> tuple[int, int]:
+    """Sort key: more specific names are greater. Exact, then wildcard, then all hosts."""
+    if name == "*":
+        return (0, 0)
+    return (1 if name.startswith("*.") else 2, len(name))

@@ -1,0 +1,80 @@
+"""Which models are on offer."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from aigw.api.ai_gateway_route import AIGatewayRoute, AIGatewayRouteRule
+from aigw.compile.routes import CompiledRule
+from aigw.plan import MatchType, Model, ModelLists
+
+MODEL_HEADER = "x-ai-eg-model"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Models that one route declares, and the host names on which it does so."""
+
+    hostnames: tuple[str, ...]
+    models: tuple[Model, ...]
+
+
+def offer_of(route: AIGatewayRoute, rules: Sequence[CompiledRule], loaded_at: int) -> Offer:
+    """Models of a route: one per exact condition on the model header of a usable rule.
+
+    `loaded_at` (Unix seconds) dates models of routes without a creation time.
+    """
+    models: list[Model] = []
+    for compiled, written in zip(rules, route.spec.rules, strict=True):
+        if not compiled.rule.groups:
+            continue
+        created = _created(route, written, loaded_at)
+        models.extend(
+            Model(name, written.models_owned_by, int(created.timestamp()), _rfc3339(created))
+            for name in _declared(compiled)
+        )
+    return Offer(tuple(route.spec.hostnames), tuple(models))
+
+
+def lists_of(offers: Sequence[Offer]) -> ModelLists:
+    """All lists, without repeated names: the first one wins."""
+    unscoped = _unique(model for offer in offers if not offer.hostnames for model in offer.models)
+    hostnames = sorted({name for offer in offers for name in offer.hostnames})
+    by_host = {
+        name: _unique(
+            model
+            for offer in offers
+            if not offer.hostnames or name in offer.hostnames
+            for model in offer.models
+        )
+        for name in hostnames
+    }
+    return ModelLists(unscoped, by_host, unscoped)
+
+
+def _declared(compiled: CompiledRule) -> Iterable[str]:
+    for headers in compiled.matches:
+        for header in headers:
+            if header.name == MODEL_HEADER and header.type == MatchType.EXACT:
+                yield header.value
+
+
+def _unique(models: Iterable[Model]) -> tuple[Model, ...]:
+    seen: dict[str, Model] = {}
+    for model in models:
+        seen.setdefault(model.name, model)
+    return tuple(seen.values())
+
+
+def _created(route: AIGatewayRoute, rule: AIGatewayRouteRule, loaded_at: int) -> datetime:
+    for text in (rule.models_created_at, route.metadata.creation_timestamp):
+        if text:
+            try:
+                return datetime.fromisoformat(text).astimezone(UTC)
+            except (ValueError, OverflowError):
+                continue
+    return datetime.fromtimestamp(loaded_at, UTC)
+
+
+def _rfc3339(instant: datetime) -> str:
+    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,127 @@
+"""AIGatewayRoutes to rules."""
+
+from dataclasses import dataclass
+
+from aigw.api.ai_gateway_route import AIGatewayRoute, AIGatewayRouteRuleMatch, HTTPHeaderMatch
+from aigw.api.gateway import Gateway
+from aigw.compile.backends import Backends, RefPlace
+from aigw.compile.expressions import is_regular_expression
+from aigw.compile.report import Report
+from aigw.compile.retry import TrafficPolicies, retry_policy, timeouts_of
+from aigw.errors import Code
+from aigw.plan import (
+    Backend,
+    BackendGroup,
+    Cost,
+    CostType,
+    HeaderMatch,
+    MatchType,
+    Member,
+    Rule,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRule:
+    """A rule of the plan, its backends, and one set of header conditions per match."""
+
+    rule: Rule
+    backends: tuple[Backend, ...]
+    matches: tuple[tuple[HeaderMatch, ...], ...]
+
+
+class Routes:
+    """Compiles the rules of routes."""
+
+    def __init__(self, report: Report, backends: Backends, policies: TrafficPolicies) -> None:
+        """Reads nothing yet."""
+        self._report = report
+        self._backends = backends
+        self._policies = policies
+
+    def compile(self, gateway: Gateway, route: AIGatewayRoute) -> tuple[CompiledRule, ...]:
+        """All rules of a route, in its order."""
+        costs = self._costs(route)
+        return tuple(
+            self._rule(gateway, route, index, costs) for index in range(len(route.spec.rules))
+        )
+
+    def _rule(
+        self, gateway: Gateway, route: AIGatewayRoute, index: int, costs: tuple[Cost, ...]
+    ) -> CompiledRule:
+        written = route.spec.rules[index]
+        groups, backends = self._groups(route, index, costs)
+        if not groups:
+            message = "has no usable backend; its requests are answered with 503"
+            self._report.warning(route.id, Code.NO_EFFECT, f"spec.rules[{index}]", message)
+        retry = self._policies.retry_of(gateway, route, written)
+        timeouts = timeouts_of(written, retry)
+        rule = Rule(
+            id=f"{route.id.path}/rule/{index}",
+            route=route.id.path,
+            groups=groups,
+            timeouts=timeouts,
+            retry=retry_policy(retry, len(groups), timeouts),
+        )
+        return CompiledRule(rule, backends, self._matches(route, index))
+
+    def _groups(
+        self, route: AIGatewayRoute, index: int, costs: tuple[Cost, ...]
+    ) -> tuple[tuple[BackendGroup, ...], tuple[Backend, ...]]:
+        """Groups in the order of their priorities; weight 0 takes a backend out."""
+        members: dict[int, list[Member]] = {}
+        backends: list[Backend] = []
+        for position, ref in enumerate(route.spec.rules[index].backend_refs):
+            backend = self._backends.resolve(RefPlace(route, index, position, ref, costs))
+            if backend is None or ref.weight == 0:
+                continue
+            backends.append(backend)
+            members.setdefault(ref.priority, []).append(Member(backend.name, ref.weight))
+        groups = tuple(BackendGroup(tuple(members[priority])) for priority in sorted(members))
+        return groups, tuple(backends)
+
+    def _costs(self, route: AIGatewayRoute) -> tuple[Cost, ...]:
+        """Costs of a route; the last entry of a key wins, entries that cannot work are named."""
+        costs: dict[str, Cost] = {}
+        for position, written in enumerate(route.spec.llm_request_costs):
+            path = f"spec.llmRequestCosts[{position}]"
+            if written.type == "CEL":
+                message = "costs of type CEL are not supported yet; this one is left out"
+                self._report.error(route.id, Code.UNSUPPORTED, f"{path}.type", message)
+            elif not written.metadata_key:
+                message = "must not be empty"
+                self._report.error(route.id, Code.INVALID_FIELD, f"{path}.metadataKey", message)
+            else:
+                key = written.metadata_key
+                costs[key] = Cost(key, CostType(written.type))
+        return tuple(costs.values())
+
+    def _matches(self, route: AIGatewayRoute, index: int) -> tuple[tuple[HeaderMatch, ...], ...]:
+        """Header conditions; a match with a broken expression is left out."""
+        written = route.spec.rules[index]
+        if not written.matches:
+            return ((),)
+        result: list[tuple[HeaderMatch, ...]] = []
+        for position, match in enumerate(written.matches):
+            path = f"spec.rules[{index}].matches[{position}]"
+            if self._has_valid_expressions(route, match, path):
+                result.append(tuple(_header_match(header) for header in match.headers))
+        return tuple(result)
+
+    def _has_valid_expressions(
+        self, route: AIGatewayRoute, match: AIGatewayRouteRuleMatch, path: str
+    ) -> bool:
+        bad = [
+            position
+            for position, header in enumerate(match.headers)
+            if header.type == "RegularExpression" and not is_regular_expression(header.value)
+        ]
+        for position in bad:
+            place = f"{path}.headers[{position}].value"
+            message = "is not a valid RE2 expression; this match is left out"
+            self._report.error(route.id, Code.INVALID_FIELD, place, message)
+        return not bad
+
+
+def _header_match(header: HTTPHeaderMatch) -> HeaderMatch:
+    return HeaderMatch(header.name.lower(), header.value, MatchType(header.type))

@@ -1,0 +1,125 @@
+"""The process: arguments, signals, life cycle. Bytes are moved by the transports.
+
+The main thread runs asyncio and owns the signals; the native transport has Rust threads of its
+own, which never touch Python. SIGTERM: not ready, drain for a bounded time, end.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from aigw import _core
+
+logger = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 4.0
+"""Below the time after which supervisors kill."""
+_MOST_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to serve and where. `drain_seconds` bounds the wait for running requests."""
+
+    runtime: Path
+    socket: Path
+    threads: int
+    drain_seconds: float
+
+
+class Transport(Protocol):
+    """A gRPC server around the sessions of the core."""
+
+    async def start(self) -> None:
+        """Listens; the socket accepts connections when this returns."""
+
+    def set_not_ready(self) -> None:
+        """Health turns to "not serving"; everything else goes on."""
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Takes no new streams, waits for running ones, ends those that are left."""
+
+
+class NativeTransport:
+    """The server inside the core."""
+
+    def __init__(self, options: Options) -> None:
+        self._server = _core.ExtProcServer(
+            str(options.runtime), str(options.socket), options.threads
+        )
+
+    async def start(self) -> None:
+        """Listens.
+
+        Raises:
+            StartError: the runtime directory or the socket cannot be used.
+        """
+        self._server.start()
+
+    def set_not_ready(self) -> None:
+        """Health turns to "not serving"."""
+        self._server.set_not_ready()
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Drains and joins the threads."""
+        await asyncio.to_thread(self._server.stop, drain_seconds)
+
+
+def _grpcio(options: Options) -> Transport:
+    from aigw.extproc.grpcio_transport import GrpcioTransport  # noqa: PLC0415 - slow to import
+
+    return GrpcioTransport(options.runtime, options.socket)
+
+
+TRANSPORTS: dict[str, Callable[[Options], Transport]] = {
+    "native": NativeTransport,
+    "grpcio": _grpcio,
+}
+
+
+async def serve(transport: Transport, drain_seconds: float) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await transport.start()
+    logger.info("serving")
+    await stop.wait()
+    logger.info("draining, %g s at most", drain_seconds)
+    transport.set_not_ready()
+    await transport.stop(drain_seconds)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the process; returns its exit code: 0, or 1 when it cannot start."""
+    parsed = _parser().parse_args(arguments)
+    level = logging.INFO if parsed.verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s %(message)s", stream=sys.stderr)
+    options = Options(parsed.runtime, parsed.socket, parsed.threads, parsed.drain_seconds)
+    try:
+        transport = TRANSPORTS[parsed.transport](options)
+        asyncio.run(serve(transport, options.drain_seconds))
+    except _core.StartError as error:
+        logger.error("%s", error)  # noqa: TRY400 - the text says it all
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m aigw.extproc", description=__doc__)
+    parser.add_argument("--runtime", type=Path, required=True, help="runtime directory")
+    parser.add_argument("--socket", type=Path, required=True, help="Unix socket to serve on")
+    parser.add_argument("--transport", choices=tuple(TRANSPORTS), default="native")
+    threads = min(_MOST_THREADS, os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=threads, help="threads (native)")
+    parser.add_argument("--drain-seconds", type=float, default=DRAIN_SECONDS)
+    parser.add_argument("--verbose", action="store_true", help="log the life cycle")
+    return parser

@@ -1,0 +1,323 @@
+"""What a data plane must do, in our words: no Envoy, no Kubernetes, no files.
+
+Made by `aigw.compile`, read by `aigw.render`. All values are final: defaults are applied,
+references are resolved, mutations are merged, and everything that could not be used has been
+left out (and named in a diagnostic). Durations are integer milliseconds, sizes are bytes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class MatchType(StrEnum):
+    """How a header value is compared."""
+
+    EXACT = "Exact"
+    REGULAR_EXPRESSION = "RegularExpression"
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderMatch:
+    """One header condition; `name` is lower case, expressions match the whole value."""
+
+    name: str
+    value: str
+    type: MatchType = MatchType.EXACT
+
+
+@dataclass(frozen=True, slots=True)
+class RouteMatch:
+    """All header conditions must hold; then the rule with id `rule` takes the request."""
+
+    headers: tuple[HeaderMatch, ...]
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualHost:
+    """Matches for one host name, in the order in which they are tried.
+
+    `hostname` is exact, `*.suffix`, or `*` for every host.
+    """
+
+    hostname: str
+    matches: tuple[RouteMatch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One plain HTTP port; several Gateway listeners on one port are merged."""
+
+    name: str
+    port: int
+    virtual_hosts: tuple[VirtualHost, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """API that a provider speaks; `prefix` as written, with or without slashes."""
+
+    name: str
+    prefix: str = ""
+    version: str = ""
+
+
+class AddressKind(StrEnum):
+    """How an endpoint's address is found."""
+
+    DNS = "dns"
+    IP = "ip"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One server of a backend. `hostname` is what it sees as the host of the request."""
+
+    address: str
+    port: int
+    hostname: str
+    kind: AddressKind
+
+
+class Verification(StrEnum):
+    """How a provider's certificate is checked."""
+
+    SYSTEM = "system"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """TLS to a backend: SNI and certificate name, and who is trusted."""
+
+    server_name: str
+    verification: Verification = Verification.SYSTEM
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderMutation:
+    """Header changes before an attempt; names are lower case, removals come first."""
+
+    set: tuple[tuple[str, str], ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BodyMutation:
+    """Changes of the provider's JSON body: (path, value) pairs, removals come first."""
+
+    set: tuple[tuple[str, str], ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+class AuthType(StrEnum):
+    """Credential kinds, named as `BackendSecurityPolicy.spec.type`."""
+
+    API_KEY = "APIKey"
+    ANTHROPIC_API_KEY = "AnthropicAPIKey"
+    AZURE_API_KEY = "AzureAPIKey"
+    AWS_CREDENTIALS = "AWSCredentials"
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """How a backend authenticates; `credential` is a key of `Plan.credentials`."""
+
+    type: AuthType
+    credential: str
+    region: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key sent in a header; which one follows from `type`."""
+
+    type: AuthType
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AwsKeys:
+    """Static AWS keys."""
+
+    access_key_id: str = field(repr=False)
+    secret_access_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+
+
+Credential = ApiKey | AwsKeys
+
+
+class CostType(StrEnum):
+    """Token counts that a route writes as metadata."""
+
+    INPUT = "InputToken"
+    CACHED_INPUT = "CachedInputToken"
+    CACHE_CREATION_INPUT = "CacheCreationInputToken"
+    OUTPUT = "OutputToken"
+    TOTAL = "TotalToken"
+    REASONING = "ReasoningToken"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Write the count `type` under `metadata_key` when a response is complete."""
+
+    metadata_key: str
+    type: CostType
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One backendRef of one rule, with everything an attempt against it needs.
+
+    `name` is `<ns>/<backend>/route/<route>/rule/<i>/ref/<j>`, `backend` and `route` are
+    `<ns>/<name>`. `host` is the host of the first endpoint: signatures cover it.
+    """
+
+    name: str
+    backend: str
+    route: str
+    schema: Schema
+    endpoints: tuple[Endpoint, ...]
+    host: str
+    tls: Tls | None = None
+    model_name_override: str = ""
+    auth: Auth | None = None
+    header_mutation: HeaderMutation = HeaderMutation()
+    body_mutation: BodyMutation = BodyMutation()
+    costs: tuple[Cost, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A backend inside a group, by name, with its relative weight (at least 1)."""
+
+    backend: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class BackendGroup:
+    """Backends of equal priority."""
+
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When and how often an attempt is repeated.
+
+    `triggers` are the words of BackendTrafficPolicy; `status_codes` count when
+    `retriable-status-codes` is among them. After `attempts_per_group` attempts the next group
+    of the rule is used.
+    """
+
+    num_retries: int
+    triggers: tuple[str, ...]
+    status_codes: tuple[int, ...] = ()
+    attempts_per_group: int = 1
+    back_off_base_ms: int = 25
+    back_off_max_ms: int = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Limits of an exchange; 0 means no limit.
+
+    `request_ms`: everything, streams included. `attempt_ms`: one attempt until its response
+    starts. `stream_idle_ms`: silence of the provider.
+    """
+
+    request_ms: int = 0
+    attempt_ms: int = 0
+    stream_idle_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Where requests of one route rule go: groups in the order in which they are tried.
+
+    `id` is `<ns>/<route>/rule/<i>`. No groups means that no backend is usable: such requests
+    are answered with 503 and never fall through to another rule.
+    """
+
+    id: str
+    route: str
+    groups: tuple[BackendGroup, ...]
+    timeouts: Timeouts
+    retry: RetryPolicy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model on offer; `created` in Unix seconds, `created_at` the same instant in RFC 3339."""
+
+    name: str
+    owned_by: str
+    created: int
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLists:
+    """What the model listing answers.
+
+    `by_host` is empty when no route has host names; otherwise each list includes the unscoped
+    models, and `everywhere` equals `unscoped`.
+    """
+
+    everywhere: tuple[Model, ...] = ()
+    by_host: Mapping[str, tuple[Model, ...]] = field(default_factory=dict)
+    unscoped: tuple[Model, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLog:
+    """One access log file. Exactly one of `json` and `text` is set; both None: our default.
+
+    Formats use Envoy's command operators, as in EnvoyProxy. `matches` are CEL conditions, all
+    of which must hold.
+    """
+
+    path: str
+    json: Mapping[str, object] | None = None
+    text: str | None = None
+    matches: tuple[str, ...] = ()
+
+
+DEFAULT_BODY_LIMIT = 50 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Largest bodies that are held in memory."""
+
+    request_body_bytes: int = DEFAULT_BODY_LIMIT
+    response_body_bytes: int = DEFAULT_BODY_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Access logs (None: not configured, use the host's default) and Envoy log levels."""
+
+    access_logs: tuple[AccessLog, ...] | None = None
+    log_levels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One Gateway with all that it serves. `gateway` is `<ns>/<name>`.
+
+    `rules` and `backends` are keyed by `Rule.id` and `Backend.name`.
+    """
+
+    gateway: str
+    listeners: tuple[Listener, ...]
+    rules: Mapping[str, Rule]
+    backends: Mapping[str, Backend]
+    credentials: Mapping[str, Credential] = field(default_factory=dict, repr=False)
+    models: ModelLists = ModelLists()
+    limits: Limits = Limits()
+    telemetry: Telemetry = Telemetry()

@@ -1,0 +1,1 @@
+"""A `Plan` in the form that a data plane reads."""

@@ -1,0 +1,112 @@
+"""Access logs: the user's formats, or ours."""
+
+import re
+
+from aigw.plan import AccessLog, Plan
+from aigw.render.envoy.local_replies import cel_filter
+from aigw.render.envoy.names import METADATA, Json, typed
+from aigw.render.envoy.target import EnvoyTarget
+
+
+def _metadata(key: str) -> str:
+    return f"%DYNAMIC_METADATA({METADATA}:{key})%"
+
+
+DEFAULT_FORMAT: Json = {
+    "start_time": "%START_TIME%",
+    "method": "%REQ(:METHOD)%",
+    "path": _metadata("original_path"),
+    "model": _metadata("original_model"),
+    "response_model": _metadata("response_model"),
+    "backend": _metadata("backend_name"),
+    "route": _metadata("route_name"),
+    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    "status": "%RESPONSE_CODE%",
+    "input_tokens": _metadata("input_tokens"),
+    "cached_input_tokens": _metadata("cached_input_tokens"),
+    "cache_creation_input_tokens": _metadata("cache_creation_input_tokens"),
+    "output_tokens": _metadata("output_tokens"),
+    "reasoning_tokens": _metadata("reasoning_tokens"),
+    "total_tokens": _metadata("total_tokens"),
+    "duration_ms": "%DURATION%",
+    "time_to_first_token_ms": _metadata("token_latency_ttft"),
+    "request_id": "%REQ(X-REQUEST-ID)%",
+    "response_flags": "%RESPONSE_FLAGS%",
+    "response_code_details": "%RESPONSE_CODE_DETAILS%",
+}
+"""Our format: what happened, what it used, how long it took."""
+
+# Internal headers are gone before a request goes to a provider, and `:path` is the provider's
+# by then; their values live on in metadata.
+_REWRITES = {
+    "x-ai-eg-model": "original_model",
+    "x-ai-eg-original-path": "original_path",
+    "x-envoy-original-path": "original_path",
+}
+_HEADER_OPERATOR = re.compile(r"%REQ\(([^)?]+)(?:\?[^)]*)?\)(:[0-9]+)?%", re.IGNORECASE)
+_HEADER_IN_CEL = re.compile(r"request\.headers\[(['\"])([^'\"]+)\1\]")
+
+_STREAMS = {"/dev/stdout": "StdoutAccessLog", "/dev/stderr": "StderrAccessLog"}
+
+
+def access_logs(plan: Plan, target: EnvoyTarget) -> list[Json]:
+    """`access_log` of the connection manager."""
+    logs = plan.telemetry.access_logs
+    if logs is None:
+        logs = (AccessLog(target.default_access_log),) if target.default_access_log else ()
+    return [_access_log(log) for log in logs]
+
+
+def _access_log(log: AccessLog) -> Json:
+    rendered: Json = {"name": "envoy.access_loggers.file", "typed_config": _sink(log)}
+    conditions = [rewrite_condition(match) for match in log.matches]
+    if conditions:
+        rendered["filter"] = cel_filter(" && ".join(f"({item})" for item in conditions))
+    return rendered
+
+
+def _sink(log: AccessLog) -> Json:
+    log_format = {"log_format": _format(log)}
+    if log.path in _STREAMS:
+        name = f"envoy.extensions.access_loggers.stream.v3.{_STREAMS[log.path]}"
+        return typed(name, **log_format)
+    name = "envoy.extensions.access_loggers.file.v3.FileAccessLog"
+    return typed(name, path=log.path, **log_format)
+
+
+def _format(log: AccessLog) -> Json:
+    if log.text is not None:
+        text = rewrite_operators(log.text)
+        line = text if text.endswith("\n") else text + "\n"
+        return {"text_format_source": {"inline_string": line}}
+    if log.json is None:
+        return {"json_format": DEFAULT_FORMAT}
+    rewritten = {
+        key: rewrite_operators(value) if isinstance(value, str) else value
+        for key, value in log.json.items()
+    }
+    return {"json_format": rewritten}
+
+
+def rewrite_operators(template: str) -> str:
+    """A format with operators on internal headers replaced by operators on metadata."""
+
+    def replace(match: re.Match[str]) -> str:
+        key = _REWRITES.get(match.group(1).lower())
+        if key is None:
+            return match.group()
+        return f"%DYNAMIC_METADATA({METADATA}:{key}){match.group(2) or ''}%"
+
+    return _HEADER_OPERATOR.sub(replace, template)
+
+
+def rewrite_condition(expression: str) -> str:
+    """A CEL condition with internal headers replaced by metadata."""
+
+    def replace(match: re.Match[str]) -> str:
+        key = _REWRITES.get(match.group(2).lower())
+        if key is None:
+            return match.group()
+        return f"metadata.filter_metadata['{METADATA}']['{key}']"
+
+    return _HEADER_IN_CEL.sub(replace, expression)

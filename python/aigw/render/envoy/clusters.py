@@ -1,0 +1,244 @@
+"""Clusters: one per backendRef for the module, one per rule for ext_proc."""
+
+from collections.abc import Mapping, Sequence
+
+from aigw.errors import RenderError
+from aigw.plan import AddressKind, Backend, Endpoint, Plan, Rule, Tls, Verification
+from aigw.render.envoy.filters import attempt_filters
+from aigw.render.envoy.names import (
+    BACKEND_KEY,
+    EXTPROC_CLUSTER,
+    HOST_METADATA,
+    HTTP_OPTIONS,
+    Json,
+    typed,
+)
+from aigw.render.envoy.target import DataPlane, EnvoyTarget
+
+CONNECT_TIMEOUT = "5s"
+IDLE_TIMEOUT = "55s"
+"""Below the keep-alive of usual providers, so that a request rarely meets a closing connection."""
+NO_LIMIT = 2**31 - 1
+MIN_RETRIES = 1024
+_TLS_KEY = "aigw_tls"
+_SINK_PORT = 1
+_DNS = typed(
+    "envoy.extensions.clusters.dns.v3.DnsCluster",
+    dns_lookup_family="V4_PREFERRED",
+    respect_dns_ttl=True,
+)
+
+
+def clusters(plan: Plan, target: EnvoyTarget, ids: Mapping[str, str]) -> list[Json]:
+    """All clusters with providers behind them."""
+    if target.data_plane is DataPlane.MODULE:
+        used = sorted(_backends_in_use(plan))
+        return [_backend_cluster(plan, target, plan.backends[name], ids[name]) for name in used]
+    return [
+        _rule_cluster(plan, target, rule, ids)
+        for _, rule in sorted(plan.rules.items())
+        if rule.groups
+    ]
+
+
+def _backends_in_use(plan: Plan) -> set[str]:
+    return {
+        member.backend
+        for rule in plan.rules.values()
+        for group in rule.groups
+        for member in group.members
+    }
+
+
+def circuit_breakers() -> Json:
+    """No hidden limits: Envoy's defaults (3 retries, 1,024 requests) would stop a failover.
+
+    The budget lets every request in flight be retried once at a time, and no more.
+    """
+    budget = {"budget_percent": {"value": 100}, "min_retry_concurrency": MIN_RETRIES}
+    return {
+        "thresholds": [
+            {
+                "max_connections": NO_LIMIT,
+                "max_pending_requests": NO_LIMIT,
+                "max_requests": NO_LIMIT,
+                "retry_budget": budget,
+            }
+        ]
+    }
+
+
+def extproc_cluster(target: EnvoyTarget) -> Json:
+    """The processor on its Unix socket.
+
+    Windows and buffers are larger than any body that is held: a watermark that fires while an
+    upstream filter holds a complete response brings Envoy 1.40 down.
+    """
+    http2 = {
+        "initial_stream_window_size": 67_108_864,
+        "initial_connection_window_size": 134_217_728,
+    }
+    endpoint = {"endpoint": {"address": {"pipe": {"path": target.extproc_socket}}}}
+    return {
+        "name": EXTPROC_CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": CONNECT_TIMEOUT,
+        "per_connection_buffer_limit_bytes": 134_217_728,
+        "circuit_breakers": circuit_breakers(),
+        "load_assignment": {
+            "cluster_name": EXTPROC_CLUSTER,
+            "endpoints": [{"lb_endpoints": [endpoint]}],
+        },
+        "typed_extension_protocol_options": {
+            HTTP_OPTIONS: typed(
+                HTTP_OPTIONS, explicit_http_config={"http2_protocol_options": http2}
+            )
+        },
+    }
+
+
+def _backend_cluster(plan: Plan, target: EnvoyTarget, backend: Backend, backend_id: str) -> Json:
+    localities: list[Json] = [
+        {"lb_endpoints": [_endpoint(item, backend_id) for item in backend.endpoints]}
+    ]
+    if any(item.kind is AddressKind.DNS for item in backend.endpoints):
+        localities.append({"priority": 1, "lb_endpoints": [_endpoint(_sink(backend), backend_id)]})
+    filters = attempt_filters(target, plan.gateway, backend_id)
+    sockets: Json = {}
+    if backend.tls:
+        sockets["transport_socket"] = _tls_socket(backend.tls, target)
+    return {
+        **_cluster(backend_id, localities, backend.endpoints),
+        **_http_options(filters, [backend.tls]),
+        **sockets,
+    }
+
+
+def _sink(backend: Backend) -> Endpoint:
+    """Where requests go while a name does not resolve: a refused connection.
+
+    A cluster without hosts is answered with 503 at once and never retried; a refused connection
+    is retried with the next backend.
+    """
+    return Endpoint("127.0.0.1", _SINK_PORT, backend.host, AddressKind.IP)
+
+
+def _rule_cluster(plan: Plan, target: EnvoyTarget, rule: Rule, ids: Mapping[str, str]) -> Json:
+    localities: list[Json] = []
+    backends: list[Backend] = []
+    for priority, group in enumerate(rule.groups):
+        for member in group.members:
+            backend = plan.backends[member.backend]
+            backends.append(backend)
+            localities.append(
+                {
+                    "priority": priority,
+                    "locality": {"zone": backend.name},
+                    "load_balancing_weight": member.weight,
+                    "lb_endpoints": [
+                        _endpoint(item, ids[backend.name], backend.tls)
+                        for item in backend.endpoints
+                    ],
+                }
+            )
+    endpoints = [item for backend in backends for item in backend.endpoints]
+    tls = [backend.tls for backend in backends]
+    return {
+        **_cluster(rule.id, localities, endpoints),
+        **_http_options(attempt_filters(target, plan.gateway, ""), tls),
+        **_tls_matches(tls, target),
+        "common_lb_config": {"locality_weighted_lb_config": {}},
+    }
+
+
+def _cluster(name: str, localities: list[Json], endpoints: Sequence[Endpoint]) -> Json:
+    discovery: Json = {"type": "STATIC"}
+    if any(item.kind is AddressKind.DNS for item in endpoints):
+        discovery = {"cluster_type": {"name": "envoy.cluster.dns", "typed_config": _DNS}}
+    return {
+        "name": name,
+        **discovery,
+        "connect_timeout": CONNECT_TIMEOUT,
+        "circuit_breakers": circuit_breakers(),
+        "load_assignment": {"cluster_name": name, "endpoints": localities},
+    }
+
+
+def _endpoint(endpoint: Endpoint, backend_id: str, tls: Tls | None = None) -> Json:
+    metadata: Json = {HOST_METADATA: {BACKEND_KEY: backend_id}}
+    if tls:
+        metadata["envoy.transport_socket_match"] = {_TLS_KEY: _tls_name(tls)}
+    address = {"address": endpoint.address, "port_value": endpoint.port}
+    return {
+        "endpoint": {"address": {"socket_address": address}, "hostname": endpoint.hostname},
+        "metadata": {"filter_metadata": metadata},
+    }
+
+
+def _http_options(filters: list[Json], tls: Sequence[Tls | None]) -> Json:
+    """HTTP/1.1, or what TLS negotiates where every endpoint has TLS."""
+    protocol: Json = {"explicit_http_config": {"http_protocol_options": {}}}
+    if all(tls):
+        protocol = {"auto_config": {"http_protocol_options": {}, "http2_protocol_options": {}}}
+    options = typed(
+        HTTP_OPTIONS,
+        common_http_protocol_options={"idle_timeout": IDLE_TIMEOUT},
+        http_filters=filters,
+        **protocol,
+    )
+    return {"typed_extension_protocol_options": {HTTP_OPTIONS: options}}
+
+
+def _tls_name(tls: Tls) -> str:
+    return f"{tls.server_name}/{tls.verification.value}"
+
+
+def _tls_matches(tls: Sequence[Tls | None], target: EnvoyTarget) -> Json:
+    """A socket per certificate name, chosen by endpoint metadata; others are plain text."""
+    distinct = {_tls_name(item): item for item in tls if item}
+    if not distinct:
+        return {}
+    matches: list[Json] = [
+        {
+            "name": name,
+            "match": {_TLS_KEY: name},
+            "transport_socket": _tls_socket(item, target),
+        }
+        for name, item in sorted(distinct.items())
+    ]
+    if all(tls):
+        first = distinct[min(distinct)]
+        return {
+            "transport_socket_matches": matches,
+            "transport_socket": _tls_socket(first, target),
+        }
+    raw = typed("envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer")
+    plain = {"name": "envoy.transport_sockets.raw_buffer", "typed_config": raw}
+    return {
+        "transport_socket_matches": [
+            *matches,
+            {"name": "plain", "match": {}, "transport_socket": plain},
+        ]
+    }
+
+
+def _tls_socket(tls: Tls, target: EnvoyTarget) -> Json:
+    is_ip = tls.server_name.replace(".", "").isdigit() or ":" in tls.server_name
+    context: Json = {}
+    if tls.verification is Verification.SYSTEM:
+        if not target.ca_file:
+            message = f"TLS to {tls.server_name} needs a file of trusted authorities"
+            raise RenderError(message)
+        san_type = "IP_ADDRESS" if is_ip else "DNS"
+        context["validation_context"] = {
+            "trusted_ca": {"filename": target.ca_file},
+            "match_typed_subject_alt_names": [
+                {"san_type": san_type, "matcher": {"exact": tls.server_name}}
+            ],
+        }
+    name = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+    sni = {} if is_ip else {"sni": tls.server_name}
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": typed(name, common_tls_context=context, **sni),
+    }

@@ -1,0 +1,136 @@
+"""The files of Envoy: a bootstrap, and one xDS file per resource type."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, cast
+
+from aigw.plan import Plan
+from aigw.render.envoy.clusters import clusters, extproc_cluster
+from aigw.render.envoy.filter_config import backend_ids, content_hash
+from aigw.render.envoy.listeners import file_source, listener_resource, route_file
+from aigw.render.envoy.names import TYPE, Json
+from aigw.render.envoy.routes import route_configuration
+from aigw.render.envoy.target import DataPlane, EnvoyTarget
+
+CDS_FILE = "cds/clusters.json"
+LDS_FILE = "lds/listeners.json"
+MAX_CONNECTIONS = 50_000
+_SOCKET_MODE = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyConfig:
+    """What Envoy reads.
+
+    `files` are discovery responses by path relative to the xDS directory, in the order in which
+    they must be moved into place: clusters, listeners' routes, listeners.
+    """
+
+    bootstrap: Json
+    files: Mapping[str, Json]
+
+
+def render_envoy(plan: Plan, target: EnvoyTarget) -> EnvoyConfig:
+    """The configuration of an Envoy that serves `plan`.
+
+    Raises:
+        RenderError: The target lacks something that the plan needs.
+    """
+    ids = backend_ids(plan)
+    files = {CDS_FILE: _response("envoy.config.cluster.v3.Cluster", clusters(plan, target, ids))}
+    for listener in plan.listeners:
+        routes = route_configuration(plan, listener, target, ids)
+        files[route_file(listener)] = _response(
+            "envoy.config.route.v3.RouteConfiguration", [routes]
+        )
+    listeners = [listener_resource(plan, listener, target) for listener in plan.listeners]
+    files[LDS_FILE] = _response("envoy.config.listener.v3.Listener", listeners)
+    return EnvoyConfig(bootstrap(target), files)
+
+
+def bootstrap(target: EnvoyTarget) -> Json:
+    """The part of the configuration that never changes while Envoy runs."""
+    static: list[Json] = []
+    if target.data_plane is DataPlane.EXTPROC:
+        static.append(extproc_cluster(target))
+    pipe = {"path": target.admin_socket, "mode": _SOCKET_MODE}
+    return {
+        "node": {"id": target.node_id, "cluster": "aigw"},
+        "admin": {"address": {"pipe": pipe}},
+        "dynamic_resources": {
+            "cds_config": file_source(f"{target.xds_dir}/{CDS_FILE}"),
+            "lds_config": file_source(f"{target.xds_dir}/{LDS_FILE}"),
+        },
+        "static_resources": {"clusters": static},
+        "layered_runtime": {
+            "layers": [
+                {
+                    "name": "aigw",
+                    "static_layer": {
+                        # Its watermarks crash Envoy 1.40 when an upstream filter holds data.
+                        "envoy.reloadable_features.grpc_side_stream_flow_control": False,
+                    },
+                }
+            ]
+        },
+        "typed_dns_resolver_config": {
+            "name": "envoy.network.dns_resolver.cares",
+            "typed_config": {
+                "@type": f"{TYPE}envoy.extensions.network.dns_resolver.cares.v3."
+                "CaresDnsResolverConfig",
+                # A name that never resolves delays the start by at most their product.
+                "query_timeout_seconds": 2,
+                "query_tries": 2,
+            },
+        },
+        "overload_manager": {
+            "resource_monitors": [
+                {
+                    "name": "envoy.resource_monitors.global_downstream_max_connections",
+                    "typed_config": {
+                        "@type": f"{TYPE}envoy.extensions.resource_monitors."
+                        "downstream_connections.v3.DownstreamConnectionsConfig",
+                        "max_active_downstream_connections": MAX_CONNECTIONS,
+                    },
+                }
+            ]
+        },
+    }
+
+
+def self_contained(config: EnvoyConfig) -> Json:
+    """Everything in one bootstrap without xDS files, for `envoy --mode validate` and for people.
+
+    Validation does not read files that are watched.
+    """
+    result = deepcopy(config.bootstrap)
+    result.pop("dynamic_resources", None)
+    routes = {
+        str(resource["name"]): resource
+        for path, response in config.files.items()
+        if path.startswith("rds/")
+        for resource in _resources(response)
+    }
+    listeners = deepcopy(_resources(config.files[LDS_FILE]))
+    for listener in listeners:
+        for chain in listener["filter_chains"]:
+            manager = chain["filters"][0]["typed_config"]
+            name = manager.pop("rds")["route_config_name"]
+            manager["route_config"] = routes[name]
+    static = cast("dict[str, list[Any]]", result["static_resources"])
+    static["clusters"] = [*static["clusters"], *_resources(config.files[CDS_FILE])]
+    static["listeners"] = listeners
+    return result
+
+
+def _resources(response: Json) -> list[dict[str, Any]]:
+    found = cast("list[dict[str, Any]]", deepcopy(response["resources"]))
+    for resource in found:
+        resource.pop("@type")
+    return found
+
+
+def _response(type_name: str, resources: list[Json]) -> Json:
+    rendered = [{"@type": TYPE + type_name, **resource} for resource in resources]
+    return {"version_info": content_hash(rendered)[:16], "resources": rendered}

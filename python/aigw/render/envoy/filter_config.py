@@ -1,0 +1,108 @@
+"""The core's filter config (`config.json`): gateways with their models, backends by id.
+
+The types of this document belong to the core; this is the only place that writes it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+
+from aigw.plan import Backend, Model, Plan
+from aigw.render.envoy.names import Json
+
+VERSION = 1
+CREDENTIAL_WAIT_MS = 2000
+ENDPOINT_PREFIXES = {"root": "/", "openai": "/", "cohere": "/cohere", "anthropic": "/anthropic"}
+
+
+def render_filter_config(plan: Plan) -> Json:
+    """The whole document; `generation` is a hash of everything else in it."""
+    entries = {name: _entry(backend) for name, backend in plan.backends.items()}
+    document: Json = {
+        "version": VERSION,
+        "limits": {
+            "request_body_bytes": plan.limits.request_body_bytes,
+            "response_body_bytes": plan.limits.response_body_bytes,
+        },
+        "credential_wait_ms": CREDENTIAL_WAIT_MS,
+        "gateways": {plan.gateway: _gateway(plan)},
+        "backends": {_id(name, entry): entry for name, entry in entries.items()},
+    }
+    return {**document, "generation": content_hash(document)[:32]}
+
+
+def backend_ids(plan: Plan) -> Mapping[str, str]:
+    """Ids of all backends by name: the name, `@`, and 8 hex digits of the entry's hash."""
+    return {name: _id(name, _entry(backend)) for name, backend in plan.backends.items()}
+
+
+def content_hash(value: object) -> str:
+    """SHA-256 of the canonical JSON of a value, in hex."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _id(name: str, entry: Json) -> str:
+    return f"{name}@{content_hash(entry)[:8]}"
+
+
+def _gateway(plan: Plan) -> Json:
+    lists = plan.models
+    return {
+        "endpoint_prefixes": dict(ENDPOINT_PREFIXES),
+        "models": _models(lists.everywhere),
+        "models_by_host": {host: _models(models) for host, models in lists.by_host.items()},
+        "unscoped_models": _models(lists.unscoped),
+    }
+
+
+def _models(models: Iterable[Model]) -> list[Json]:
+    return [
+        {
+            "name": model.name,
+            "owned_by": model.owned_by,
+            "created": model.created,
+            "created_at": model.created_at,
+        }
+        for model in models
+    ]
+
+
+def _entry(backend: Backend) -> Json:
+    schema = backend.schema
+    entry: Json = {
+        "name": backend.name,
+        "backend": backend.backend,
+        "route": backend.route,
+        "schema": {"name": schema.name, "prefix": schema.prefix, "version": schema.version},
+        "host": backend.host,
+    }
+    if backend.model_name_override:
+        entry["model_name_override"] = backend.model_name_override
+    if backend.auth:
+        auth = backend.auth
+        region = {"region": auth.region} if auth.region else {}
+        entry["auth"] = {"type": auth.type.value, "credential": auth.credential, **region}
+    entry.update(_mutations(backend))
+    if backend.costs:
+        entry["costs"] = [
+            {"metadata_key": cost.metadata_key, "type": cost.type.value} for cost in backend.costs
+        ]
+        entry["force_usage"] = True
+    return entry
+
+
+def _mutations(backend: Backend) -> Json:
+    result: Json = {}
+    headers, body = backend.header_mutation, backend.body_mutation
+    if headers.set or headers.remove:
+        result["header_mutation"] = {
+            "set": [{"name": name, "value": value} for name, value in headers.set],
+            "remove": list(headers.remove),
+        }
+    if body.set or body.remove:
+        result["body_mutation"] = {
+            "set": [{"path": path, "value": value} for path, value in body.set],
+            "remove": list(body.remove),
+        }
+    return result

@@ -1,0 +1,81 @@
+"""Listeners and their connection managers."""
+
+from aigw.plan import Listener, Plan
+from aigw.render.envoy.access_log import access_logs
+from aigw.render.envoy.filters import client_filters
+from aigw.render.envoy.local_replies import local_reply_config
+from aigw.render.envoy.names import Json, typed
+from aigw.render.envoy.target import EnvoyTarget
+
+STREAM_IDLE_TIMEOUT = "600s"
+"""As long as the usual client libraries wait."""
+REQUEST_HEADERS_TIMEOUT = "30s"
+REQUEST_TIMEOUT = "300s"
+_NOBODY: Json = {"address_prefix": "255.255.255.255", "prefix_len": 32}
+_HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_EARLY = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
+
+
+def listener_resource(plan: Plan, listener: Listener, target: EnvoyTarget) -> Json:
+    """The LDS resource of a listener."""
+    address = {"address": target.listen_address, "port_value": listener.port}
+    manager = {
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": _connection_manager(plan, listener, target),
+    }
+    return {
+        "name": listener.name,
+        "address": {"socket_address": address},
+        # Also the limit for requests whose first match is a direct response; and below a
+        # response that an upstream filter holds, Envoy 1.40 crashes.
+        "per_connection_buffer_limit_bytes": plan.limits.request_body_bytes,
+        "filter_chains": [{"filters": [manager]}],
+    }
+
+
+def route_file(listener: Listener) -> str:
+    """Name of the route configuration's file, relative to the xDS directory."""
+    return f"rds/{listener.name}.json"
+
+
+def _connection_manager(plan: Plan, listener: Listener, target: EnvoyTarget) -> Json:
+    source = file_source(f"{target.xds_dir}/{route_file(listener)}")
+    return typed(
+        _HCM,
+        stat_prefix=listener.name,
+        rds={"route_config_name": listener.name, "config_source": source},
+        http_filters=client_filters(target, plan.gateway),
+        access_log=access_logs(plan, target),
+        local_reply_config=local_reply_config(),
+        early_header_mutation_extensions=[_strip_internal_headers()],
+        # Clients are not trusted: their x-envoy-* headers cannot change timeouts or retries.
+        # That needs a list of internal addresses that nobody has; without one Envoy trusts
+        # loopback and private addresses.
+        use_remote_address=True,
+        skip_xff_append=True,
+        internal_address_config={"unix_sockets": False, "cidr_ranges": [_NOBODY]},
+        server_header_transformation="PASS_THROUGH",
+        scheme_header_transformation={"match_upstream": True},
+        normalize_path=True,
+        merge_slashes=True,
+        stream_idle_timeout=STREAM_IDLE_TIMEOUT,
+        request_headers_timeout=REQUEST_HEADERS_TIMEOUT,
+        request_timeout=REQUEST_TIMEOUT,
+    )
+
+
+def _strip_internal_headers() -> Json:
+    """Before the first route match: nothing that a client sends may look like our own headers."""
+    mutations = [
+        {"remove_on_match": {"key_matcher": {"prefix": "x-ai-eg-"}}},
+        {"remove": "x-gateway-destination-endpoint"},
+    ]
+    return {
+        "name": "envoy.http.early_header_mutation.header_mutation",
+        "typed_config": typed(_EARLY, mutations=mutations),
+    }
+
+
+def file_source(path: str) -> Json:
+    """An xDS source that follows a file, replaced by rename."""
+    return {"path_config_source": {"path": path}, "resource_api_version": "V3"}

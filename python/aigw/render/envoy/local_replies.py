@@ -1,0 +1,130 @@
+"""Replies that Envoy makes itself, in the shape that client libraries read.
+
+    {"type":"error","error":{"type":"...","code":"...","message":"..."}}
+
+Cohere's paths get the message at the top level too.
+"""
+
+import json
+from dataclasses import dataclass
+
+from aigw.render.envoy.names import METADATA, Json, typed
+
+COHERE_PREFIX = "/cohere/"
+MAX_LISTED_BYTES = 2000
+
+# Replies of the core (details start with "aigw"), of our own direct responses and of providers
+# have the right shape already.
+_MADE_BY_ENVOY = (
+    '!(response.code_details.startsWith("aigw") || response.code_details == "direct_response" '
+    '|| response.code_details == "via_upstream")'
+)
+_IS_COHERE = (
+    f'(request.path.startsWith("{COHERE_PREFIX}") || '
+    f"metadata.filter_metadata['{METADATA}']['original_path'].startsWith(\"{COHERE_PREFIX}\"))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalReply:
+    """A reply of Envoy: status, a prefix of its response code details, and what clients see."""
+
+    status: int
+    type: str
+    message: str
+    details: str = ""
+
+
+TABLE = (
+    LocalReply(400, "BadRequest", "the request is not valid HTTP"),
+    LocalReply(401, "Unauthorized", "authentication failed"),
+    LocalReply(403, "Forbidden", "access denied"),
+    LocalReply(404, "NotFound", "no matching route"),
+    LocalReply(408, "RequestTimeout", "the request took too long to arrive"),
+    LocalReply(413, "RequestTooLarge", "the request body is larger than the gateway's limit"),
+    LocalReply(426, "UpgradeRequired", "this protocol version is not supported"),
+    LocalReply(429, "TooManyRequests", "rate limit exceeded"),
+    LocalReply(431, "RequestTooLarge", "the request headers are too large"),
+    LocalReply(500, "InternalError", "internal error of the gateway"),
+    LocalReply(502, "BadGateway", "the provider sent an invalid response"),
+    LocalReply(
+        503,
+        "ServiceUnavailable",
+        "too many requests to the provider are in flight",
+        "upstream_reset_before_response_started{overflow",
+    ),
+    LocalReply(503, "ServiceUnavailable", "no provider is reachable for this request"),
+    LocalReply(504, "GatewayTimeout", "the provider did not answer in time"),
+)
+"""First match wins; a row with details precedes the general row of its status."""
+
+
+def error_body(status: int, type_name: str, message: str, path_prefix: str = "/") -> str:
+    """The JSON body of an error, as the core writes it."""
+    body: Json = {
+        "type": "error",
+        "error": {"type": type_name, "code": str(status), "message": message},
+    }
+    if path_prefix == COHERE_PREFIX:
+        body["message"] = message
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+
+
+def local_reply_config() -> Json:
+    """`local_reply_config` of the connection manager."""
+    mappers = [_mapper(row, prefix) for row in TABLE for prefix in (COHERE_PREFIX, "/")]
+    return {"mappers": mappers}
+
+
+def _mapper(row: LocalReply, path_prefix: str) -> Json:
+    conditions = [_MADE_BY_ENVOY]
+    if row.details:
+        conditions.append(f'response.code_details.startsWith("{row.details}")')
+    if path_prefix == COHERE_PREFIX:
+        conditions.append(_IS_COHERE)
+    comparison = {
+        "op": "EQ",
+        "value": {"default_value": row.status, "runtime_key": "aigw.local_reply_status"},
+    }
+    body = error_body(row.status, row.type, row.message, path_prefix)
+    return {
+        "filter": {
+            "and_filter": {
+                "filters": [
+                    {"status_code_filter": {"comparison": comparison}},
+                    cel_filter(" && ".join(conditions)),
+                ]
+            }
+        },
+        "body_format_override": {
+            "text_format_source": {"inline_string": body.replace("%", "%%")},
+            "content_type": "application/json",
+        },
+    }
+
+
+def cel_filter(expression: str) -> Json:
+    """A condition on a request or reply, as an access log filter."""
+    name = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
+    return {
+        "extension_filter": {
+            "name": "envoy.access_loggers.extension_filters.cel",
+            "typed_config": typed(name, expression=expression),
+        }
+    }
+
+
+def unknown_model_message(models: list[str]) -> str:
+    """What a client reads whose model no rule matches; the list is bounded."""
+    if not models:
+        return "no route matches the model of this request, and no models are on offer by name"
+    listed: list[str] = []
+    size = 0
+    for name in models:
+        size += len(json.dumps(name)) + 2
+        if size > MAX_LISTED_BYTES:
+            break
+        listed.append(name)
+    more = len(models) - len(listed)
+    rest = f" and {more} more" if more else ""
+    return f"no route matches the model of this request; models on offer: {', '.join(listed)}{rest}"

@@ -1,0 +1,203 @@
+"""Configuration without a file: from provider keys in the environment, or for the demo.
+
+The result is the same YAML that a user would write, so it goes through the same compiler.
+Keys stay references to variables; they are read where every other Secret is.
+"""
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from aigw.standalone.errors import RunError
+
+DEFAULT_PORT = 1975
+ANTHROPIC_MODELS = "claude-.*"
+_PORTS = {"http": 80, "https": 443}
+_GROUP = "aigateway.envoyproxy.io"
+
+Resource = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One generated backend.
+
+    `models` is a regular expression over model names; `key_variable` names the variable that
+    holds the key, `headers` are set on every request.
+    """
+
+    name: str
+    schema: str
+    base_url: str
+    models: str
+    policy: tuple[str, str] | None = None
+    key_variable: str | None = None
+    headers: Mapping[str, str] | None = None
+
+
+def providers_of(environment: Mapping[str, str]) -> tuple[Provider, ...]:
+    """The providers for which there is a key; `claude-*` goes to Anthropic where both have one."""
+    found: list[Provider] = []
+    if environment.get("ANTHROPIC_API_KEY"):
+        models = ANTHROPIC_MODELS if environment.get("OPENAI_API_KEY") else ".*"
+        url = environment.get("ANTHROPIC_BASE_URL") or "https://api.anthropic.com/v1"
+        policy = ("AnthropicAPIKey", "anthropicAPIKey")
+        found.append(Provider("anthropic", "Anthropic", url, models, policy, "ANTHROPIC_API_KEY"))
+    if environment.get("OPENAI_API_KEY"):
+        url = environment.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+        policy = ("APIKey", "apiKey")
+        headers = _openai_headers(environment)
+        found.append(Provider("openai", "OpenAI", url, ".*", policy, "OPENAI_API_KEY", headers))
+    return tuple(found)
+
+
+def demo_providers(url: str) -> tuple[Provider, ...]:
+    """The built-in fake provider behind both APIs."""
+    return (
+        Provider("demo-anthropic", "Anthropic", f"{url}/v1", ANTHROPIC_MODELS),
+        Provider("demo-openai", "OpenAI", f"{url}/v1", ".*"),
+    )
+
+
+def resources(providers: tuple[Provider, ...], port: int) -> list[Resource]:
+    """All resources of a generated configuration, in the namespace `default`.
+
+    Raises:
+        RunError: a base URL cannot be used.
+    """
+    return [
+        *_gateway(port),
+        *(item for provider in providers for item in _provider(provider)),
+        _route(providers),
+    ]
+
+
+def _openai_headers(environment: Mapping[str, str]) -> dict[str, str]:
+    names = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"}
+    return {header: f"${{{name}}}" for name, header in names.items() if environment.get(name)}
+
+
+def _resource(api: str, kind: str, name: str, spec: Resource) -> Resource:
+    metadata = {"name": name, "namespace": "default"}
+    return {"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def _gateway(port: int) -> Iterator[Resource]:
+    gateway_api = "gateway.networking.k8s.io/v1"
+    yield {
+        "apiVersion": gateway_api,
+        "kind": "GatewayClass",
+        "metadata": {"name": "aigw-run"},
+        "spec": {"controllerName": "gateway.envoyproxy.io/gatewayclass-controller"},
+    }
+    listener = {"name": "http", "protocol": "HTTP", "port": port}
+    spec = {"gatewayClassName": "aigw-run", "listeners": [listener]}
+    yield _resource(gateway_api, "Gateway", "aigw-run", spec)
+    target = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "aigw-run"}
+    limit = {"targetRefs": [target], "connection": {"bufferLimit": "50Mi"}}
+    yield _resource(
+        "gateway.envoyproxy.io/v1alpha1", "ClientTrafficPolicy", "client-buffer-limit", limit
+    )
+
+
+def _provider(provider: Provider) -> Iterator[Resource]:
+    url = _Url.parse(provider.base_url)
+    yield _resource(
+        "gateway.envoyproxy.io/v1alpha1", "Backend", provider.name, {"endpoints": [url.endpoint]}
+    )
+    if url.tls:
+        target = {"group": "gateway.envoyproxy.io", "kind": "Backend", "name": provider.name}
+        validation = {"wellKnownCACertificates": "System", "hostname": url.host}
+        spec = {"targetRefs": [target], "validation": validation}
+        yield _resource(
+            "gateway.networking.k8s.io/v1", "BackendTLSPolicy", f"{provider.name}-tls", spec
+        )
+    reference = {"group": "gateway.envoyproxy.io", "kind": "Backend", "name": provider.name}
+    spec = {
+        "schema": {"name": provider.schema, "prefix": url.path or "/"},
+        "backendRef": reference,
+    }
+    if provider.headers:
+        mutations = [{"name": name, "value": value} for name, value in provider.headers.items()]
+        spec["headerMutation"] = {"set": mutations}
+    yield _resource(f"{_GROUP}/v1beta1", "AIServiceBackend", provider.name, spec)
+    yield from _policy(provider)
+
+
+def _policy(provider: Provider) -> Iterator[Resource]:
+    if provider.policy is None:
+        return
+    kind, member = provider.policy
+    name = f"{provider.name}-apikey"
+    target = {"group": _GROUP, "kind": "AIServiceBackend", "name": provider.name}
+    spec = {"type": kind, "targetRefs": [target], member: {"secretRef": {"name": name}}}
+    yield _resource(f"{_GROUP}/v1beta1", "BackendSecurityPolicy", name, spec)
+    yield {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": "default"},
+        "stringData": {"apiKey": f"${{{provider.key_variable}}}"},
+    }
+
+
+def _route(providers: tuple[Provider, ...]) -> Resource:
+    """One rule per provider. Streams have no total limit; silence is limited instead."""
+    rules = [
+        {
+            "matches": [
+                {
+                    "headers": [
+                        {
+                            "type": "RegularExpression",
+                            "name": "x-ai-eg-model",
+                            "value": provider.models,
+                        }
+                    ]
+                }
+            ],
+            "backendRefs": [{"name": provider.name}],
+            "timeouts": {"request": "0s"},
+            "streamIdleTimeout": "5m",
+        }
+        for provider in providers
+    ]
+    costs = [
+        {"metadataKey": "llm_input_token", "type": "InputToken"},
+        {"metadataKey": "llm_output_token", "type": "OutputToken"},
+        {"metadataKey": "llm_reasoning_token", "type": "ReasoningToken"},
+    ]
+    parent = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "aigw-run"}
+    spec = {"parentRefs": [parent], "rules": rules, "llmRequestCosts": costs}
+    return _resource(f"{_GROUP}/v1beta1", "AIGatewayRoute", "aigw-run", spec)
+
+
+@dataclass(frozen=True, slots=True)
+class _Url:
+    """The parts of a base URL that a Backend needs; `path` has no slash at either end."""
+
+    host: str
+    port: int
+    path: str
+    tls: bool
+
+    @classmethod
+    def parse(cls, text: str) -> "_Url":
+        parts = urlsplit(text)
+        if not parts.hostname:
+            message = f"invalid base URL {text!r}: missing hostname"
+            raise RunError(message)
+        port = parts.port or _PORTS.get(parts.scheme)
+        if port is None:
+            message = f'invalid base URL {text!r}: unsupported scheme "{parts.scheme}"'
+            raise RunError(message)
+        return cls(parts.hostname, port, parts.path.strip("/"), parts.scheme == "https")
+
+    @property
+    def endpoint(self) -> Resource:
+        try:
+            ipaddress.ip_address(self.host)
+        except ValueError:
+            return {"fqdn": {"hostname": self.host, "port": self.port}}
+        return {"ip": {"address": self.host, "port": self.port}}

@@ -1,0 +1,125 @@
+"""The Envoy of a run: started, watched, restarted, drained."""
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aigw.standalone import binaries
+from aigw.standalone.admin import Admin, AdminError
+from aigw.standalone.errors import RunError
+from aigw.standalone.process import Child, spawn
+
+logger = logging.getLogger(__name__)
+
+START_TIMEOUT = 30.0
+_POLL = 0.01
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 5.0
+_STABLE_AFTER = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyCommand:
+    """How to start Envoy."""
+
+    config: str
+    concurrency: int | None
+    log_arguments: Sequence[str]
+
+    def line(self) -> Sequence[str]:
+        """The command line."""
+        workers = self.concurrency or _workers()
+        return (
+            *(str(binaries.envoy()), "--config-path", self.config, "--disable-hot-restart"),
+            *("--concurrency", str(workers), *self.log_arguments),
+            *("--log-format", "%l %n %v", "--file-flush-interval-msec", "1000"),
+        )
+
+
+class Envoy:
+    """One supervised Envoy."""
+
+    def __init__(self, command: EnvoyCommand, admin: Admin) -> None:
+        """Knows how to start; nothing runs yet."""
+        self._command = command
+        self._admin = admin
+        self._child: Child | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it runs."""
+        return self._child.pid if self._child else None
+
+    async def start(self) -> None:
+        """Starts Envoy and waits until it serves.
+
+        Raises:
+            RunError: it ended or did not become ready; the text has its last words.
+        """
+        self._admin.socket.unlink(missing_ok=True)
+        child = await spawn("envoy", self._command.line(), os.environ, _log_line)
+        self._child = child
+        deadline = time.monotonic() + START_TIMEOUT
+        while not await self._admin.ready():
+            if child.process.returncode is not None:
+                await child.wait()
+                raise RunError("\n  ".join([f"envoy ended with {_status(child)}:", *child.tail]))
+            if time.monotonic() > deadline:
+                message = f"envoy was not ready after {START_TIMEOUT:.0f} s"
+                raise RunError(message)
+            await asyncio.sleep(_POLL)
+
+    async def supervise(self) -> None:
+        """Restarts Envoy whenever it ends, with growing pauses. Runs until it is cancelled."""
+        pause = _FIRST_PAUSE
+        while self._child is not None:
+            since = time.monotonic()
+            await self._child.wait()
+            if time.monotonic() - since > _STABLE_AFTER:
+                pause = _FIRST_PAUSE
+            logger.error("envoy ended with %s, restarting in %.1f s", _status(self._child), pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+            try:
+                await self.start()
+            except RunError as error:
+                logger.error("%s", error)  # noqa: TRY400 - the text says it all
+            else:
+                logger.info("envoy serves again")
+
+    async def drain(self, seconds: float) -> None:
+        """Lets requests in progress end: no new connections, at most `seconds` of patience."""
+        try:
+            await self._admin.call("POST", "/healthcheck/fail")
+            await self._admin.call("POST", "/drain_listeners")
+            deadline = time.monotonic() + seconds
+            while await self._admin.active_requests():
+                if time.monotonic() > deadline:
+                    logger.warning("requests are still in progress after %.0f s", seconds)
+                    return
+                await asyncio.sleep(0.05)
+        except AdminError as error:
+            logger.debug("drain: %s", error)
+
+    async def stop(self) -> None:
+        """Ends Envoy."""
+        if self._child is not None:
+            await self._child.stop()
+
+
+def _workers() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _status(child: Child) -> str:
+    code = child.process.returncode
+    return f"signal {-code}" if code is not None and code < 0 else f"status {code}"
+
+
+def _log_line(line: str) -> None:
+    """Envoy's own log lines, as they are: level, logger, text."""
+    sys.stderr.write(f"envoy: {line}\n")

@@ -1,0 +1,97 @@
+"""Child processes: started apart from the terminal, ended with us, never left behind."""
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+logger = logging.getLogger(__name__)
+
+_PR_SET_PDEATHSIG = 1
+_TAIL_LINES = 20
+KILL_AFTER = 5.0
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(slots=True)
+class Child:
+    """A running child process and the last lines that it wrote."""
+
+    name: str
+    process: asyncio.subprocess.Process
+    tail: list[str] = field(default_factory=list)
+    _reader: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self.process.pid
+
+    async def wait(self) -> int:
+        """Waits for the end and for the last output; returns the exit status."""
+        status = await self.process.wait()
+        if self._reader is not None:
+            await self._reader
+        return status
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Asks it to end, then makes it end."""
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(number)
+            try:
+                async with asyncio.timeout(KILL_AFTER):
+                    await self.process.wait()
+            except TimeoutError:
+                logger.warning("%s does not stop, killing it", self.name)
+                with contextlib.suppress(ProcessLookupError):
+                    self.process.kill()
+        await self.wait()
+
+
+async def spawn(
+    name: str,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    on_line: Callable[[str], None],
+) -> Child:
+    """Starts a command. Its standard error goes to `on_line`, its standard output is ours.
+
+    The child has a session of its own, so that an interrupt at the terminal reaches us alone
+    and we can drain it; the kernel ends it if we die.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env=dict(environment),
+        start_new_session=True,
+        preexec_fn=_die_with_parent,
+    )
+    child = Child(name, process)
+    child._reader = asyncio.create_task(_read_lines(child, on_line))
+    return child
+
+
+def _die_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+async def _read_lines(child: Child, on_line: Callable[[str], None]) -> None:
+    stream = child.process.stderr
+    if stream is None:
+        return
+    while True:
+        try:
+            line = await stream.readline()
+        except ValueError:
+            continue  # a line beyond the buffer limit was dropped
+        if not line:
+            return
+        text = line.decode(errors="replace").rstrip()
+        child.tail = [*child.tail[-_TAIL_LINES:], text]
+        on_line(text)

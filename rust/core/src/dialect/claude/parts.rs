@@ -1,0 +1,228 @@
+//! Content parts: text, images and documents.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+
+use crate::dialect::data_uri::{self, DataUri, DataUriError};
+use crate::error::{Error, Result};
+use crate::wire::anthropic::{Block, CacheControl, Source, Text};
+use crate::wire::openai::{self, Part};
+
+/// Media types of inline images.
+const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+
+/// Where a part stands in the request.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) message: usize,
+    pub(super) part: usize,
+}
+
+impl Place {
+    /// The part cannot be expressed.
+    pub(super) fn refuse(self, why: &str) -> Error {
+        Error::Untranslatable(format!("{self}: {why}"))
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "messages[{}].content[{}]", self.message, self.part)
+    }
+}
+
+/// A marker that means anything; `ttl` as sent.
+pub(super) fn cache<'a>(marker: Option<&'a openai::CacheControl<'a>>) -> Option<CacheControl<'a>> {
+    marker
+        .filter(|marker| marker.is_enabled())
+        .map(|marker| CacheControl {
+            r#type: "ephemeral",
+            ttl: marker.ttl.as_deref(),
+        })
+}
+
+/// A text block; none for an empty text.
+pub(super) fn text<'a>(
+    text: &'a str,
+    cache_control: Option<CacheControl<'a>>,
+) -> Option<Block<'a>> {
+    (!text.is_empty()).then_some(Block::Text {
+        text: Cow::Borrowed(text),
+        cache_control,
+    })
+}
+
+/// Blocks of user content.
+pub(super) fn blocks<'a>(parts: &'a [Part<'a>], message: usize) -> Result<Vec<Block<'a>>> {
+    convert(parts, message, |part| cache(part.cache_control.as_ref()))
+}
+
+/// Blocks whose cache markers are placed elsewhere.
+pub(super) fn unmarked_blocks<'a>(parts: &'a [Part<'a>], message: usize) -> Result<Vec<Block<'a>>> {
+    convert(parts, message, |_| None)
+}
+
+fn convert<'a>(
+    parts: &'a [Part<'a>],
+    message: usize,
+    marker: impl Fn(&'a Part<'a>) -> Option<CacheControl<'a>>,
+) -> Result<Vec<Block<'a>>> {
+    let mut blocks = Vec::with_capacity(parts.len());
+    for (index, part) in parts.iter().enumerate() {
+        let place = Place {
+            message,
+            part: index,
+        };
+        blocks.extend(block(part, marker(part), place)?);
+    }
+    Ok(blocks)
+}
+
+fn block<'a>(
+    part: &'a Part<'a>,
+    cache_control: Option<CacheControl<'a>>,
+    place: Place,
+) -> Result<Option<Block<'a>>> {
+    match part.r#type.as_deref().unwrap_or("text") {
+        "text" => Ok(text(
+            part.text.as_deref().unwrap_or_default(),
+            cache_control,
+        )),
+        "image_url" => image_url(part, cache_control, place).map(Some),
+        "file" => file(part, cache_control, place).map(Some),
+        "input_audio" => Err(place.refuse("input audio content not supported yet")),
+        "audio_url" => Err(place.refuse("audio content not supported")),
+        "video_url" => Err(place.refuse("video content not supported")),
+        _ => Err(Error::MalformedRequest(format!(
+            "{place}.type: unknown content part"
+        ))),
+    }
+}
+
+// --- images ---
+
+fn image_url<'a>(
+    part: &'a Part<'a>,
+    cache_control: Option<CacheControl<'a>>,
+    place: Place,
+) -> Result<Block<'a>> {
+    let Some(image) = &part.image_url else {
+        return Err(place.refuse("image_url is missing"));
+    };
+    let source = match data_uri::parse(&image.url) {
+        Ok(uri) => return inline_image(uri, cache_control, place),
+        Err(DataUriError::OtherScheme) => Source::Url { url: &image.url },
+        Err(fault) => {
+            let why = describe(fault);
+            return Err(place.refuse(&format!("failed to parse image URL: {why}")));
+        }
+    };
+    Ok(if names_pdf(&image.url) {
+        document(source, None, cache_control)
+    } else {
+        Block::Image {
+            source,
+            cache_control,
+        }
+    })
+}
+
+fn inline_image<'a>(
+    uri: DataUri<'a>,
+    cache_control: Option<CacheControl<'a>>,
+    place: Place,
+) -> Result<Block<'a>> {
+    let source = Source::Base64 {
+        media_type: Cow::Borrowed(uri.media_type),
+        data: uri.data,
+    };
+    match uri.media_type {
+        "application/pdf" => Ok(document(source, None, cache_control)),
+        kind if IMAGES.contains(&kind) => Ok(Block::Image {
+            source,
+            cache_control,
+        }),
+        kind => Err(place.refuse(&format!("invalid media_type for image '{kind}'"))),
+    }
+}
+
+/// The path of the URL ends in `.pdf`; a query or fragment does not count.
+fn names_pdf(url: &str) -> bool {
+    let path = url.split(['?', '#']).next().unwrap_or(url);
+    let end = path.len().saturating_sub(4);
+    path.get(end..)
+        .is_some_and(|tail| tail.eq_ignore_ascii_case(".pdf"))
+}
+
+fn document<'a>(
+    source: Source<'a>,
+    title: Option<Text<'a>>,
+    cache_control: Option<CacheControl<'a>>,
+) -> Block<'a> {
+    Block::Document {
+        source,
+        title,
+        cache_control,
+    }
+}
+
+fn describe(fault: DataUriError) -> &'static str {
+    match fault {
+        DataUriError::OtherScheme | DataUriError::NoPayload => {
+            "data uri does not have a valid format"
+        }
+        DataUriError::BadBase64 => "the payload is not base64",
+    }
+}
+
+// --- files ---
+
+#[derive(Deserialize)]
+struct File<'a> {
+    #[serde(default, borrow)]
+    file_data: Option<Cow<'a, str>>,
+    #[serde(default, borrow)]
+    filename: Option<Cow<'a, str>>,
+}
+
+fn file<'a>(
+    part: &'a Part<'a>,
+    cache_control: Option<CacheControl<'a>>,
+    place: Place,
+) -> Result<Block<'a>> {
+    let raw = part.file.map_or("null", |raw| raw.get());
+    let file: Option<File<'a>> = serde_json::from_str(raw).map_err(|_| {
+        Error::MalformedRequest(format!("{place}.file: an object with strings is expected"))
+    })?;
+    let (file_data, filename) = file.map_or((None, None), |file| (file.file_data, file.filename));
+    let Some(data) = file_data else {
+        return Err(place.refuse("file content not supported yet without file_data"));
+    };
+    let uri = data_uri::parse(&data)
+        .map_err(|fault| place.refuse(&format!("file.file_data: {}", describe(fault))))?;
+    let source = match uri.media_type {
+        "application/pdf" => Source::Base64 {
+            media_type: Cow::Borrowed("application/pdf"),
+            data: Cow::Owned(uri.data.into_owned()),
+        },
+        kind if kind == "text/plain" || kind.starts_with("text/plain;") => Source::Text {
+            media_type: "text/plain",
+            data: plain_text(&uri.data)
+                .ok_or_else(|| place.refuse("file.file_data: the text is not UTF-8"))?,
+        },
+        kind => {
+            return Err(place.refuse(&format!(
+                "file content not supported yet for media type '{kind}'"
+            )));
+        }
+    };
+    let title = filename.filter(|name| !name.is_empty());
+    Ok(document(source, title, cache_control))
+}
+
+fn plain_text(base64: &str) -> Option<String> {
+    String::from_utf8(STANDARD.decode(base64).ok()?).ok()
+}

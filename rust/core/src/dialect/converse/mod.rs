@@ -1,0 +1,17 @@
+//! AWS Bedrock's Converse API, as the translators of several client APIs need it.
+//!
+//! Mapped with a loss, by contract: `system` and `developer` messages go to the front; tools
+//! without a function and assistant parts of unknown type are skipped.
+
+mod error;
+mod messages;
+mod parts;
+mod path;
+mod request;
+mod tools;
+mod usage;
+
+pub(crate) use error::{exception, provider_error};
+pub(crate) use path::Operation;
+pub(crate) use request::chat_request;
+pub(crate) use usage::{chat_usage, tokens};

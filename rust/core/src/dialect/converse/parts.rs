@@ -1,0 +1,219 @@
+//! Content parts: text, images and documents.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+
+use serde::Deserialize;
+
+use super::request::refuse;
+use crate::dialect::data_uri::{self, DataUri};
+use crate::error::{Error, Result};
+use crate::wire::bedrock::{Block, Document, Image, Source, Text};
+use crate::wire::openai::Part;
+
+/// Formats of images by media type.
+const IMAGES: [(&str, &str); 4] = [
+    ("image/png", "png"),
+    ("image/jpeg", "jpeg"),
+    ("image/gif", "gif"),
+    ("image/webp", "webp"),
+];
+
+/// Formats of documents by media type.
+const DOCUMENTS: [(&str, &str); 9] = [
+    ("application/pdf", "pdf"),
+    ("text/csv", "csv"),
+    ("text/plain", "txt"),
+    ("text/html", "html"),
+    ("text/markdown", "md"),
+    ("application/msword", "doc"),
+    (
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        "docx",
+    ),
+    ("application/vnd.ms-excel", "xls"),
+    (
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        "xlsx",
+    ),
+];
+
+/// Longest document name that Bedrock takes is 200; the rest is for a number.
+const NAME_LENGTH: usize = 190;
+
+/// Where a part stands in the request.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    message: usize,
+    part: usize,
+}
+
+impl Place {
+    pub(super) fn new(message: usize, part: usize) -> Self {
+        Self { message, part }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "messages[{}].content[{}]", self.message, self.part)
+    }
+}
+
+/// The block of a user part; none for an empty text.
+pub(super) fn block<'a>(
+    part: &'a Part<'a>,
+    place: Place,
+    names: &mut Names,
+) -> Result<Option<Block<'a>>> {
+    match part.r#type.as_deref() {
+        None | Some("text") => {
+            let text = part.text.as_deref().unwrap_or_default();
+            Ok((!text.is_empty()).then_some(Block::Text(text)))
+        }
+        Some("image_url") => image_url(part, place).map(Some),
+        Some("file") => file(part, place, names).map(Some),
+        Some(media @ ("input_audio" | "audio_url" | "video_url")) => {
+            Err(refuse(place, &format!("{media} is not supported")))
+        }
+        Some(_) => Err(Error::MalformedRequest(format!(
+            "{place}.type: unknown content part"
+        ))),
+    }
+}
+
+fn format_of(table: &[(&str, &'static str)], media_type: &str) -> Option<&'static str> {
+    let mut rows = table.iter();
+    rows.find(|(known, _)| known.eq_ignore_ascii_case(media_type))
+        .map(|(_, format)| *format)
+}
+
+// --- images ---
+
+fn image_url<'a>(part: &'a Part<'a>, place: Place) -> Result<Block<'a>> {
+    let Some(image) = &part.image_url else {
+        return Err(refuse(place, "image_url is missing"));
+    };
+    let uri = data_uri::parse(&image.url)
+        .map_err(|_| Error::Untranslatable("invalid image data URI".into()))?;
+    let format = format_of(&IMAGES, uri.media_type).ok_or_else(|| {
+        let kind: String = uri.media_type.chars().take(64).collect();
+        Error::Untranslatable(format!("unsupported image format {kind}"))
+    })?;
+    Ok(image_block(format, uri.data))
+}
+
+fn image_block<'a>(format: &'static str, bytes: Text<'a>) -> Block<'a> {
+    let source = Source { bytes };
+    Block::Image(Image { format, source })
+}
+
+// --- files ---
+
+#[derive(Deserialize)]
+struct File<'a> {
+    #[serde(default, borrow)]
+    file_data: Option<Quoted<'a>>,
+    #[serde(default, borrow)]
+    filename: Option<Quoted<'a>>,
+}
+
+/// A string that borrows, which an optional `Cow` alone does not.
+#[derive(Deserialize)]
+struct Quoted<'a>(#[serde(borrow)] Cow<'a, str>);
+
+fn file<'a>(part: &'a Part<'a>, place: Place, names: &mut Names) -> Result<Block<'a>> {
+    let raw = part.file.map_or("null", |raw| raw.get());
+    let file: Option<File<'a>> = serde_json::from_str(raw).map_err(|_| {
+        Error::MalformedRequest(format!("{place}.file: an object with strings is expected"))
+    })?;
+    let (data, name) = file.map_or((None, None), |file| (file.file_data, file.filename));
+    let place = format!("{place}.file.file_data");
+    let Some(Quoted(data)) = data else {
+        return Err(refuse(place, "required: only inline files are supported"));
+    };
+    let Some((media_type, bytes)) = inline(data) else {
+        return Err(refuse(place, "a data URI is expected"));
+    };
+    if let Some(format) = format_of(&IMAGES, &media_type) {
+        return Ok(image_block(format, bytes));
+    }
+    let kind = media_type.split(';').next().unwrap_or_default().trim();
+    let Some(format) = format_of(&DOCUMENTS, kind) else {
+        return Err(refuse(place, "unsupported document type"));
+    };
+    let name = name.map_or(Cow::Borrowed(""), |name| name.0);
+    Ok(Block::Document(Document {
+        format,
+        name: names.claim(&name),
+        source: Source { bytes },
+    }))
+}
+
+/// Media type and payload of a data URI, borrowed where the URI is.
+fn inline(uri: Cow<'_, str>) -> Option<(Text<'_>, Text<'_>)> {
+    match uri {
+        Cow::Borrowed(uri) => {
+            let DataUri { media_type, data } = data_uri::parse(uri).ok()?;
+            Some((Cow::Borrowed(media_type), data))
+        }
+        Cow::Owned(uri) => {
+            let DataUri { media_type, data } = data_uri::parse(&uri).ok()?;
+            let media_type = Cow::Owned(media_type.to_owned());
+            Some((media_type, Cow::Owned(data.into_owned())))
+        }
+    }
+}
+
+// --- document names ---
+
+/// Names of the documents so far: Bedrock wants each to have its own.
+#[derive(Default)]
+pub(super) struct Names(Vec<String>);
+
+impl Names {
+    /// A name of the allowed characters like the file name, its extension left out.
+    fn claim(&mut self, filename: &str) -> String {
+        let stem = filename.rsplit_once('.').map_or(filename, |(stem, _)| stem);
+        let mut name = String::new();
+        for c in stem.trim().chars().take(NAME_LENGTH) {
+            match c {
+                'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '(' | ')' | '[' | ']' => name.push(c),
+                ' ' if name.ends_with(' ') => {}
+                ' ' => name.push(' '),
+                _ => name.push('-'),
+            }
+        }
+        if name.is_empty() {
+            name.push_str("document");
+        }
+        let base = name.len();
+        let mut number = 2;
+        while self.0.contains(&name) {
+            name.truncate(base);
+            // Writing to a string cannot fail.
+            let _ = write!(name, " {number}");
+            number += 1;
+        }
+        self.0.push(name.clone());
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn document_names_are_clean_and_unique() {
+        let mut names = Names::default();
+        assert_eq!(names.claim("Tide  tables (2025).pdf"), "Tide tables (2025)");
+        assert_eq!(
+            names.claim("Tide tables (2025).csv"),
+            "Tide tables (2025) 2"
+        );
+        assert_eq!(names.claim("häfen/a.b.txt"), "h-fen-a-b");
+        assert_eq!(names.claim(""), "document");
+        assert_eq!(names.claim(".pdf"), "document 2");
+    }
+}

@@ -1,0 +1,72 @@
+//! An OpenAI chat request as a Converse request.
+
+use super::{messages, tools};
+use crate::error::{Error, Result};
+use crate::wire::bedrock::{AdditionalFields, ConverseRequest, InferenceConfig, Thinking, Typed};
+use crate::wire::openai::{self, ChatRequest, Stop, ThinkingType};
+
+/// The Converse request of a chat request. `model` is the one that the provider gets.
+///
+/// # Errors
+/// [`Error::Untranslatable`] with the field that Converse cannot express,
+/// [`Error::MalformedRequest`] for parts of unknown type.
+pub(crate) fn chat_request<'a>(
+    req: &'a ChatRequest<'a>,
+    model: &str,
+) -> Result<ConverseRequest<'a>> {
+    let conversation = messages::conversation(req.messages.as_deref().unwrap_or_default())?;
+    Ok(ConverseRequest {
+        additional_model_request_fields: additional_fields(req),
+        inference_config: InferenceConfig {
+            max_tokens: req.max_completion_tokens.or(req.max_tokens),
+            stop_sequences: req.stop.as_ref().map(stop_sequences).unwrap_or_default(),
+            temperature: req.temperature,
+            top_p: req.top_p,
+        },
+        service_tier: service_tier(req),
+        tool_config: tools::config(req, model, &conversation.messages)?,
+        system: conversation.system,
+        messages: conversation.messages,
+    })
+}
+
+fn stop_sequences<'a>(stop: &'a Stop<'a>) -> Vec<&'a str> {
+    match stop {
+        Stop::One(one) => vec![one.as_ref()],
+        Stop::Many(many) => many.iter().map(AsRef::as_ref).collect(),
+    }
+}
+
+/// OpenAI's `auto` is the absence of a choice; Bedrock does not know the word.
+fn service_tier<'a>(req: &'a ChatRequest<'a>) -> Option<Typed<'a>> {
+    let r#type = req.service_tier.as_deref()?;
+    (!matches!(r#type, "" | "auto")).then_some(Typed { r#type })
+}
+
+fn additional_fields<'a>(req: &'a ChatRequest<'a>) -> Option<AdditionalFields<'a>> {
+    let effort = req.reasoning_effort.as_deref();
+    let fields = AdditionalFields {
+        thinking: req.thinking.as_ref().map(thinking),
+        reasoning_config: effort.filter(|effort| !effort.is_empty()),
+    };
+    (fields.thinking.is_some() || fields.reasoning_config.is_some()).then_some(fields)
+}
+
+fn thinking<'a>(thinking: &'a openai::Thinking<'a>) -> Thinking<'a> {
+    let display = thinking.display.as_deref().filter(|text| !text.is_empty());
+    let (r#type, budget_tokens, display) = match thinking.r#type {
+        ThinkingType::Enabled => ("enabled", thinking.budget_tokens, display),
+        ThinkingType::Adaptive => ("adaptive", None, display),
+        ThinkingType::Disabled => ("disabled", None, None),
+    };
+    Thinking {
+        r#type,
+        budget_tokens,
+        display,
+    }
+}
+
+/// The field at `place` cannot be expressed.
+pub(super) fn refuse(place: impl std::fmt::Display, why: &str) -> Error {
+    Error::Untranslatable(format!("{place}: {why}"))
+}

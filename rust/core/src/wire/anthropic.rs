@@ -1,0 +1,284 @@
+//! Anthropic Messages: the request as the provider wants it, replies and stream events as it
+//! sends them.
+//!
+//! <https://docs.anthropic.com/en/api/messages>. Free-form JSON (tool input, schemas, usage)
+//! stays raw text. Reply blocks and deltas are flat structs whose `type` the dialect matches
+//! on; their strings borrow from the event where they have no escapes.
+
+use std::borrow::Cow;
+
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+/// A string that borrows when it can.
+pub(crate) type Text<'a> = Cow<'a, str>;
+
+/// Any JSON, as it stands in the body.
+pub(crate) type Raw<'a> = &'a RawValue;
+
+// --- request ---
+
+/// `POST /v1/messages`. `model` and `stream` are left out where the path says them,
+/// `anthropic_version` where a header does.
+#[derive(Debug, Serialize)]
+pub(crate) struct MessagesRequest<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) anthropic_version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) model: Option<&'a str>,
+    pub(crate) max_tokens: i64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) system: Vec<Block<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) messages: Vec<Message<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tools: Vec<Tool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tool_choice: Option<ToolChoice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) top_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stop_sequences: Option<Vec<&'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) thinking: Option<Thinking<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) output_config: Option<OutputConfig<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) metadata: Option<Metadata<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stream: Option<bool>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Message<'a> {
+    pub(crate) role: &'static str,
+    pub(crate) content: Vec<Block<'a>>,
+}
+
+/// A content block of a request.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Block<'a> {
+    Text {
+        text: Text<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl<'a>>,
+    },
+    Image {
+        source: Source<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl<'a>>,
+    },
+    Document {
+        source: Source<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<Text<'a>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl<'a>>,
+    },
+    Thinking {
+        thinking: &'a str,
+        signature: &'a str,
+    },
+    RedactedThinking {
+        data: &'a str,
+    },
+    ToolUse {
+        id: &'a str,
+        name: &'a str,
+        input: Raw<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl<'a>>,
+    },
+    ToolResult {
+        tool_use_id: &'a str,
+        is_error: bool,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        content: Vec<Block<'a>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl<'a>>,
+    },
+}
+
+/// Where an image or a document comes from.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Source<'a> {
+    Base64 {
+        media_type: Text<'a>,
+        data: Text<'a>,
+    },
+    Text {
+        media_type: &'static str,
+        data: String,
+    },
+    Url {
+        url: &'a str,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct CacheControl<'a> {
+    pub(crate) r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ttl: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Tool<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) description: &'a str,
+    pub(crate) input_schema: InputSchema<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) strict: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cache_control: Option<CacheControl<'a>>,
+}
+
+/// A JSON schema: members in their order, values as raw text.
+#[derive(Debug)]
+pub(crate) struct InputSchema<'a>(pub(crate) Vec<(Text<'a>, Raw<'a>)>);
+
+impl Serialize for InputSchema<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ToolChoice<'a> {
+    pub(crate) r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) disable_parallel_tool_use: Option<bool>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Thinking<'a> {
+    pub(crate) r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) budget_tokens: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) display: Option<&'a str>,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct OutputConfig<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) effort: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) format: Option<OutputFormat<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct OutputFormat<'a> {
+    pub(crate) r#type: &'static str,
+    pub(crate) schema: Raw<'a>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Metadata<'a> {
+    pub(crate) user_id: &'a str,
+}
+
+// --- reply ---
+
+/// A whole message. `content` is the one member that every message has.
+#[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+pub(crate) struct MessageReply<'a> {
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) id: Option<Text<'a>>,
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) model: Option<Text<'a>>,
+    pub(crate) content: Vec<ReplyBlock<'a>>,
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) stop_reason: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    pub(crate) usage: Option<Raw<'a>>,
+}
+
+/// A content block of any type, whole or as a stream begins it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(crate) struct ReplyBlock<'a> {
+    #[serde(deserialize_with = "text")]
+    pub(crate) r#type: Option<Text<'a>>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) text: Option<Text<'a>>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) thinking: Option<Text<'a>>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) signature: Option<Text<'a>>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) data: Option<Text<'a>>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) id: Option<Text<'a>>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) name: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) input: Option<Raw<'a>>,
+}
+
+/// One event of a stream.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(crate) struct StreamEvent<'a> {
+    #[serde(deserialize_with = "text")]
+    pub(crate) r#type: Option<Text<'a>>,
+    pub(crate) index: Option<u64>,
+    #[serde(borrow)]
+    pub(crate) message: Option<StartedMessage<'a>>,
+    #[serde(borrow)]
+    pub(crate) content_block: Option<ReplyBlock<'a>>,
+    #[serde(borrow)]
+    pub(crate) delta: Option<Delta<'a>>,
+    #[serde(borrow)]
+    pub(crate) usage: Option<Raw<'a>>,
+    #[serde(borrow)]
+    pub(crate) error: Option<Raw<'a>>,
+}
+
+/// What `message_start` tells.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(crate) struct StartedMessage<'a> {
+    #[serde(deserialize_with = "text")]
+    pub(crate) id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) usage: Option<Raw<'a>>,
+}
+
+/// What `content_block_delta` and `message_delta` add.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(crate) struct Delta<'a> {
+    #[serde(deserialize_with = "text")]
+    pub(crate) r#type: Option<Text<'a>>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) text: Option<Text<'a>>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) thinking: Option<Text<'a>>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) signature: Option<Text<'a>>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) partial_json: Option<Text<'a>>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) stop_reason: Option<Text<'a>>,
+}
+
+/// A string or null that borrows: serde's own `Option<Cow<str>>` always copies.
+fn text<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Text<'a>>, D::Error> {
+    #[derive(Deserialize)]
+    struct Borrowing<'b>(#[serde(borrow)] Cow<'b, str>);
+    let text = Option::<Borrowing<'de>>::deserialize(deserializer)?;
+    Ok(text.map(|text| text.0))
+}

@@ -1,0 +1,216 @@
+//! One folder: a case as one backend schema sees it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use aigw_core::usage::Usage;
+use aws_smithy_eventstream::frame::write_message_to;
+use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// A case and a schema.
+pub(crate) struct Cell {
+    pub(crate) name: String,
+    pub(crate) folder: PathBuf,
+    pub(crate) endpoint: String,
+    pub(crate) schema: String,
+    pub(crate) request: Vec<u8>,
+    pub(crate) upstream: Option<Vec<u8>>,
+    pub(crate) response: Option<Response>,
+    pub(crate) client_json: Option<Vec<u8>>,
+    pub(crate) client_sse: Option<Vec<u8>>,
+    pub(crate) expect: Expect,
+}
+
+/// What the provider answers.
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) content_type: &'static str,
+    pub(crate) streamed: bool,
+    /// Body in the pieces in which it is fed.
+    pub(crate) events: Vec<Vec<u8>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Expect {
+    pub(crate) backend: BackendSettings,
+    pub(crate) upstream: ExpectUpstream,
+    pub(crate) response: ResponseSettings,
+    pub(crate) client: ExpectClient,
+    pub(crate) usage: Option<Usage>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct BackendSettings {
+    pub(crate) model_name_override: Option<String>,
+    pub(crate) prefix: Option<String>,
+    pub(crate) version: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ExpectUpstream {
+    pub(crate) path: Option<String>,
+    pub(crate) contains: Vec<String>,
+    pub(crate) headers: BTreeMap<String, String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ResponseSettings {
+    pub(crate) status: Option<u16>,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) cut: usize,
+    pub(crate) usage_as: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ExpectClient {
+    pub(crate) status: Option<u16>,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) outcome: Option<String>,
+}
+
+/// A line of `response.events.jsonl`.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Line {
+    event: Option<String>,
+    exception: Option<String>,
+    error: Option<String>,
+    message: String,
+    data: Option<Box<RawValue>>,
+    corrupt: bool,
+}
+
+fn read(path: &Path) -> Option<Vec<u8>> {
+    fs::read(path).ok()
+}
+
+fn component(path: &Path, up: usize) -> String {
+    let name = path.ancestors().nth(up).and_then(Path::file_name).unwrap();
+    name.to_str().unwrap().to_owned()
+}
+
+impl Cell {
+    pub(crate) fn read(folder: &Path) -> Self {
+        let case = folder.parent().unwrap();
+        let name = folder.display().to_string();
+        let request =
+            read(&case.join("request.json")).unwrap_or_else(|| panic!("{name}: no request.json"));
+        let expect: Expect = read(&folder.join("expect.toml"))
+            .map(|bytes| toml::from_slice(&bytes).unwrap_or_else(|e| panic!("{name}: {e}")))
+            .unwrap_or_default();
+        let file = |file: &str| read(&folder.join(file));
+        Self {
+            endpoint: component(folder, 2),
+            schema: component(folder, 0),
+            request: request.trim_ascii().to_vec(),
+            upstream: file("upstream.json"),
+            response: Response::read(folder, &expect.response),
+            client_json: file("client.json"),
+            client_sse: file("client.sse"),
+            name,
+            folder: folder.to_owned(),
+            expect,
+        }
+    }
+
+    /// The gateway writes the reply itself, so it answers for its end.
+    pub(crate) fn is_rebuilt(&self) -> bool {
+        !(self.schema == "OpenAI" && self.endpoint != "messages"
+            || self.schema == "Anthropic" && self.endpoint == "messages")
+    }
+
+    /// Rewrites a file when asked to.
+    pub(crate) fn write(&self, file: &str, bytes: &[u8]) {
+        if std::env::var("AIGW_GOLDEN").as_deref() != Ok("write") {
+            return;
+        }
+        let text = match serde_json::from_slice::<serde_json::Value>(bytes) {
+            Ok(value) => format!("{value:#}\n").into_bytes(),
+            Err(_) => bytes.to_vec(),
+        };
+        fs::write(self.folder.join(file), text).unwrap();
+    }
+}
+
+impl Response {
+    fn read(folder: &Path, settings: &ResponseSettings) -> Option<Self> {
+        let file = |name: &str| read(&folder.join(name));
+        let (status, content_type, mut events) = if let Some(body) = file("response.json") {
+            (200, "application/json", vec![body])
+        } else if let Some(body) = file("response.sse") {
+            (200, "text/event-stream", sse_events(&body))
+        } else if let Some(lines) = file("response.events.jsonl") {
+            (200, "application/vnd.amazon.eventstream", messages(&lines))
+        } else if let Some(body) = file("error.json") {
+            (400, "application/json", vec![body])
+        } else {
+            (400, "text/plain", vec![file("error.txt")?])
+        };
+        for _ in 0..settings.cut {
+            while events.last().is_some_and(Vec::is_empty) {
+                events.pop();
+            }
+            events.last_mut().map(Vec::pop);
+        }
+        Some(Self {
+            status: settings.status.unwrap_or(status),
+            content_type,
+            streamed: content_type != "application/json" && status == 200,
+            events,
+        })
+    }
+}
+
+fn sse_events(body: &[u8]) -> Vec<Vec<u8>> {
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    text.split_inclusive("\n\n")
+        .map(|event| event.as_bytes().to_vec())
+        .collect()
+}
+
+fn messages(lines: &[u8]) -> Vec<Vec<u8>> {
+    lines
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.trim_ascii().is_empty())
+        .map(|line| serde_json::from_slice::<Line>(line).unwrap().encode())
+        .collect()
+}
+
+impl Line {
+    fn encode(self) -> Vec<u8> {
+        let payload = self.data.map_or_else(Vec::new, |data| data.get().into());
+        let headers = if let Some(event) = self.event {
+            vec![(":message-type", "event".into()), (":event-type", event)]
+        } else if let Some(kind) = self.exception {
+            vec![
+                (":message-type", "exception".into()),
+                (":exception-type", kind),
+            ]
+        } else {
+            vec![
+                (":message-type", "error".into()),
+                (":error-code", self.error.unwrap()),
+                (":error-message", self.message),
+            ]
+        };
+        let mut message = Message::new(payload);
+        for (name, value) in headers {
+            message = message.add_header(Header::new(name, HeaderValue::String(value.into())));
+        }
+        let mut frame = Vec::new();
+        write_message_to(&message, &mut frame).unwrap();
+        if self.corrupt {
+            let last = frame.len() - 1;
+            frame[last] ^= 1;
+        }
+        frame
+    }
+}

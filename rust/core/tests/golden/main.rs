@@ -1,0 +1,249 @@
+//! Runs the exchanges of `tests/golden`; its README tells the format.
+
+#![cfg(test)]
+
+mod cell;
+mod exchange;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use aigw_core::record::Outcome;
+use cell::Cell;
+use exchange::{Client, prepare, reply};
+use serde_json::Value;
+
+type Check = Result<(), String>;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden")
+}
+
+fn folders(parent: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(parent)
+        .unwrap_or_else(|error| panic!("{}: {error}", parent.display()))
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect();
+    found.sort();
+    found
+}
+
+/// Runs `check` over every cell and reports all that fail.
+fn for_each_cell(check: impl Fn(&Cell) -> Check) {
+    let mut faults = Vec::new();
+    let mut count = 0;
+    for endpoint in folders(&root()) {
+        for case in folders(&endpoint) {
+            let cells = folders(&case);
+            assert!(!cells.is_empty(), "{}: no schema", case.display());
+            for folder in cells {
+                count += 1;
+                let cell = Cell::read(&folder);
+                if let Err(fault) = check(&cell) {
+                    faults.push(format!("{}: {fault}", cell.name));
+                }
+            }
+        }
+    }
+    assert!(count > 0, "no golden exchange found");
+    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
+}
+
+fn equal<T: PartialEq + std::fmt::Debug>(what: &str, got: &T, want: &T) -> Check {
+    if got == want {
+        return Ok(());
+    }
+    Err(format!("{what}\n  got  {got:?}\n  want {want:?}"))
+}
+
+fn equal_json(what: &str, got: &[u8], want: &[u8]) -> Check {
+    let parse = |bytes: &[u8]| {
+        serde_json::from_slice::<Value>(bytes)
+            .map_err(|error| format!("{what}: {error}: {}", utf8(bytes)))
+    };
+    let (got, want) = (parse(got)?, parse(want)?);
+    if got == want {
+        return Ok(());
+    }
+    Err(format!("{what}\n  got  {got}\n  want {want}"))
+}
+
+fn check_request(cell: &Cell) -> Check {
+    let prepared = match prepare(cell) {
+        Ok((_, prepared)) => prepared,
+        Err(refused) => return check_refusal(cell, &refused.into()),
+    };
+    let body = String::from_utf8(prepared.body.clone()).map_err(|e| e.to_string())?;
+    cell.write("upstream.json", &prepared.body);
+    let Some(want) = &cell.upstream else {
+        return Err(format!("the request must be refused, but gave {body}"));
+    };
+    equal_json("upstream body", body.as_bytes(), want)?;
+    for text in &cell.expect.upstream.contains {
+        if !body.contains(text.as_str()) {
+            return Err(format!("upstream body lacks {text}: {body}"));
+        }
+    }
+    if let Some(path) = &cell.expect.upstream.path {
+        equal("path", &prepared.headers.get(":path"), &Some(path))?;
+    }
+    for (name, value) in &cell.expect.upstream.headers {
+        equal(name, &prepared.headers.get(name), &Some(value))?;
+    }
+    Ok(())
+}
+
+fn check_refusal(cell: &Cell, refused: &Client) -> Check {
+    if cell.upstream.is_some() {
+        return Err(format!("refused: {}", refused.text()));
+    }
+    check_client(cell, refused)
+}
+
+fn check_client(cell: &Cell, client: &Client) -> Check {
+    let expect = &cell.expect.client;
+    if let Some(status) = expect.status {
+        equal("client status", &client.status, &status)?;
+    }
+    for (name, value) in &expect.headers {
+        equal(name, &client.headers.get(name), &Some(value))?;
+    }
+    if client.is_stream() {
+        cell.write("client.sse", &client.body);
+        let want = cell.client_sse.as_deref().unwrap_or_default();
+        return equal("client stream", &client.text(), &utf8(want));
+    }
+    cell.write("client.json", &client.body);
+    let want = cell
+        .client_json
+        .as_deref()
+        .ok_or("client.json is missing")?;
+    equal_json("client body", &client.body, want)
+}
+
+fn utf8(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn check_reply(cell: &Cell) -> Check {
+    let Some(response) = &cell.response else {
+        return Ok(());
+    };
+    let client = reply(cell, &response.events)?;
+    check_client(cell, &client)?;
+    let outcome = match cell.expect.client.outcome.as_deref() {
+        Some("failed") => Outcome::Failed,
+        None if client.status >= 400 => Outcome::Failed,
+        _ => Outcome::Completed,
+    };
+    equal("outcome", &client.record.outcome, &outcome)?;
+    if outcome == Outcome::Completed || cell.expect.usage.is_some() {
+        equal(
+            "usage",
+            &client.record.usage,
+            &cell.expect.usage.unwrap_or_default(),
+        )?;
+    }
+    Ok(())
+}
+
+#[test]
+fn providers_get_the_request_as_recorded() {
+    for_each_cell(check_request);
+}
+
+#[test]
+fn clients_get_the_reply_as_recorded() {
+    for_each_cell(check_reply);
+}
+
+#[test]
+fn preparing_twice_gives_the_same_request() {
+    for_each_cell(|cell| {
+        let Ok((mut attempt, first)) = prepare(cell) else {
+            return Ok(());
+        };
+        let second = exchange::prepare_again(cell, &mut attempt)?;
+        equal("second request", &utf8(&second.body), &utf8(&first.body))?;
+        equal("second headers", &second.headers, &first.headers)
+    });
+}
+
+#[test]
+fn any_split_of_the_reply_gives_the_same_client_bytes() {
+    for_each_cell(|cell| {
+        let Some(response) = &cell.response else {
+            return Ok(());
+        };
+        let whole: Vec<u8> = response.events.concat();
+        let want = reply(cell, &response.events)?;
+        for size in [1, 7, 61] {
+            let chunks: Vec<Vec<u8>> = whole.chunks(size).map(<[u8]>::to_vec).collect();
+            let got = reply(cell, &chunks)?;
+            equal(&format!("chunks of {size}"), &got.text(), &want.text())?;
+            equal("usage", &got.record.usage, &want.record.usage)?;
+        }
+        // In one piece a failure shows before anything is out, and becomes a status.
+        let got = reply(cell, &[whole])?;
+        if want.record.outcome == Outcome::Completed {
+            equal("one chunk", &got.text(), &want.text())?;
+        }
+        equal("outcome", &got.record.outcome, &want.record.outcome)
+    });
+}
+
+#[test]
+fn a_stream_cut_anywhere_never_ends_in_done() {
+    for_each_cell(|cell| {
+        let Some(response) = cell.response.as_ref().filter(|r| r.streamed) else {
+            return Ok(());
+        };
+        // The last event may be the usage, which may be missing; all others must be missed.
+        for kept in 0..response.events.len().saturating_sub(1) {
+            let got = reply(cell, &response.events[..kept])?;
+            let failed = got.record.outcome == Outcome::Failed;
+            if cell.is_rebuilt() && (!failed || got.text().contains("[DONE]")) {
+                return Err(format!("{kept} events pass as a whole: {}", got.text()));
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn streams_report_the_usage_of_the_same_unary_reply() {
+    for_each_cell(|cell| {
+        let Some(other) = &cell.expect.response.usage_as else {
+            return Ok(());
+        };
+        let endpoint = cell.folder.ancestors().nth(2).unwrap();
+        let other = Cell::read(&endpoint.join(other).join(&cell.schema));
+        let usage = |cell: &Cell| -> Result<_, String> {
+            let response = cell.response.as_ref().ok_or("no reply")?;
+            Ok(reply(cell, &response.events)?.record.usage)
+        };
+        equal("usage", &usage(cell)?, &usage(&other)?)
+    });
+}
+
+#[test]
+fn damaged_bytes_never_panic() {
+    for_each_cell(|cell| {
+        let mut damaged = Cell::read(&cell.folder);
+        for at in (0..cell.request.len()).step_by(7) {
+            damaged.request[at] ^= 1;
+            // Refused or not: any answer is fine.
+            let _ = prepare(&damaged);
+            damaged.request[at] ^= 1;
+        }
+        let whole = cell.response.as_ref().map(|reply| reply.events.concat());
+        let mut bytes = whole.unwrap_or_default();
+        for at in (0..bytes.len()).step_by(7) {
+            bytes[at] ^= 1;
+            reply(cell, std::slice::from_ref(&bytes))?;
+            bytes[at] ^= 1;
+        }
+        Ok(())
+    });
+}

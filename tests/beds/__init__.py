@@ -1,0 +1,1 @@
+"""Test beds: real servers and clients that the tests stand on."""

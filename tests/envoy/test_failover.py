@@ -1,0 +1,525 @@
+"""Failover: what a broken first provider does to a request, on both topologies.
+
+One gateway per host serves all rows; a model name chooses the rule, and the providers are
+scripted per request by the header `x-script-id`. Whatever the first provider answers carries
+`CANARY`, so that every row also shows that nothing of a failed attempt reaches the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aigw.providers import FakeProvider, Fault, FaultKind, Framing, Gate, Match, Outcome, Reply
+from aigw.providers.script import Phase
+from beds.gateway import RunningGateway, run_gateway
+from beds.provider import LoopThread, ProviderBed
+from beds.raw_http import RawConnection, Response, request
+from beds.resources import BackendSpec, Resource, api_key, gateway_yaml, resource, rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aigw.providers import Received, Responder
+    from beds.ports import FreePorts
+
+CANARY = "canary-first"
+CODES = (429, 500, 503)
+TRIGGERS = ("connect-failure", "retriable-status-codes")
+SCRIPT = "x-script-id"
+JSON_TYPE = ("content-type", "application/json")
+EVENT_STREAM = (("content-type", "text/event-stream"), ("x-canary", CANARY))
+EVENTS = (b'data: {"id":"canary-first"}\n\n', b"data: {}\n\n", b"data: [DONE]\n\n")
+SECOND_EVENTS = (b'data: {"id":"second"}\n\n', b"data: [DONE]\n\n")
+STREAM = Reply(200, EVENT_STREAM, EVENTS)
+OK = Reply(200, (JSON_TYPE, ("x-canary", CANARY)), b'{"id":"canary-first"}')
+_ids = itertools.count()
+
+
+def failed(status: int) -> Reply:
+    """A JSON error of the first provider with all that must not leak."""
+    headers = (JSON_TYPE, ("x-canary", CANARY), ("set-cookie", CANARY), ("retry-after", "7"))
+    return Reply(status, headers, b'{"error":{"message":"canary-first","type":"t"}}')
+
+
+def error_event(kind: str) -> Reply:
+    """A stream whose first event is an error."""
+    event = {"error": {"message": CANARY, "type": kind, "code": None}}
+    return replace(STREAM, body=(b"data: " + json.dumps(event).encode() + b"\n\n",))
+
+
+def second_ok(received: Received) -> Reply:
+    """What the second provider answers to a request or a stream request."""
+    if json.loads(received.body).get("stream"):
+        return Reply(200, (("content-type", "text/event-stream"),), SECOND_EVENTS)
+    return Reply(200, (JSON_TYPE,), b'{"id":"second"}')
+
+
+def policy(
+    rule_name: str, count: int = 1, triggers: tuple[str, ...] = TRIGGERS, **more: object
+) -> Resource:
+    """A BackendTrafficPolicy for one rule."""
+    target = {
+        "group": "gateway.networking.k8s.io",
+        "kind": "HTTPRoute",
+        "name": "route",
+        "sectionName": rule_name,
+    }
+    on = {"httpStatusCodes": list(CODES), "triggers": list(triggers)}
+    retry = {"numRetries": count, "numAttemptsPerPriority": 1, "retryOn": on, **more}
+    return resource(
+        "gateway.envoyproxy.io/v1alpha1",
+        "BackendTrafficPolicy",
+        rule_name,
+        targetRefs=[target],
+        retry=retry,
+    )
+
+
+def priorities(*names: str, **more: object) -> list[Resource]:
+    """One backendRef per priority."""
+    return [{"name": name, "priority": index, **more} for index, name in enumerate(names)]
+
+
+def configuration(port: int, beds: Beds) -> str:
+    """All rules of this module; a rule is named as its model."""
+    first, second = beds.first.port, beds.second.port
+    nowhere = {"fqdn": {"hostname": "nothing.invalid", "port": 80}}
+    backends = [
+        BackendSpec("first", first),
+        BackendSpec("second", second),
+        BackendSpec("dead", beds.dead.port),
+        BackendSpec("nowhere", 80, endpoint=nowhere),
+        BackendSpec("marked", first, MARKED_SCHEMA, api_key("marked", CANARY), MARKED),
+        BackendSpec("plain", second),
+        BackendSpec("keyed", second, auth=api_key("keyed", "key-of-the-second")),
+    ]
+    both = priorities("first", "second")
+    marked = priorities("marked", "plain")
+    marked[0]["modelNameOverride"] = f"model-{CANARY}"
+    keyed = priorities("marked", "keyed")
+    keyed[0]["modelNameOverride"] = f"model-{CANARY}"
+    rules = {
+        "policy": rule("policy", *both),
+        "default": rule("default", *both),
+        "reset": rule("reset", *both),
+        "timed": rule("timed", *both),
+        "idle": rule("idle", *both, streamIdleTimeout="300ms"),
+        "twice": rule("twice", *both),
+        "dead": rule("dead", *priorities("dead", "second")),
+        "nowhere": rule("nowhere", *priorities("nowhere", "second")),
+        "nowhere-policy": rule("nowhere-policy", *priorities("nowhere", "second")),
+        "all-dead": rule("all-dead", *priorities("dead", "nowhere")),
+        "marked": rule("marked", *marked),
+        "keyed": rule("keyed", *keyed),
+        "weights": rule(
+            "weights", {"name": "first", "weight": 75}, {"name": "second", "weight": 25}
+        ),
+    }
+    policies = [
+        policy("policy"),
+        policy("nowhere-policy"),
+        policy("reset", triggers=(*TRIGGERS, "reset")),
+        policy("timed", triggers=(*TRIGGERS, "reset"), perRetry={"timeout": "300ms"}),
+        policy("twice", 3, numAttemptsPerPriority=2),
+    ]
+    named = [{**found, "name": name} for name, found in rules.items()]
+    return gateway_yaml(port, backends, named, *policies)
+
+
+MARKED_SCHEMA = {"name": "OpenAI", "prefix": f"/{CANARY}/v1"}
+MARKED = {
+    "headerMutation": {
+        "set": [
+            {"name": "x-marked", "value": CANARY},
+            {"name": "x-repeat", "value": CANARY},
+            {"name": "x-own", "value": CANARY},
+        ],
+        "remove": ["x-removed"],
+    },
+    "bodyMutation": {"set": [{"path": "user", "value": CANARY}], "remove": ["seed"]},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Beds:
+    """The providers of this module; `dead` refuses connections."""
+
+    first: ProviderBed
+    second: ProviderBed
+    dead: ProviderBed
+
+
+@pytest.fixture(scope="module")
+def beds(loop_thread: LoopThread) -> Iterator[Beds]:
+    started = [ProviderBed(loop_thread, FakeProvider()) for _ in range(3)]
+    found = Beds(*started)
+    found.dead.refuse()
+    yield found
+    for bed in started:
+        bed.stop()
+
+
+@pytest.fixture(scope="module")
+def gateway(host: tuple[str, ...], free_port: FreePorts, beds: Beds) -> Iterator[RunningGateway]:
+    with run_gateway(*host, config=configuration(free_port(), beds)) as running:
+        yield running
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One request through the gateway: the client's response and what the providers got."""
+
+    response: Response
+    first: list[Received]
+    second: list[Received]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A scripted request: replies of the two providers, and what the client sends."""
+
+    model: str
+    first: Reply | Responder = OK
+    second: tuple[Reply | Responder, ...] = (second_ok,)
+    stream: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def body(self) -> bytes:
+        """The body that the client sends."""
+        messages = [{"role": "user", "content": "hello"}]
+        body = {"model": self.model, "messages": messages, "seed": 1}
+        return json.dumps({**body, "stream": True} if self.stream else body).encode()
+
+    def message(self, script: str, *headers: tuple[str, str]) -> bytes:
+        """The bytes of the request."""
+        fields = (JSON_TYPE, (SCRIPT, script), *self.headers, *headers)
+        return request("POST", "/v1/chat/completions", *fields, body=self.body)
+
+
+def scripted(beds: Beds, case: Case) -> str:
+    """Sets both providers up for one case and returns its script id."""
+    script = f"case-{next(_ids)}"
+    beds.first.on(case.first, match=Match(header=(SCRIPT, script)))
+    beds.second.on(*case.second, match=Match(header=(SCRIPT, script)))
+    return script
+
+
+def received(bed: ProviderBed, script: str) -> list[Received]:
+    return [found for found in bed.received if found.header(SCRIPT) == script]
+
+
+def ask(gateway: RunningGateway, beds: Beds, case: Case) -> Seen:
+    script = scripted(beds, case)
+    with RawConnection(gateway.port) as client:
+        client.send(case.message(script))
+        response = client.response()
+    return Seen(response, received(beds.first, script), received(beds.second, script))
+
+
+def error_of(response: Response) -> dict[str, str]:
+    """The error of a JSON reply in the client's shape."""
+    assert response.head.header("content-type") == "application/json"
+    found = json.loads(response.body)
+    assert found["type"] == "error"
+    assert found["error"]["code"] == str(response.status)
+    assert found["error"]["message"]
+    error: dict[str, str] = found["error"]
+    return error
+
+
+def strikes(kind: FaultKind, phase: Phase, reply: Reply = OK, after: int | None = None) -> Reply:
+    if reply.payload.startswith(b":"):
+        after = len(b": keep-alive\n\n")
+    return reply.failing(Fault(kind, phase, after))
+
+
+KEPT_ALIVE = replace(STREAM, body=(b": keep-alive\n\n", *EVENTS))
+HANG = strikes(FaultKind.HANG, Phase.BEFORE_HEAD)
+SILENT = strikes(FaultKind.HANG, Phase.AFTER_HEAD, STREAM)
+SILENT_AFTER_COMMENT = strikes(FaultKind.HANG, Phase.MID_BODY, KEPT_ALIVE)
+
+MOVES_ON = {
+    "refused": Case("dead"),
+    "refused, stream": Case("dead", stream=True),
+    "unresolvable name": Case("nowhere"),
+    "unresolvable name, policy": Case("nowhere-policy"),
+    **{f"{status}, policy": Case("policy", failed(status)) for status in CODES},
+    **{f"{status}, stream": Case("policy", failed(status), stream=True) for status in CODES},
+    **{
+        f"{status}, default": Case("default", failed(status))
+        for status in (429, 500, 502, 503, 504, 529)
+    },
+    "reset before head": Case("reset", strikes(FaultKind.RESET, Phase.BEFORE_HEAD)),
+    "reset mid head": Case("reset", strikes(FaultKind.RESET, Phase.MID_HEAD)),
+    "close before head": Case("reset", strikes(FaultKind.CLOSE, Phase.BEFORE_HEAD)),
+    "reset before head, stream": Case(
+        "reset", strikes(FaultKind.RESET, Phase.BEFORE_HEAD, STREAM), stream=True
+    ),
+    "reset of a held stream": Case(
+        "reset", strikes(FaultKind.RESET, Phase.AFTER_HEAD, STREAM), stream=True
+    ),
+    "no head, perRetry.timeout": Case("timed", HANG),
+    "no head, perRetry.timeout, stream": Case("timed", HANG, stream=True),
+    "no head, streamIdleTimeout": Case("idle", HANG, stream=True),
+    "silence after head, perRetry.timeout": Case("timed", SILENT, stream=True),
+    "silence after comment, perRetry.timeout": Case("timed", SILENT_AFTER_COMMENT, stream=True),
+    "silence after head, streamIdleTimeout": Case("idle", SILENT, stream=True),
+    "silence after comment, streamIdleTimeout": Case("idle", SILENT_AFTER_COMMENT, stream=True),
+    "error in first event, policy": Case("policy", error_event("rate_limit_error"), stream=True),
+    "error in first event, default": Case("default", error_event("overloaded_error"), stream=True),
+}
+
+
+@pytest.mark.parametrize("case", MOVES_ON.values(), ids=MOVES_ON)
+def test_the_second_provider_serves_and_nothing_of_the_first_is_seen(
+    gateway: RunningGateway, beds: Beds, case: Case
+) -> None:
+    seen = ask(gateway, beds, case)
+    assert seen.response.status == 200
+    expected = b"".join(SECOND_EVENTS) if case.stream else b'{"id":"second"}'
+    assert seen.response.body == expected
+    assert CANARY.encode() not in seen.response.head.raw
+    reached = case.model not in {"dead", "nowhere", "nowhere-policy"}
+    assert len(seen.first) == int(reached)
+    assert len(seen.second) == 1
+    assert seen.second[0].body == case.body
+    assert seen.second[0].header("content-length") == str(len(case.body))
+
+
+NOT_REPEATED = {
+    **{f"{status}, policy": Case("policy", failed(status)) for status in (400, 404, 529)},
+    **{f"{status}, default": Case("default", failed(status)) for status in (400, 404, 501)},
+    "404, stream": Case("default", failed(404), stream=True),
+}
+
+
+@pytest.mark.parametrize("case", NOT_REPEATED.values(), ids=NOT_REPEATED)
+def test_an_error_that_is_not_retriable_reaches_the_client_as_it_is(
+    gateway: RunningGateway, beds: Beds, case: Case
+) -> None:
+    seen = ask(gateway, beds, case)
+    assert isinstance(case.first, Reply)
+    assert seen.response.status == case.first.status
+    assert seen.response.body == case.first.body
+    assert seen.response.head.header("retry-after") == "7"
+    assert (len(seen.first), len(seen.second)) == (1, 0)
+
+
+@pytest.mark.parametrize("model", ["policy", "default"])
+@pytest.mark.parametrize("phase", [Phase.BEFORE_HEAD, Phase.MID_HEAD])
+def test_a_reset_after_the_request_was_sent_is_not_repeated_unless_asked_for(
+    gateway: RunningGateway, beds: Beds, model: str, phase: Phase
+) -> None:
+    seen = ask(gateway, beds, Case(model, strikes(FaultKind.RESET, phase)))
+    assert seen.response.status in {502, 503}
+    error_of(seen.response)
+    assert (len(seen.first), len(seen.second)) == (1, 0)
+
+
+LAST = Reply(429, (JSON_TYPE, ("retry-after", "3")), b'{"error":{"message":"the second"}}')
+TEXT = Reply(503, (("content-type", "text/html"),), b"<html>over capacity</html>")
+
+
+@pytest.mark.parametrize("model", ["policy", "default"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_last_provider_speaks_when_all_fail(
+    gateway: RunningGateway, beds: Beds, model: str, stream: bool
+) -> None:
+    seen = ask(gateway, beds, Case(model, failed(500), (LAST,), stream))
+    assert seen.response.status == 429
+    assert seen.response.body == LAST.body
+    assert seen.response.head.header("content-type") == "application/json"
+    assert seen.response.head.header("retry-after") == "3"
+    assert CANARY.encode() not in seen.response.head.raw
+    assert (len(seen.first), len(seen.second)) == (1, 1)
+
+
+ALL_FAIL = {
+    "text": (Case("policy", failed(500), (TEXT,)), 503, "over capacity"),
+    "first events": (
+        Case("policy", failed(500), (error_event("rate_limit_error"),), stream=True),
+        429,
+        CANARY,
+    ),
+    "refused, unresolvable": (Case("all-dead"), 503, "no provider is reachable"),
+    "no head": (Case("timed", HANG, (HANG,)), 504, "did not answer in time"),
+    "silence": (Case("idle", SILENT, (SILENT,), stream=True), 504, "did not answer in time"),
+}
+
+
+@pytest.mark.parametrize(("case", "status", "part"), ALL_FAIL.values(), ids=ALL_FAIL)
+def test_the_last_failure_becomes_json_of_the_clients_shape(
+    gateway: RunningGateway, beds: Beds, case: Case, status: int, part: str
+) -> None:
+    seen = ask(gateway, beds, case)
+    assert seen.response.status == status
+    assert part in error_of(seen.response)["message"]
+
+
+def test_attempts_per_priority_are_used_up_before_the_next_priority(
+    gateway: RunningGateway, beds: Beds
+) -> None:
+    seen = ask(gateway, beds, Case("twice", failed(503), (failed(503), second_ok)))
+    assert seen.response.status == 200
+    assert (len(seen.first), len(seen.second)) == (2, 2)
+
+
+DYING = {
+    "reset": ("default", strikes(FaultKind.RESET, Phase.MID_BODY, STREAM, len(EVENTS[0]))),
+    "close": ("default", strikes(FaultKind.CLOSE, Phase.MID_BODY, STREAM, len(EVENTS[0]) + 3)),
+    "close before the final chunk": (
+        "default",
+        strikes(FaultKind.CLOSE, Phase.BEFORE_END, replace(STREAM, body=EVENTS[:2])),
+    ),
+    "silence": ("idle", strikes(FaultKind.HANG, Phase.MID_BODY, STREAM, len(EVENTS[0]))),
+}
+
+
+@pytest.mark.parametrize(("model", "reply"), DYING.values(), ids=DYING)
+def test_a_provider_that_dies_in_mid_stream_leaves_no_success_marker(
+    gateway: RunningGateway, beds: Beds, model: str, reply: Reply
+) -> None:
+    case = Case(model, reply, stream=True)
+    script = scripted(beds, case)
+    body = b""
+    with RawConnection(gateway.port) as client:
+        client.send(case.message(script))
+        head = client.head()
+        assert head.status == 200
+        broken = False
+        try:
+            for piece in client.pieces(head):
+                body += piece.data
+        except ConnectionError:
+            broken = True
+    assert body.startswith(EVENTS[0])
+    assert b"[DONE]" not in body
+    assert broken or b'"error"' in body
+    assert received(beds.second, script) == []
+
+
+SENT = (
+    ("authorization", "Bearer client-secret"),
+    ("x-api-key", "client-secret"),
+    ("x-repeat", "one"),
+    ("x-repeat", "two"),
+    ("x-own", "mine"),
+    ("x-removed", "kept for the second"),
+    ("x-ai-eg-model", "forged"),
+    ("x-ai-eg-anything", "forged"),
+    ("x-gateway-destination-endpoint", "127.0.0.1:1"),
+)
+
+
+def pristine(found: Received, case: Case) -> None:
+    """The request at the second provider is the client's own."""
+    assert CANARY.encode() not in found.head
+    assert found.body == case.body
+    assert found.path == "/v1/chat/completions"
+    assert found.framing is Framing.CONTENT_LENGTH
+    assert found.header_values("content-length") == [str(len(case.body))]
+    assert found.header_values("x-repeat") == ["one", "two"]
+    assert found.header_values("x-own") == ["mine"]
+    assert found.header_values("x-removed") == ["kept for the second"]
+
+
+def without_secrets_and_internals(found: Received) -> None:
+    """Neither the client's credentials nor internal headers."""
+    assert b"client-secret" not in found.head
+    names = {name.lower() for name, _ in found.headers}
+    foreign = {name for name in names if name.startswith((b"x-ai-eg-", b"x-gateway-", b"x-envoy-"))}
+    assert foreign == set()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("model", ["marked", "keyed"])
+def test_nothing_of_the_first_attempt_reaches_the_second_provider(
+    gateway: RunningGateway, beds: Beds, model: str, stream: bool
+) -> None:
+    case = Case(model, failed(500), stream=stream, headers=SENT)
+    seen = ask(gateway, beds, case)
+    assert seen.response.status == 200
+    [first], [second] = seen.first, seen.second
+    assert first.path == f"/{CANARY}/v1/chat/completions"
+    assert first.header_values("authorization") == [f"Bearer {CANARY}"]
+    assert first.header_values("x-repeat") == [CANARY]
+    assert first.header_values("x-own") == [CANARY]
+    assert first.header("x-removed") is None
+    assert first.header_values("content-length") == [str(len(first.body))]
+    assert first.json()["model"] == f"model-{CANARY}"
+    assert first.json()["user"] == CANARY
+    assert "seed" not in first.json()
+    without_secrets_and_internals(first)
+    pristine(second, case)
+    without_secrets_and_internals(second)
+    key = "Bearer key-of-the-second" if model == "keyed" else None
+    assert second.header("authorization") == key
+
+
+def test_weights_within_a_priority_share_the_requests(gateway: RunningGateway, beds: Beds) -> None:
+    script = scripted(beds, Case("weights", second_ok))
+    message = Case("weights").message(script)
+    with RawConnection(gateway.port) as client:
+        for _ in range(200):
+            client.send(message)
+            assert client.response().status == 200
+    # 150 are expected; the bounds are more than five standard deviations away.
+    assert 115 <= len(received(beds.first, script)) <= 185
+
+
+async def exchange(port: int, message: bytes) -> bytes:
+    """One request on a connection of its own; returns all bytes of the response."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(message)
+        return await reader.read()
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize("model", ["policy", "default"])
+async def test_500_requests_that_fail_at_once_are_all_served_by_the_second(
+    gateway: RunningGateway, beds: Beds, model: str
+) -> None:
+    gate = Gate()
+    reply = failed(429).failing(Fault(FaultKind.HANG, gate=gate))
+    case = Case(model, reply)
+    script = scripted(beds, case)
+    message = case.message(script, ("connection", "close"))
+    tasks = [asyncio.create_task(exchange(gateway.port, message)) for _ in range(500)]
+
+    def all_wait() -> None:
+        beds.first.journal.wait(
+            lambda seen: sum(e.received.header(SCRIPT) == script for e in seen) == 500, 30
+        )
+
+    await asyncio.to_thread(all_wait)
+    gate.open()
+    answers = await asyncio.gather(*tasks)
+    assert {answer[:12] for answer in answers} == {b"HTTP/1.1 200"}
+    assert all(b'{"id":"second"}' in answer for answer in answers)
+    assert len(received(beds.second, script)) == 500
+
+
+def test_the_provider_left_behind_is_let_go(gateway: RunningGateway, beds: Beds) -> None:
+    case = Case("timed", HANG)
+    script = scripted(beds, case)
+    with RawConnection(gateway.port) as client:
+        client.send(case.message(script))
+        assert client.response().status == 200
+    ended = beds.first.journal.wait(
+        lambda seen: [e for e in seen if _is(e.received, script) and e.finished_at is not None]
+    )
+    assert [e.outcome for e in ended if _is(e.received, script)] == [Outcome.ABANDONED]
+
+
+def _is(found: Received, script: str) -> bool:
+    return found.header(SCRIPT) == script

@@ -1,0 +1,174 @@
+"""Start, stop, crash: the life of `aigw run` and its exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from beds.gateway import run_gateway, spawn
+from beds.raw_http import RawConnection, request
+from beds.resources import BackendSpec, api_key, gateway_yaml, rule
+
+if TYPE_CHECKING:
+    from beds.gateway import RunningGateway
+    from beds.ports import FreePorts
+    from beds.provider import ProviderBed
+
+BODY = b'{"model":"m","messages":[{"role":"user","content":"hello"}]}'
+CHAT = request("POST", "/v1/chat/completions", ("content-type", "application/json"), body=BODY)
+SECRET = "canary-secret-0123456789"
+
+
+def chat_status(gateway: RunningGateway) -> int:
+    try:
+        with RawConnection(gateway.port) as client:
+            client.send(CHAT)
+            return client.response().status
+    except OSError:
+        return 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly(
+    free_port: FreePorts, host: tuple[str, ...], number: signal.Signals
+) -> None:
+    with run_gateway("--port", str(free_port()), *host) as gateway:
+        assert chat_status(gateway) == 200
+        assert gateway.interrupt(number) == 0
+
+
+def test_a_stream_in_progress_survives_the_drain(
+    free_port: FreePorts, host: tuple[str, ...], provider: ProviderBed
+) -> None:
+    from aigw.providers import Gate, Reply
+
+    gate = Gate()
+    pieces = (b"data: {}\n\n", b"data: [DONE]\n\n")
+    reply = Reply(200, (("content-type", "text/event-stream"),), pieces).gated(1, gate)
+    provider.on(reply)
+    text = gateway_yaml(free_port(), [BackendSpec("a", provider.port)], [rule(None, "a")])
+    with run_gateway(*host, config=text) as gateway, RawConnection(gateway.port, 30) as client:
+        body = BODY.replace(b"}]}", b'}],"stream":true}')
+        client.send(request("POST", "/v1/chat/completions", body=body))
+        stream = client.pieces(client.head())
+        assert next(stream).data == pieces[0]
+        gateway.process.send_signal(signal.SIGTERM)
+        gateway.wait_until(lambda: "stopping" in gateway.errors, "drain")
+        gate.open()
+        assert b"".join(piece.data for piece in stream) == pieces[1]
+        assert gateway.process.wait(30) == 0
+
+
+def test_a_crashed_envoy_is_restarted(free_port: FreePorts, host: tuple[str, ...]) -> None:
+    with run_gateway("--port", str(free_port()), *host) as gateway:
+        first = gateway.envoy_pid()
+        os.kill(first, signal.SIGKILL)
+        gateway.wait_until(lambda: "envoy serves again" in gateway.errors, "restart")
+        assert gateway.envoy_pid() != first
+        assert chat_status(gateway) == 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "config", "status", "part"),
+    [
+        (("missing.yaml",), None, 1, "missing.yaml: No such file or directory"),
+        (("gateway.yaml",), "a: [1", 1, "gateway.yaml:"),
+        (("gateway.yaml",), "kind: Nothing\napiVersion: v9", 1, "Nothing"),
+        (("gateway.yaml",), "", 1, "no Gateway found in configuration"),
+        (("--port", "99999"), None, 80, "99999 is not a port"),
+        (("--nothing",), None, 80, "--nothing"),
+        (("--mcp-json", "{}"), None, 80, "--mcp-json: MCP is not served yet"),
+        (("--run-id", "a/b"), None, 80, "--run-id"),
+    ],
+)
+def test_what_cannot_run_says_why(
+    tmp_path: Path, arguments: tuple[str, ...], config: str | None, status: int, part: str
+) -> None:
+    if config is not None:
+        (tmp_path / "gateway.yaml").write_text(config)
+    gateway = spawn(arguments, tmp_path)
+    assert gateway.process.wait(30) == status
+    assert part in gateway.errors
+    assert "Traceback" not in gateway.errors
+
+
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        gateway = spawn(("--port", str(port)), tmp_path)
+        assert gateway.process.wait(30) == 1
+    assert f"port {port} is in use" in gateway.errors
+
+
+def test_provider_keys_make_a_configuration(
+    free_port: FreePorts, host: tuple[str, ...], provider: ProviderBed
+) -> None:
+    extra = {
+        "OPENAI_API_KEY": SECRET,
+        "OPENAI_BASE_URL": f"{provider.url}/v1",
+        "ANTHROPIC_API_KEY": f"{SECRET}-anthropic",
+        "ANTHROPIC_BASE_URL": f"{provider.url}/v1",
+    }
+    with run_gateway("--port", str(free_port()), *host, extra=extra) as gateway:
+        assert chat_status(gateway) == 200
+        with RawConnection(gateway.port) as client:
+            body = b'{"model":"claude-x","max_tokens":5,"messages":[{"role":"user","content":"x"}]}'
+            client.send(request("POST", "/anthropic/v1/messages", body=body))
+            assert client.response().status == 200
+        secrets_shown = _everything_visible(gateway)
+    openai, anthropic = provider.received
+    assert openai.header("authorization") == f"Bearer {SECRET}"
+    assert anthropic.header("x-api-key") == f"{SECRET}-anthropic"
+    assert SECRET not in secrets_shown
+
+
+def _everything_visible(gateway: RunningGateway) -> str:
+    """Config dump, process arguments, logs."""
+    with RawConnection(str(gateway.runtime / "admin.sock")) as admin:
+        admin.send(request("GET", "/config_dump?include_eds", ("connection", "close")))
+        dump = admin.response().body.decode()
+    assert "aigw.request" in dump
+    arguments = [
+        Path(f"/proc/{pid}/cmdline").read_text()
+        for pid in [gateway.process.pid, *gateway.descendants()]
+    ]
+    return "\n".join([dump, *arguments, gateway.errors, gateway.output])
+
+
+def test_what_is_not_supported_is_refused_by_name_and_the_rest_serves(
+    free_port: FreePorts, provider: ProviderBed
+) -> None:
+    route = {
+        "apiVersion": "aigateway.envoyproxy.io/v1beta1",
+        "kind": "MCPRoute",
+        "metadata": {"name": "tools"},
+        "spec": {},
+    }
+    backend = BackendSpec("a", provider.port, auth=api_key("a", SECRET))
+    text = gateway_yaml(free_port(), [backend], [rule(None, "a")], route)
+    with run_gateway(config=text) as gateway:
+        assert "MCPRoute default/tools" in gateway.errors
+        assert chat_status(gateway) == 200
+
+
+def test_nothing_heavy_is_imported_by_aigw_run() -> None:
+    code = (
+        "import sys, aigw.standalone.run; "
+        "print([m for m in ('kubernetes', 'kopf', 'boto3', 'azure', 'google', 'grpc') "
+        "if m in sys.modules])"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, check=True, text=True, cwd=folder
+        )
+    assert done.stdout.strip() == "[]"

