@@ -39,6 +39,7 @@ def support() -> str:
     rows = [
         [f"`{row['path']}`", *(row["schemas"].get(schema, NONE) for schema in schemas)]
         for row in found["endpoints"]
+        if row["schemas"]
     ]
     return (
         f"{NOTE}# Support\n\n*passthrough*: bytes go through. *translated*: request and reply are "

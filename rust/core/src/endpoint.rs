@@ -148,6 +148,13 @@ impl PathTable {
             .map(|(_, e)| *e)
     }
 
+    /// Every path with its endpoint.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Endpoint)> {
+        self.paths
+            .iter()
+            .map(|(path, endpoint)| (path.as_str(), *endpoint))
+    }
+
     /// The paths on offer.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.paths.iter().map(|(path, _)| path.as_str())

@@ -125,29 +125,90 @@ pub const ERROR_TABLE: &[ErrorRow] = &[
     row("internal", 500, "InternalError"),
 ];
 
-/// Errors that Envoy itself answers; the hosts' configuration gives them the same shape.
-/// Columns: status, `error.type`, message.
-pub const ENVOY_ERRORS: &[(u16, &str, &str)] = &[
-    (400, "BadRequest", "the request is not valid HTTP"),
-    (401, "Unauthorized", "authentication failed"),
-    (403, "Forbidden", "access denied"),
-    (404, "NotFound", "no matching route"),
-    (408, "RequestTimeout", "the request took too long to arrive"),
-    (
+/// An error that Envoy answers itself; the hosts' configuration gives it the client's shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct EnvoyError {
+    /// HTTP status.
+    pub status: u16,
+    /// `error.type` in the body.
+    pub r#type: &'static str,
+    /// `error.message` in the body.
+    pub message: &'static str,
+    /// Prefix of Envoy's response-code details, empty for any.
+    pub details: &'static str,
+}
+
+const fn envoy(
+    status: u16,
+    r#type: &'static str,
+    message: &'static str,
+    details: &'static str,
+) -> EnvoyError {
+    EnvoyError {
+        status,
+        r#type,
+        message,
+        details,
+    }
+}
+
+/// Errors of Envoy. The first match wins; a row with details precedes the general row of its
+/// status.
+pub const ENVOY_ERRORS: &[EnvoyError] = &[
+    envoy(400, "BadRequest", "the request is not valid HTTP", ""),
+    envoy(401, "Unauthorized", "authentication failed", ""),
+    envoy(403, "Forbidden", "access denied", ""),
+    envoy(404, "NotFound", "no matching route", ""),
+    envoy(
+        408,
+        "RequestTimeout",
+        "the request took too long to arrive",
+        "",
+    ),
+    envoy(
         413,
         "RequestTooLarge",
         "the request body is larger than the gateway's limit",
+        "",
     ),
-    (429, "TooManyRequests", "rate limit exceeded"),
-    (431, "RequestTooLarge", "the request headers are too large"),
-    (500, "InternalError", "internal error of the gateway"),
-    (502, "BadGateway", "the provider sent an invalid response"),
-    (
+    envoy(
+        426,
+        "UpgradeRequired",
+        "this protocol version is not supported",
+        "",
+    ),
+    envoy(429, "TooManyRequests", "rate limit exceeded", ""),
+    envoy(
+        431,
+        "RequestTooLarge",
+        "the request headers are too large",
+        "",
+    ),
+    envoy(500, "InternalError", "internal error of the gateway", ""),
+    envoy(
+        502,
+        "BadGateway",
+        "the provider sent an invalid response",
+        "",
+    ),
+    envoy(
+        503,
+        "ServiceUnavailable",
+        "too many requests to the provider are in flight",
+        "upstream_reset_before_response_started{overflow",
+    ),
+    envoy(
         503,
         "ServiceUnavailable",
         "no provider is reachable for this request",
+        "",
     ),
-    (504, "GatewayTimeout", "the provider did not answer in time"),
+    envoy(
+        504,
+        "GatewayTimeout",
+        "the provider did not answer in time",
+        "",
+    ),
 ];
 
 impl Error {

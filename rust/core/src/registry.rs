@@ -7,12 +7,33 @@ use crate::translate::{
     messages, responses,
 };
 
+/// How a pair serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Bytes go through.
+    Passthrough,
+    /// Request and reply are rebuilt.
+    Translated,
+}
+
+impl Service {
+    /// Word for tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Passthrough => "passthrough",
+            Self::Translated => "translated",
+        }
+    }
+}
+
 /// One pair.
 pub struct Entry {
     /// Client side.
     pub endpoint: Endpoint,
     /// Provider side.
     pub schema: ApiSchema,
+    /// How it serves.
+    pub service: Service,
     pub(crate) make: fn(&Binding<'_>) -> Box<dyn Exchange>,
 }
 
@@ -20,6 +41,7 @@ const fn translated<T: Translate>() -> Entry {
     Entry {
         endpoint: T::ENDPOINT,
         schema: T::SCHEMA,
+        service: Service::Translated,
         make: Translated::<T>::boxed,
     }
 }
@@ -28,6 +50,7 @@ const fn passed<P: Passthrough>() -> Entry {
     Entry {
         endpoint: P::ENDPOINT,
         schema: P::SCHEMA,
+        service: Service::Passthrough,
         make: Passed::<P>::boxed,
     }
 }

@@ -17,6 +17,18 @@ pub enum ApiSchema {
 }
 
 impl ApiSchema {
+    /// Every schema.
+    pub const ALL: [Self; 8] = [
+        Self::OpenAI,
+        Self::AzureOpenAI,
+        Self::AWSBedrock,
+        Self::GCPVertexAI,
+        Self::GCPAnthropic,
+        Self::Anthropic,
+        Self::AWSAnthropic,
+        Self::Cohere,
+    ];
+
     /// The resource spelling.
     pub fn name(self) -> &'static str {
         match self {

@@ -227,12 +227,24 @@ pub struct HeaderValueOption {
     /// The header.
     #[prost(message, optional, tag = "1")]
     pub header: Option<HeaderValue>,
+    /// Adds a value. Deprecated in the API, and the only form of adding that Envoy's `ext_proc`
+    /// honours: the action `Append` is the default of its field and overwrites there.
+    #[prost(message, optional, tag = "2")]
+    pub append: Option<BoolValue>,
     /// How.
     #[prost(enumeration = "AppendAction", tag = "3")]
     pub append_action: i32,
     /// Keep it when its value is empty.
     #[prost(bool, tag = "4")]
     pub keep_empty_value: bool,
+}
+
+/// `google.protobuf.BoolValue`.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct BoolValue {
+    /// The value.
+    #[prost(bool, tag = "1")]
+    pub value: bool,
 }
 
 /// How a header is set.

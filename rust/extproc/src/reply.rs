@@ -9,8 +9,8 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::messages::{
-    Action, AppendAction, BodyMutation, CommonReply, CommonResponse, HeaderMap, HeaderMutation,
-    HeaderValue, HeaderValueOption, HttpStatus, ImmediateResponse, Kind, NewBody,
+    Action, AppendAction, BodyMutation, BoolValue, CommonReply, CommonResponse, HeaderMap,
+    HeaderMutation, HeaderValue, HeaderValueOption, HttpStatus, ImmediateResponse, Kind, NewBody,
     ProcessingResponse, StreamedBody, Struct, TrailersReply, Value,
 };
 
@@ -196,6 +196,7 @@ fn header_option(name: &str, value: &[u8], action: AppendAction) -> HeaderValueO
             value: String::new(),
             raw_value: Bytes::copy_from_slice(value),
         }),
+        append: (action == AppendAction::Append).then_some(BoolValue { value: true }),
         append_action: action.into(),
         keep_empty_value: value.is_empty(),
     }

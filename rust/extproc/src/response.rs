@@ -190,7 +190,7 @@ impl ResponseStream {
         let ended = Ended::from(tail != Tail::More);
         let mut output = Vec::new();
         let step = self.flow.response_body(&chunk, ended, &mut output);
-        let Some(mut answers) = self.advance(step, chunk, output.into(), ended) else {
+        let Some(mut answers) = self.advance(&step, chunk, output.into(), ended) else {
             return Next::Read;
         };
         match tail {
@@ -224,7 +224,7 @@ impl ResponseStream {
     /// The head if it is released now, and the bytes that may go; `None` while the head is held.
     fn advance(
         &mut self,
-        step: BodyStep,
+        step: &BodyStep,
         chunk: Bytes,
         output: Bytes,
         ended: Ended,

@@ -135,13 +135,11 @@ impl Session {
         let Some(stream) = self.stream.as_mut() else {
             return Err(SessionError::Panicked);
         };
-        match catch_unwind(AssertUnwindSafe(|| step(stream))) {
-            Ok(next) => Ok(next),
-            Err(_) => {
-                self.discard();
-                Err(SessionError::Panicked)
-            }
+        if let Ok(next) = catch_unwind(AssertUnwindSafe(|| step(stream))) {
+            return Ok(next);
         }
+        self.discard();
+        Err(SessionError::Panicked)
     }
 
     /// Drops a stream whose state can no longer be trusted.

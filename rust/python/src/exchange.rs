@@ -62,12 +62,12 @@ impl Exchange {
 
     /// The head of a request with a body; a reply when the gateway answers at once.
     fn head(&self, py: Python<'_>, headers: HeaderPairs) -> PyResult<Option<Reply>> {
-        enter(py, || self.start(&headers, Ended::No))
+        enter(py, move || self.start(&headers, Ended::No))
     }
 
     /// The head of a request without a body.
     fn head_only(&self, py: Python<'_>, headers: HeaderPairs) -> PyResult<Option<Reply>> {
-        enter(py, || self.start(&headers, Ended::Yes))
+        enter(py, move || self.start(&headers, Ended::Yes))
     }
 
     /// The whole body; returns the edits of the request headers and the dynamic metadata.
@@ -108,7 +108,7 @@ impl Exchange {
             };
             let attempt = session::Attempt::bind(request, found, self.now);
             Ok(Attempt {
-                attempt: Mutex::new(attempt.map_err(Fault::Rejected)?),
+                inner: Mutex::new(attempt.map_err(Fault::Rejected)?),
                 credentials: Arc::clone(&self.credentials),
                 now: self.now,
             })
@@ -150,7 +150,7 @@ impl Exchange {
 /// One try at one backend.
 #[pyclass(frozen, module = "aigw._core")]
 pub(crate) struct Attempt {
-    attempt: Mutex<session::Attempt>,
+    inner: Mutex<session::Attempt>,
     credentials: Arc<Credentials>,
     now: u64,
 }
@@ -160,13 +160,13 @@ impl Attempt {
     /// Whether `prepare` reads the client's body.
     #[getter]
     fn needs_body(&self) -> bool {
-        lock(&self.attempt).needs_body()
+        lock(&self.inner).needs_body()
     }
 
     /// Whether the reply is rebuilt rather than watched.
     #[getter]
     fn rebuilds_reply(&self) -> bool {
-        lock(&self.attempt).rebuilds_reply()
+        lock(&self.inner).rebuilds_reply()
     }
 
     /// The provider's request. A missing credential is an error: nothing is waited for.
@@ -178,7 +178,7 @@ impl Attempt {
                 now: self.now,
                 patience: Patience::Exhausted,
             };
-            match lock(&self.attempt).prepare(&input) {
+            match lock(&self.inner).prepare(&input) {
                 Ok(Prepared::Done(upstream)) => Ok(upstream.into()),
                 Ok(Prepared::Wait(_)) => Err(Fault::Order("nothing can be waited for")),
                 Err(reply) => Err(Fault::Rejected(reply)),
@@ -193,7 +193,7 @@ impl Attempt {
         status: u16,
         pairs: HeaderPairs,
     ) -> PyResult<ResponseHead> {
-        enter(py, || Ok(self.answer(status, &pairs, Ended::No)))
+        enter(py, move || Ok(self.answer(status, &pairs, Ended::No)))
     }
 
     /// The head of a reply without a body.
@@ -203,7 +203,7 @@ impl Attempt {
         status: u16,
         pairs: HeaderPairs,
     ) -> PyResult<ResponseHead> {
-        enter(py, || Ok(self.answer(status, &pairs, Ended::Yes)))
+        enter(py, move || Ok(self.answer(status, &pairs, Ended::Yes)))
     }
 
     /// The next bytes of the reply; `at_ns` counts from the start of the request.
@@ -220,18 +220,18 @@ impl Attempt {
 
     /// The reply broke off.
     fn abort(&self) {
-        lock(&self.attempt).abort(Outcome::Aborted);
+        lock(&self.inner).abort(Outcome::Aborted);
     }
 
     /// Metadata that changed since the last call.
     fn take_metadata(&self) -> Scalars {
-        metadata(lock(&self.attempt).take_metadata())
+        metadata(lock(&self.inner).take_metadata())
     }
 
     /// What is known of the attempt so far, as JSON.
     fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let json = enter(py, || {
-            serde_json::to_vec(&lock(&self.attempt).record()).map_err(|_| Fault::Panicked)
+            serde_json::to_vec(&lock(&self.inner).record()).map_err(|_| Fault::Panicked)
         })?;
         Ok(PyBytes::new(py, &json))
     }
@@ -239,14 +239,14 @@ impl Attempt {
 
 impl Attempt {
     fn answer(&self, status: u16, pairs: &[(String, Vec<u8>)], ended: Ended) -> ResponseHead {
-        lock(&self.attempt)
+        lock(&self.inner)
             .response_head(status, &headers(pairs), ended)
             .into()
     }
 
     fn feed(&self, chunk: &[u8], ended: Ended, at_ns: u64) -> BodyStep {
         let mut output = Vec::new();
-        let step = lock(&self.attempt).response_body(chunk, ended, at_ns, &mut output);
+        let step = lock(&self.inner).response_body(chunk, ended, at_ns, &mut output);
         BodyStep::new(&step, output)
     }
 }

@@ -93,7 +93,7 @@ pub(crate) struct ExtProcHost {
 impl ExtProcHost {
     #[new]
     fn new(py: Python<'_>, runtime_dir: PathBuf) -> PyResult<Self> {
-        enter(py, || {
+        enter(py, move || {
             Ok(Self {
                 host: open(&runtime_dir)?,
             })

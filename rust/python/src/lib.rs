@@ -5,8 +5,13 @@ mod exchange;
 mod extproc;
 mod parts;
 
+use std::collections::BTreeMap;
+
 use aigw_core::config::Config;
+use aigw_core::endpoint::{EndpointPrefixes, PathTable};
 use aigw_core::error::{ENVOY_ERRORS, ERROR_TABLE};
+use aigw_core::registry::TRANSLATORS;
+use aigw_core::schema::ApiSchema;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use serde_json::json;
@@ -27,22 +32,38 @@ fn check_config(py: Python<'_>, config: &[u8]) -> PyResult<()> {
     })
 }
 
-/// Every error reply as JSON: `{"core": [{kind, status, type}], "envoy": [{status, type,
-/// message}]}`.
+/// Every error reply as JSON: `{"core": [{kind, status, type}], "envoy": [{status, type, message,
+/// details}]}`.
 #[pyfunction]
 fn error_table(py: Python<'_>) -> Bound<'_, PyBytes> {
-    let envoy: Vec<_> = ENVOY_ERRORS
-        .iter()
-        .map(|(status, kind, message)| json!({"status": status, "type": kind, "message": message}))
-        .collect();
-    let table = json!({"core": ERROR_TABLE, "envoy": envoy});
+    let table = json!({"core": ERROR_TABLE, "envoy": ENVOY_ERRORS});
     PyBytes::new(py, table.to_string().as_bytes())
+}
+
+/// Which endpoint is served from which schema, as JSON: `{"schemas": [name], "endpoints":
+/// [{path, schemas: {name: "passthrough" | "translated"}}]}`.
+#[pyfunction]
+fn support_matrix(py: Python<'_>) -> Bound<'_, PyBytes> {
+    let endpoints: Vec<_> = PathTable::new(&EndpointPrefixes::default())
+        .iter()
+        .map(|(path, endpoint)| {
+            let schemas: BTreeMap<_, _> = TRANSLATORS
+                .iter()
+                .filter(|entry| entry.endpoint == endpoint)
+                .map(|entry| (entry.schema.name(), entry.service.name()))
+                .collect();
+            json!({"path": path, "schemas": schemas})
+        })
+        .collect();
+    let schemas = ApiSchema::ALL.map(ApiSchema::name);
+    let matrix = json!({"schemas": schemas, "endpoints": endpoints});
+    PyBytes::new(py, matrix.to_string().as_bytes())
 }
 
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::{check_config, error_table, version};
+    use super::{check_config, error_table, support_matrix, version};
 
     #[pymodule_export]
     use crate::exchange::{Attempt, Exchange};

@@ -35,28 +35,11 @@ class LocalReply:
     details: str = ""
 
 
-TABLE = (
-    LocalReply(400, "BadRequest", "the request is not valid HTTP"),
-    LocalReply(401, "Unauthorized", "authentication failed"),
-    LocalReply(403, "Forbidden", "access denied"),
-    LocalReply(404, "NotFound", "no matching route"),
-    LocalReply(408, "RequestTimeout", "the request took too long to arrive"),
-    LocalReply(413, "RequestTooLarge", "the request body is larger than the gateway's limit"),
-    LocalReply(426, "UpgradeRequired", "this protocol version is not supported"),
-    LocalReply(429, "TooManyRequests", "rate limit exceeded"),
-    LocalReply(431, "RequestTooLarge", "the request headers are too large"),
-    LocalReply(500, "InternalError", "internal error of the gateway"),
-    LocalReply(502, "BadGateway", "the provider sent an invalid response"),
-    LocalReply(
-        503,
-        "ServiceUnavailable",
-        "too many requests to the provider are in flight",
-        "upstream_reset_before_response_started{overflow",
-    ),
-    LocalReply(503, "ServiceUnavailable", "no provider is reachable for this request"),
-    LocalReply(504, "GatewayTimeout", "the provider did not answer in time"),
-)
-"""First match wins; a row with details precedes the general row of its status."""
+def table() -> list[LocalReply]:
+    """The core's table. First match wins; rows with details precede the general ones."""
+    from aigw import _core  # noqa: PLC0415 - loaded only where something is rendered
+
+    return [LocalReply(**row) for row in json.loads(_core.error_table())["envoy"]]
 
 
 def error_body(status: int, type_name: str, message: str, path_prefix: str = "/") -> str:
@@ -72,7 +55,7 @@ def error_body(status: int, type_name: str, message: str, path_prefix: str = "/"
 
 def local_reply_config() -> Json:
     """`local_reply_config` of the connection manager."""
-    mappers = [_mapper(row, prefix) for row in TABLE for prefix in (COHERE_PREFIX, "/")]
+    mappers = [_mapper(row, prefix) for row in table() for prefix in (COHERE_PREFIX, "/")]
     return {"mappers": mappers}
 
 

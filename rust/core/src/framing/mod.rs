@@ -1,9 +1,11 @@
 //! Bytes to events. The only place that knows how replies are framed.
 
+mod encoding;
 mod eventstream;
 mod json;
 mod sse;
 
+pub use encoding::Unpacker;
 pub use eventstream::EventStreamDecoder;
 pub use json::TopLevel;
 pub use sse::SseDecoder;

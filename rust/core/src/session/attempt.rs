@@ -226,8 +226,8 @@ impl Attempt {
                 edits.set(name, value.as_bytes());
             }
         }
-        if self.exchange.reply_bytes() == ReplyBytes::Rebuilt {
-            // A compressed reply would only be unpacked here.
+        if self.exchange.reply_bytes() == ReplyBytes::Rebuilt || self.request.stream() {
+            // A compressed reply would only be unpacked here, and compression delays events.
             edits.set("accept-encoding", "identity");
         }
         edits

@@ -3,7 +3,7 @@
 use super::{Attempt, Request};
 use crate::endpoint::ClientApi;
 use crate::error::{Error, Result, error_body};
-use crate::framing::{Decoder, Event, TopLevel};
+use crate::framing::{Decoder, Event, TopLevel, Unpacker};
 use crate::headers::{HeaderEdits, Headers};
 use crate::metadata::{Metadata, RESPONSE_MODEL, TOKEN_LATENCY_ITL, TOKEN_LATENCY_TTFT, Value};
 use crate::record::{AttemptRecord, Outcome};
@@ -77,6 +77,7 @@ enum Kind {
 pub(super) struct ReplySide {
     pub(super) record: AttemptRecord,
     kind: Kind,
+    unpacker: Option<Unpacker>,
     held: bool,
     pending: Vec<u8>,
     findings: Findings,
@@ -106,6 +107,7 @@ impl ReplySide {
         Self {
             record: AttemptRecord::default(),
             kind: Kind::Unseen,
+            unpacker: None,
             held: false,
             pending: Vec::new(),
             findings: Findings::default(),
@@ -138,6 +140,8 @@ impl Attempt {
     /// The head of the provider's reply.
     pub fn response_head(&mut self, status: u16, headers: &Headers, ended: Ended) -> ResponseHead {
         self.reply.record.status = status;
+        self.reply.unpacker =
+            Unpacker::new(headers, self.request.config.limits.response_body_bytes);
         if (200..=299).contains(&status) {
             self.exchange.response_head(headers);
         }
@@ -148,6 +152,7 @@ impl Attempt {
             (200..=299, ReplyBytes::Rebuilt) if streamed => {
                 let mut head = self.hold_stream(BodyPlan::Replace);
                 head.edits.set("content-type", "text/event-stream");
+                head.edits.remove("content-encoding");
                 head
             }
             (200..=299, ReplyBytes::Untouched) => {
@@ -225,6 +230,33 @@ impl Attempt {
     /// The next bytes of the reply body. `at_ns` is the time since the start of the request;
     /// `out` must be empty and receives the output of [`BodyOut::Replace`].
     pub fn response_body(
+        &mut self,
+        chunk: &[u8],
+        ended: Ended,
+        at_ns: u64,
+        out: &mut Vec<u8>,
+    ) -> BodyStep {
+        let Some(unpacker) = &mut self.reply.unpacker else {
+            return self.plain_body(chunk, ended, at_ns, out);
+        };
+        match unpacker.feed(chunk) {
+            Ok(plain) => self.plain_body(&plain, ended, at_ns, out),
+            Err(error) => self.cannot_unpack(&error, out),
+        }
+    }
+
+    /// A rebuilt reply cannot go on; one that is only watched goes on unseen.
+    fn cannot_unpack(&mut self, error: &Error, out: &mut Vec<u8>) -> BodyStep {
+        self.reply.unpacker = None;
+        if self.exchange.reply_bytes() == ReplyBytes::Rebuilt {
+            return self.fail_stream(error, out);
+        }
+        self.reply.kind = Kind::Unseen;
+        let release = std::mem::take(&mut self.reply.held).then(HeaderEdits::new);
+        step(release, BodyOut::Pass)
+    }
+
+    fn plain_body(
         &mut self,
         chunk: &[u8],
         ended: Ended,

@@ -76,8 +76,8 @@ pub(crate) struct Typed<'a> {
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Message<'a> {
-    pub(crate) role: &'static str,
     pub(crate) content: Vec<Block<'a>>,
+    pub(crate) role: &'static str,
 }
 
 #[derive(Debug, Serialize)]

@@ -45,7 +45,7 @@ pub(super) fn conversation<'a>(messages: &'a [openai::Message<'a>]) -> Result<Co
 impl<'a> Conversation<'a> {
     fn push(&mut self, role: &'static str, content: Vec<Block<'a>>) {
         if !content.is_empty() {
-            self.messages.push(Message { role, content });
+            self.messages.push(Message { content, role });
         }
     }
 }

@@ -1,0 +1,142 @@
+//! Content encodings of replies, undone as the bytes come.
+
+use std::io::Write;
+
+use brotli_decompressor::DecompressorWriter;
+use flate2::write::GzDecoder;
+
+use crate::error::{Error, Result};
+use crate::headers::Headers;
+
+const BROTLI_BUFFER: usize = 4096;
+const GZIP_MAGIC: u8 = 0x1f;
+
+/// Undoes `gzip` or `br`, chunk by chunk. Never fails on plain bytes under a `gzip` label:
+/// some servers send those.
+pub struct Unpacker {
+    state: State,
+    limit: usize,
+}
+
+enum State {
+    /// Labelled gzip, nothing seen yet.
+    Unsure,
+    Gzip(Box<GzDecoder<Vec<u8>>>),
+    Brotli(Box<DecompressorWriter<Vec<u8>>>),
+    Plain,
+}
+
+impl Unpacker {
+    /// An unpacker for what `content-encoding` says; `None` for plain and unknown encodings.
+    /// `limit` bounds the output of one chunk in bytes.
+    pub fn new(headers: &Headers, limit: u64) -> Option<Self> {
+        let name = headers
+            .get_str("content-encoding")?
+            .trim()
+            .to_ascii_lowercase();
+        let state = match name.as_str() {
+            "gzip" | "x-gzip" => State::Unsure,
+            "br" => State::Brotli(Box::new(DecompressorWriter::new(Vec::new(), BROTLI_BUFFER))),
+            _ => return None,
+        };
+        Some(Self {
+            state,
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+        })
+    }
+
+    /// The plain bytes of the next chunk.
+    ///
+    /// # Errors
+    /// [`Error::UpstreamProtocol`] for corrupt data or output beyond the limit.
+    pub fn feed(&mut self, chunk: &[u8]) -> Result<Vec<u8>> {
+        if let (State::Unsure, Some(first)) = (&self.state, chunk.first()) {
+            self.state = match *first {
+                GZIP_MAGIC => State::Gzip(Box::new(GzDecoder::new(Vec::new()))),
+                _ => State::Plain,
+            };
+        }
+        let mut plain = Vec::new();
+        // Small steps, so that a tiny chunk cannot become gigabytes before it is noticed.
+        for part in chunk.chunks(BROTLI_BUFFER) {
+            match &mut self.state {
+                State::Unsure => {}
+                State::Plain => plain.extend_from_slice(part),
+                State::Gzip(decoder) => {
+                    decoder
+                        .write_all(part)
+                        .and_then(|()| decoder.flush())
+                        .map_err(|_| corrupt())?;
+                    plain.append(decoder.get_mut());
+                }
+                State::Brotli(decoder) => {
+                    decoder
+                        .write_all(part)
+                        .and_then(|()| decoder.flush())
+                        .map_err(|_| corrupt())?;
+                    plain.append(decoder.get_mut());
+                }
+            }
+            if plain.len() > self.limit {
+                return Err(Error::UpstreamProtocol(
+                    "the unpacked reply is too large".into(),
+                ));
+            }
+        }
+        Ok(plain)
+    }
+}
+
+fn corrupt() -> Error {
+    Error::UpstreamProtocol("the compressed reply is corrupt".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn unpacker(encoding: &str) -> Unpacker {
+        let headers: Headers = [("content-encoding", encoding)].into_iter().collect();
+        Unpacker::new(&headers, 1 << 20).unwrap()
+    }
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn every_split_gives_the_same_bytes() {
+        let packed = gzip(b"data: {\"a\":1}\n\n");
+        for size in [1, 3, 1000] {
+            let mut unpacker = unpacker("GZIP");
+            let plain: Vec<u8> = packed
+                .chunks(size)
+                .flat_map(|chunk| unpacker.feed(chunk).unwrap())
+                .collect();
+            assert_eq!(plain, b"data: {\"a\":1}\n\n");
+        }
+    }
+
+    #[test]
+    fn plain_bytes_under_a_gzip_label_pass() {
+        assert_eq!(unpacker("gzip").feed(b"{}").unwrap(), b"{}");
+    }
+
+    #[test]
+    fn corrupt_bytes_and_bombs_are_errors() {
+        assert!(unpacker("gzip").feed(b"\x1f\x8bnonsense").is_err());
+        let bomb = gzip(&vec![0; 3 << 20]);
+        assert!(unpacker("gzip").feed(&bomb).is_err());
+    }
+
+    #[test]
+    fn other_encodings_are_left_alone() {
+        let headers: Headers = [("content-encoding", "zstd")].into_iter().collect();
+        assert!(Unpacker::new(&headers, 1).is_none());
+    }
+}
