@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from aigw.providers import Chunk, Fault, FaultKind, Gate, Phase, Reply
 from beds.envoy import EnvoyOptions
+from beds.module import ROOT, Backend, Gateway, build_module, run_gateway
 from beds.raw_http import request
-from module_bed import ROOT, Backend, Gateway, build_module, run_gateway
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -461,6 +462,9 @@ def test_envoy_serves_on_after_clients_left_at_every_phase(
         def active() -> int:
             return sum(running.envoy.stats("http.client.downstream_rq_active").values())
 
+        def came(count: int) -> bool:
+            return len(provider.received) == count
+
         def leave(wire: bytes, expected: Callable[[], object]) -> None:
             client = raw_http(running.port)
             client.send(wire)
@@ -479,7 +483,7 @@ def test_envoy_serves_on_after_clients_left_at_every_phase(
             OK,
         )
         for count, body in enumerate((BODY, STREAM_BODY, STREAM_BODY), start=1):
-            leave(chat(body), lambda count=count: len(provider.received) == count)
+            leave(chat(body), partial(came, count))
             provider.finished(count)
         client = raw_http(running.port)
         client.send(chat())

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from module_bed import ROOT, build_module
+from beds.module import ROOT, build_module
 
 PREFIX = "envoy_dynamic_module_callback_"
 LISTED = ROOT / "rust/envoy/callbacks-1.38.txt"
