@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from aigw.providers import Chunk, Fault, FaultKind, Gate, Phase, Reply
 from beds.envoy import EnvoyOptions
+from beds.module import ROOT, Backend, Gateway, bootstrap, build_module, run_gateway
 from beds.raw_http import request
-from module_bed import ROOT, Backend, Gateway, build_module, run_gateway
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -461,6 +463,9 @@ def test_envoy_serves_on_after_clients_left_at_every_phase(
         def active() -> int:
             return sum(running.envoy.stats("http.client.downstream_rq_active").values())
 
+        def came(count: int) -> bool:
+            return len(provider.received) == count
+
         def leave(wire: bytes, expected: Callable[[], object]) -> None:
             client = raw_http(running.port)
             client.send(wire)
@@ -479,7 +484,7 @@ def test_envoy_serves_on_after_clients_left_at_every_phase(
             OK,
         )
         for count, body in enumerate((BODY, STREAM_BODY, STREAM_BODY), start=1):
-            leave(chat(body), lambda count=count: len(provider.received) == count)
+            leave(chat(body), partial(came, count))
             provider.finished(count)
         client = raw_http(running.port)
         client.send(chat())
@@ -533,3 +538,28 @@ def test_a_runtime_that_cannot_start_rejects_the_config(
         run_gateway(Gateway(module, (backend,))),
     ):
         pass
+
+
+def test_validation_opens_no_runtime(
+    module: Path, provider: ProviderBed, tmp_path: Path, envoy_binary: Path
+) -> None:
+    runtime = tmp_path / "not-there"
+    config = tmp_path / "bootstrap.json"
+    gateway = Gateway(module, (Backend("a", provider.port),))
+    config.write_text(json.dumps(bootstrap(gateway, runtime)))
+    command = [str(envoy_binary), "--mode", "validate", "--config-path", str(config)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert not runtime.exists()
+
+
+def test_requests_find_their_attempts_on_every_worker(
+    module: Path, provider: ProviderBed, raw_http: RawHttp
+) -> None:
+    provider.on(OK)
+    options = EnvoyOptions(concurrency=2)
+    with run_gateway(Gateway(module, (Backend("a", provider.port),), options=options)) as running:
+        clients = [raw_http(running.port) for _ in range(16)]
+        for client in clients:
+            client.send(chat())
+        assert {client.response().status for client in clients} == {200}

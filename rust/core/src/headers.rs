@@ -64,6 +64,16 @@ impl Headers {
             .map(|(_, value)| value)
     }
 
+    /// Forgets every header whose name does not pass. Nothing is moved.
+    pub fn retain(&mut self, mut keep: impl FnMut(&[u8]) -> bool) {
+        let arena = &self.arena;
+        self.spans.retain(|span| {
+            let start = span.start as usize;
+            let name = arena.get(start..start + span.name as usize);
+            keep(name.unwrap_or_default())
+        });
+    }
+
     /// Every header in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.spans.iter().map(|span| {
@@ -206,6 +216,14 @@ mod tests {
         let headers: Headers = [("a", "1"), ("b", "2"), ("A", "3")].into_iter().collect();
         assert_eq!(headers.get("a"), Some(&b"1"[..]));
         assert_eq!(headers.get_all("a").collect::<Vec<_>>(), [b"1", b"3"]);
+    }
+
+    #[test]
+    fn a_forgotten_name_is_gone_with_all_its_values() {
+        let mut headers: Headers = [("a", "1"), ("b", "2"), ("a", "3")].into_iter().collect();
+        headers.retain(|name| name != b"a");
+        assert_eq!(headers.iter().collect::<Vec<_>>(), [(&b"b"[..], &b"2"[..])]);
+        assert_eq!(headers.len(), 1);
     }
 
     #[test]

@@ -225,7 +225,7 @@ impl AttemptFilter {
 
     /// The stream is over. A reply that did not end by now was cut off by client or provider.
     pub(crate) fn end(&mut self) {
-        if let Some(flow) = &mut self.flow {
+        if let Some(mut flow) = self.flow.take() {
             flow.end(Outcome::Aborted);
         }
     }

@@ -110,6 +110,7 @@ impl Runtime {
             exchange: Arc::clone(exchange),
             attempt,
             number,
+            unsaved: true,
         })
     }
 }
@@ -196,6 +197,8 @@ pub struct Flow {
     exchange: Arc<Exchange>,
     attempt: Attempt,
     number: usize,
+    /// The exchange's record of this attempt is older than the attempt.
+    unsaved: bool,
 }
 
 impl Flow {
@@ -251,7 +254,9 @@ impl Flow {
             patience,
         };
         let result = self.attempt.prepare(&input);
-        self.save();
+        if result.is_err() {
+            self.save();
+        }
         match result? {
             CorePrepared::Wait(wait_for) => Ok(Prepared::Wait(
                 runtime.waits.register(wait_for, make_wake()),
@@ -269,21 +274,29 @@ impl Flow {
     /// The head of the reply.
     pub fn response_head(&mut self, status: u16, headers: &Headers, ended: Ended) -> ResponseHead {
         let head = self.attempt.response_head(status, headers, ended);
-        self.save();
+        self.unsaved = true;
+        if ended == Ended::Yes {
+            self.save();
+        }
         head
     }
 
     /// The next bytes of the reply; `out` must be empty.
     pub fn response_body(&mut self, chunk: &[u8], ended: Ended, out: &mut Vec<u8>) -> BodyStep {
-        self.attempt
-            .response_body(chunk, ended, self.exchange.elapsed_ns(), out)
+        let at = self.exchange.elapsed_ns();
+        let step = self.attempt.response_body(chunk, ended, at, out);
+        self.unsaved = true;
+        if ended == Ended::Yes {
+            self.save();
+        }
+        step
     }
 
     /// Metadata that changed since the last call.
     pub fn take_metadata(&mut self) -> Metadata {
         let metadata = self.attempt.take_metadata();
         if !metadata.is_empty() {
-            self.save();
+            self.share_usage();
         }
         metadata
     }
@@ -291,20 +304,25 @@ impl Flow {
     /// The stream of this attempt is over; `outcome` counts if the reply did not end.
     pub fn end(&mut self, outcome: Outcome) {
         self.attempt.abort(outcome);
-        self.save();
+        if self.unsaved {
+            self.save();
+        }
     }
 
-    fn save(&self) {
-        let record = self.attempt.record();
+    /// Keeps the totals where they survive the process.
+    fn share_usage(&self) {
         if let Some(slot) = self.exchange.slot {
-            self.exchange
-                .runtime
-                .inflight
-                .set_usage(slot, &record.usage);
+            let inflight = &self.exchange.runtime.inflight;
+            inflight.set_usage(slot, &self.attempt.usage());
         }
+    }
+
+    fn save(&mut self) {
+        self.share_usage();
         if let Some(place) = lock(&self.exchange.attempts).get_mut(self.number - 1) {
-            *place = record;
+            *place = self.attempt.record();
         }
+        self.unsaved = false;
     }
 }
 

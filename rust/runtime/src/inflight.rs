@@ -117,6 +117,8 @@ impl InFlight {
     pub(crate) fn close(&self, slot: Slot) {
         if let Some(state) = self.slot(slot).and_then(<[AtomicU64]>::first) {
             state.store(0, Ordering::Release);
+            // The slot is still in the processor's cache: take it again first.
+            self.hint.store(slot.0, Ordering::Relaxed);
         }
     }
 

@@ -16,6 +16,7 @@ use crate::metadata::{
 use crate::record::AttemptRecord;
 use crate::registry;
 use crate::translate::{Binding, Exchange, ReplyBytes, Upstream};
+use crate::usage::Usage;
 
 /// One try at one backend.
 pub struct Attempt {
@@ -281,6 +282,11 @@ impl Attempt {
             (ROUTE_NAME.into(), Value::Text(self.backend.route.clone())),
             (MODEL_NAME_OVERRIDE.into(), Value::Text(model.to_owned())),
         ]
+    }
+
+    /// Totals that the provider has reported so far.
+    pub fn usage(&self) -> Usage {
+        self.reply.usage()
     }
 
     /// What is known of this attempt so far.

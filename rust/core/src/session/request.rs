@@ -193,23 +193,20 @@ impl PendingRequest {
 
     fn into_request(self, id: u128, scan: Scan) -> (Request, HeaderEdits) {
         let mut edits = HeaderEdits::new();
-        let mut head = Headers::new();
         let mut client_credentials = Headers::default();
-        for (name, value) in self.head.iter() {
-            if is_removed(name) {
-                if CREDENTIAL_HEADERS
-                    .iter()
-                    .any(|known| known.as_bytes() == name)
-                {
-                    client_credentials.push(name, value);
-                }
-                if let Ok(name) = std::str::from_utf8(name) {
-                    edits.remove(name);
-                }
-            } else {
-                head.push(name, value);
+        for (name, value) in self.head.iter().filter(|(name, _)| is_removed(name)) {
+            if CREDENTIAL_HEADERS
+                .iter()
+                .any(|known| known.as_bytes() == name)
+            {
+                client_credentials.push(name, value);
+            }
+            if let Ok(name) = std::str::from_utf8(name) {
+                edits.remove(name);
             }
         }
+        let mut head = self.head;
+        head.retain(|name| !is_removed(name));
         // An empty value would match no route anyway, and Envoy treats it as present.
         if scan.model.is_empty() {
             edits.remove(MODEL_HEADER);

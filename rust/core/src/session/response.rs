@@ -9,6 +9,7 @@ use crate::metadata::{Metadata, RESPONSE_MODEL, TOKEN_LATENCY_ITL, TOKEN_LATENCY
 use crate::record::{AttemptRecord, Outcome};
 use crate::session::request::Ended;
 use crate::translate::{Exchange, Findings, Outbox, ReplyBytes};
+use crate::usage::Usage;
 
 /// What a host does with a response head and the body behind it.
 #[derive(Debug)]
@@ -119,6 +120,10 @@ impl ReplySide {
             events: 0,
             end: End::Open,
         }
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        self.findings.usage
     }
 
     pub(super) fn record(&self) -> AttemptRecord {

@@ -23,6 +23,7 @@ GATEWAY = "default/gw"
 BODY_LIMIT = 50 << 20
 TYPE = "type.googleapis.com/envoy.extensions"
 UPSTREAM_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+PRIORITY_GROUP = "router.cluster_specifiers.priority_group"
 RETRY_ON = "connect-failure,refused-stream,retriable-status-codes,reset"
 LOGGED = (
     "original_model",
@@ -39,7 +40,7 @@ LOGGED = (
 def build_module(*arguments: str) -> Path:
     """The module as cargo builds it; what is up to date is not built again."""
     command = ["cargo", "build", "--quiet", "--package", "aigw-envoy", *arguments]
-    subprocess.run(command, cwd=ROOT, check=True)  # noqa: S603, S607 - our own build
+    subprocess.run(command, cwd=ROOT, check=True)
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     if "--target-dir" in arguments:
         target = Path(arguments[arguments.index("--target-dir") + 1])
@@ -83,7 +84,7 @@ class Gateway:
     credential_wait_ms: int = 2000
     per_try_timeout: str = "5s"
     with_module: bool = True
-    options: EnvoyOptions = EnvoyOptions()
+    options: EnvoyOptions = field(default_factory=EnvoyOptions)
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,10 @@ def bootstrap(gateway: Gateway, runtime: Path) -> Json:
         "http_protocol_options": {"enable_trailers": True},
         "access_log": [_access_log()],
         "route_config": {"virtual_hosts": [_virtual_host(gateway)]},
-        "http_filters": [*_request_filters(gateway, runtime), _filter("router", "router.v3.Router")],
+        "http_filters": [
+            *_request_filters(gateway, runtime),
+            _filter("router", "router.v3.Router"),
+        ],
     }
     listener = {
         "name": "client",
@@ -172,7 +176,10 @@ def _module_filter(module: Path, name: str, config: Json) -> Json:
     return _filter(
         f"aigw.{name}",
         "dynamic_modules.v3.DynamicModuleFilter",
-        dynamic_module_config={"module": {"local": {"filename": str(module)}}, "do_not_close": True},
+        dynamic_module_config={
+            "module": {"local": {"filename": str(module)}},
+            "do_not_close": True,
+        },
         filter_name=name,
         filter_config={
             "@type": "type.googleapis.com/google.protobuf.StringValue",
@@ -205,7 +212,7 @@ def _virtual_host(gateway: Gateway) -> Json:
         for b in gateway.backends
     ]
     specifier = {
-        "@type": f"{TYPE}.router.cluster_specifiers.priority_group.v3.PriorityGroupClusterSpecifier",
+        "@type": f"{TYPE}.{PRIORITY_GROUP}.v3.PriorityGroupClusterSpecifier",
         "priority_groups": groups,
     }
     policy = {
