@@ -8,10 +8,10 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def tree(crate: str) -> dict[str, set[str]]:
+def tree(crate: str, *options: str) -> dict[str, set[str]]:
     """Normal dependencies of a crate, with the features that are on."""
     command = ["cargo", "tree", "--locked", "-p", crate, "-e", "normal", "--prefix", "none"]
-    command += ["--no-dedupe", "--format", "{p}|{f}"]
+    command += ["--no-dedupe", "--format", "{p}|{f}", *options]
     text = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     found: dict[str, set[str]] = {}
     for line in text.splitlines():
@@ -22,16 +22,17 @@ def tree(crate: str) -> dict[str, set[str]]:
 
 def problems(crate: str, rule: dict[str, list[str]]) -> list[str]:
     """What a crate depends on and may not."""
-    found = tree(crate)
-    result = [f"{crate} may not depend on {name}" for name in rule["forbidden"] if name in found]
-    allowed = {*rule["allowed"], crate}
-    result += [
-        f"{crate} depends on {name}, which is not in rust/crates.toml"
-        for name in sorted(found)
-        if rule["allowed"] and name not in allowed
+    everything = tree(crate)
+    direct = tree(crate, "--depth", "1").keys() - {crate}
+    tokio = everything.get("tokio", set()) & set(rule.get("forbidden_tokio_features", ()))
+    return [
+        *(f"{crate} may not depend on {name}" for name in rule["forbidden"] if name in everything),
+        *(
+            f"{crate} depends on {name}, which rust/crates.toml does not allow"
+            for name in sorted(direct - set(rule["allowed"]))
+        ),
+        *(f"{crate} turns on tokio/{feature}" for feature in sorted(tokio)),
     ]
-    tokio = found.get("tokio", set()) & set(rule.get("forbidden_tokio_features", ()))
-    return result + [f"{crate} turns on tokio/{feature}" for feature in sorted(tokio)]
 
 
 def main() -> int:
