@@ -10,6 +10,6 @@ COPY --from=build /wheels /wheels
 RUN pip install --no-cache-dir /wheels/*.whl && rm -r /wheels \
   && useradd --uid 65532 --create-home nonroot
 USER 65532
-ENV AIGW_RUN_ID=0
+ENV AIGW_RUN_ID=0 AIGW_LISTEN_ADDRESS=0.0.0.0
 ENTRYPOINT ["aigw"]
 CMD ["run"]

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from beds.resources import BackendSpec, Resource, api_key, gateway_yaml, resource, rule
+from beds.resources import (
+    BackendSpec,
+    Resource,
+    anthropic_key,
+    api_key,
+    aws_keys,
+    gateway_yaml,
+    resource,
+    rule,
+)
 
 if TYPE_CHECKING:
     from beds.provider import ProviderBed
@@ -73,6 +82,8 @@ def configuration(port: int, beds: Beds) -> str:
         BackendSpec("dead", beds.dead.port),
         BackendSpec("nowhere", 80, endpoint=nowhere),
         BackendSpec("marked", first, MARKED_SCHEMA, api_key("marked", CANARY), MARKED),
+        BackendSpec("claude", first, {"name": "Anthropic"}, anthropic_key("claude", CANARY)),
+        BackendSpec("bedrock", first, {"name": "AWSBedrock"}, aws_keys("bedrock", CANARY, CANARY)),
         BackendSpec("plain", second),
         BackendSpec("keyed", second, auth=api_key("keyed", "key-of-the-second")),
     ]
@@ -84,7 +95,6 @@ def configuration(port: int, beds: Beds) -> str:
     rules = {
         "policy": rule("policy", *both),
         "default": rule("default", *both),
-        "reset": rule("reset", *both),
         "timed": rule("timed", *both),
         "idle": rule("idle", *both, streamIdleTimeout="300ms"),
         "twice": rule("twice", *both),
@@ -94,6 +104,8 @@ def configuration(port: int, beds: Beds) -> str:
         "all-dead": rule("all-dead", *priorities("dead", "nowhere")),
         "marked": rule("marked", *marked),
         "keyed": rule("keyed", *keyed),
+        "claude": rule("claude", *priorities("claude", "plain")),
+        "bedrock": rule("bedrock", *priorities("bedrock", "plain")),
         "open": rule("open", *priorities("first", "keyed")),
         "weights": rule(
             "weights", {"name": "first", "weight": 75}, {"name": "second", "weight": 25}
@@ -102,7 +114,6 @@ def configuration(port: int, beds: Beds) -> str:
     policies = [
         policy("policy"),
         policy("nowhere-policy"),
-        policy("reset", triggers=(*TRIGGERS, "reset")),
         policy("timed", triggers=(*TRIGGERS, "reset"), perRetry={"timeout": "300ms"}),
         policy("twice", 3, numAttemptsPerPriority=2),
     ]

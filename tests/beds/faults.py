@@ -63,7 +63,7 @@ def beds(_beds: Beds) -> Beds:
 
 
 @pytest.fixture(scope="module")
-def gateway(host: tuple[str, ...], free_port: FreePorts, _beds: Beds) -> Iterator[RunningGateway]:
+def gateway(any_host: tuple[str, ...], free_port: FreePorts, _beds: Beds) -> Iterator[RunningGateway]:
     """The gateway of a module."""
-    with run_gateway(*host, config=_beds.configuration(free_port())) as running:
+    with run_gateway(*any_host, config=_beds.configuration(free_port())) as running:
         yield running

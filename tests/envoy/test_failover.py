@@ -147,14 +147,14 @@ MOVES_ON = {
         f"{status}, default": Case("default", failed(status))
         for status in (429, 500, 502, 503, 504, 529)
     },
-    "reset before head": Case("reset", strikes(FaultKind.RESET, Phase.BEFORE_HEAD)),
-    "reset mid head": Case("reset", strikes(FaultKind.RESET, Phase.MID_HEAD)),
-    "close before head": Case("reset", strikes(FaultKind.CLOSE, Phase.BEFORE_HEAD)),
+    "reset before head": Case("timed", strikes(FaultKind.RESET, Phase.BEFORE_HEAD)),
+    "reset mid head": Case("timed", strikes(FaultKind.RESET, Phase.MID_HEAD)),
+    "close before head": Case("timed", strikes(FaultKind.CLOSE, Phase.BEFORE_HEAD)),
     "reset before head, stream": Case(
-        "reset", strikes(FaultKind.RESET, Phase.BEFORE_HEAD, STREAM), stream=True
+        "timed", strikes(FaultKind.RESET, Phase.BEFORE_HEAD, STREAM), stream=True
     ),
     "reset of a held stream": Case(
-        "reset", strikes(FaultKind.RESET, Phase.AFTER_HEAD, STREAM), stream=True
+        "timed", strikes(FaultKind.RESET, Phase.AFTER_HEAD, STREAM), stream=True
     ),
     "no head, perRetry.timeout": Case("timed", HANG),
     "no head, perRetry.timeout, stream": Case("timed", HANG, stream=True),
@@ -356,6 +356,33 @@ def test_nothing_of_the_first_attempt_reaches_the_second_provider(
     pristine(second, case)
     without_internals(first)
     without_internals(second)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("model", "path", "mark"),
+    [
+        ("claude", "/v1/messages", "anthropic-version"),
+        ("bedrock", "/model/bedrock/converse", "x-amz-date"),
+    ],
+)
+def test_a_translated_first_attempt_leaves_the_second_pristine(
+    gateway: RunningGateway, beds: Beds, model: str, path: str, mark: str, stream: bool
+) -> None:
+    case = Case(model, failed(503), stream=stream, headers=SENT)
+    seen = ask(gateway, beds, case)
+    assert seen.response.status == 200
+    expected = b"".join(SECOND_EVENTS) if stream else b'{"id":"second"}'
+    assert seen.response.body == expected
+    assert CANARY.encode() not in seen.response.head.raw
+    [first], [second] = seen.first, seen.second
+    assert first.path == (f"{path}-stream" if stream and model == "bedrock" else path)
+    assert first.header(mark) is not None
+    assert first.header_values("content-length") == [str(len(first.body))]
+    assert b"client-secret" not in first.head
+    pristine(second, case)
+    assert second.header(mark) is None
+    assert second.header_values("authorization") == ["Bearer client-secret"]
 
 
 def test_the_clients_credentials_go_only_to_a_provider_that_has_none_configured(

@@ -1,6 +1,7 @@
 """`aigw run`: options of the standalone gateway."""
 
 import argparse
+import ipaddress
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser = commands.add_parser("run", help="run a gateway on this machine")
     parser.add_argument("path", nargs="?", help="YAML file; default <config-home>/config.yaml")
     parser.add_argument("--port", type=_port, help="port of a generated configuration (1975)")
+    listen = os.environ.get("AIGW_LISTEN_ADDRESS", "127.0.0.1")
+    parser.add_argument("--listen-address", type=_address, default=listen, help="IP to listen on")
     parser.add_argument("--data-plane", choices=("module", "extproc"), default="module")
     parser.add_argument("--ext-proc-transport", choices=("native", "grpcio"), default="native")
     parser.add_argument("--concurrency", type=_positive, help="Envoy worker threads")
@@ -55,6 +58,7 @@ def _options(options: argparse.Namespace) -> "RunOptions":
     return RunOptions(
         path=_expand(options.path) if options.path else None,
         port=options.port,
+        listen_address=options.listen_address,
         data_plane=DataPlane[options.data_plane.upper()],
         transport=Transport(options.ext_proc_transport),
         concurrency=options.concurrency,
@@ -84,6 +88,14 @@ def _port(text: str) -> int:
         message = f"{text} is not a port"
         raise argparse.ArgumentTypeError(message)
     return port
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        message = f"{text} is not an IP address"
+        raise argparse.ArgumentTypeError(message) from None
 
 
 def _positive(text: str) -> int:

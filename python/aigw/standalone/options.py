@@ -20,6 +20,7 @@ class RunOptions:
 
     path: Path | None
     port: int | None
+    listen_address: str
     data_plane: DataPlane
     transport: Transport
     concurrency: int | None

@@ -44,6 +44,7 @@ def _target(layout: Layout, options: RunOptions) -> rendering.EnvoyTarget:
         admin_socket=str(layout.admin_socket),
         module_path=_module(options),
         extproc_socket=str(layout.ext_proc_socket),
+        listen_address=options.listen_address,
         ca_file=rendering.system_ca_file(os.environ, lambda path: Path(path).is_file()),
     )
 

@@ -47,7 +47,7 @@ async def _run(options: RunOptions, began: float) -> None:
     found = await source.find(options, os.environ)
     try:
         plan = _plan(found)
-        _check_ports(plan)
+        _check_ports(plan, options.listen_address)
         with layouts.created(options.runtime_dir, options.run_id) as layout:
             publish.publish(plan, layout, options)
             async with _started(options, layout, plan) as envoy:
@@ -125,13 +125,14 @@ def _print(diagnostics: Sequence[Diagnostic]) -> None:
         sys.stderr.write(f"{diagnostic}\n")
 
 
-def _check_ports(plan: Plan) -> None:
+def _check_ports(plan: Plan, address: str) -> None:
     """Raises RunError for a port that is taken: Envoy would say so late and at length."""
     for listener in plan.listeners:
-        with socket.socket() as probe:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind(("", listener.port))
+                probe.bind((address, listener.port))
             except OSError as error:
                 if error.errno == errno.EADDRINUSE:
                     message = f"port {listener.port} is in use"

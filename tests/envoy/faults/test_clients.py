@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import threading
 import zlib
 from typing import TYPE_CHECKING
@@ -192,6 +193,60 @@ def test_a_client_cannot_set_the_gateways_timeout(gateway: RunningGateway, beds:
         gate.wait_reached()
         gate.open()
         assert client.response().status == 200
+
+
+# HTTP at its edges
+
+
+def test_a_client_that_asks_first_is_told_to_go_on(gateway: RunningGateway, beds: Beds) -> None:
+    head, _, body = chat("m", ("expect", "100-continue")).partition(b"\r\n\r\n")
+    with RawConnection(gateway.port) as client:
+        client.send(head + b"\r\n\r\n")
+        assert client.head().status == 100
+        client.send(body)
+        assert client.response().status == 200
+    assert beds.bed.only().body == body
+
+
+HEAD = "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\n"
+NOT_HTTP = {
+    "garbage": ("\x16\x03\x01\x02\0garbage\r\n\r\n", 400),
+    "two framings": (
+        f"{HEAD}content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    "two lengths": (f"{HEAD}content-length: 2\r\ncontent-length: 3\r\n\r\n{{}}", 400),
+    "no host": ("POST /v1/chat/completions HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}", 400),
+    "a huge header": (f"{HEAD}x-a: {'x' * 200_000}\r\n\r\n", 431),
+    "an old version": ("POST /v1/chat/completions HTTP/1.0\r\ncontent-length: 2\r\n\r\n{}", 426),
+}
+
+
+@pytest.mark.parametrize(("text", "status"), NOT_HTTP.values(), ids=NOT_HTTP)
+def test_what_is_not_a_request_is_refused_and_reaches_nobody(
+    gateway: RunningGateway, beds: Beds, text: str, status: int
+) -> None:
+    with RawConnection(gateway.port) as client:
+        client.send(text.encode("latin-1"))
+        response = client.response()
+        assert client.closed()
+    assert response.status == status
+    assert error_of(response)
+    assert beds.bed.received == []
+    still_serves(gateway)
+
+
+def test_an_http2_client_is_served(gateway: RunningGateway, beds: Beds) -> None:
+    for stream, reply in ((False, UNARY), (True, STREAM)):
+        beds.bed.reset()
+        beds.bed.on(reply)
+        body = body_of("m", stream=stream).decode()
+        command = ["curl", "-sS", "--http2-prior-knowledge", "-w", "%{http_version}"]
+        target = ["-H", "content-type: application/json", "-d", body]
+        url = f"{gateway.url}/v1/chat/completions"
+        done = subprocess.run([*command, *target, url], capture_output=True, check=True)
+        assert done.stdout == reply.payload + b"2"
+        assert beds.bed.only().body == body.encode()
 
 
 # Clients that leave
