@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+import json
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from aigw.providers import Match, Reply
+from beds.chats import JSON_TYPE
+from beds.raw_http import RawConnection, Response, request
 from beds.resources import (
     BackendSpec,
     Resource,
@@ -17,12 +22,22 @@ from beds.resources import (
 )
 
 if TYPE_CHECKING:
+    from aigw.providers import Received, Responder
+    from beds.gateway import RunningGateway
     from beds.provider import ProviderBed
 
 CANARY = "canary-first"
 """In everything that belongs to the first provider."""
+SCRIPT = "x-script-id"
+"""The header by which a request finds its script."""
 CODES = (429, 500, 503)
 TRIGGERS = ("connect-failure", "retriable-status-codes")
+EVENT_STREAM = (("content-type", "text/event-stream"), ("x-canary", CANARY))
+EVENTS = (b'data: {"id":"canary-first"}\n\n', b"data: {}\n\n", b"data: [DONE]\n\n")
+SECOND_EVENTS = (b'data: {"id":"second"}\n\n', b"data: [DONE]\n\n")
+STREAM = Reply(200, EVENT_STREAM, EVENTS)
+OK = Reply(200, (JSON_TYPE, ("x-canary", CANARY)), b'{"id":"canary-first"}')
+_ids = itertools.count()
 MARKED_SCHEMA = {"name": "OpenAI", "prefix": f"/{CANARY}/v1"}
 MARKED = {
     "headerMutation": {
@@ -35,6 +50,25 @@ MARKED = {
     },
     "bodyMutation": {"set": [{"path": "user", "value": CANARY}], "remove": ["seed"]},
 }
+
+
+def failed(status: int) -> Reply:
+    """A JSON error of the first provider with all that must not leak."""
+    headers = (JSON_TYPE, ("x-canary", CANARY), ("set-cookie", CANARY), ("retry-after", "7"))
+    return Reply(status, headers, b'{"error":{"message":"canary-first","type":"t"}}')
+
+
+def error_event(kind: str) -> Reply:
+    """A stream whose first event is an error."""
+    event = {"error": {"message": CANARY, "type": kind, "code": None}}
+    return replace(STREAM, body=(b"data: " + json.dumps(event).encode() + b"\n\n",))
+
+
+def second_ok(received: Received) -> Reply:
+    """What the second provider answers to a request or a stream request."""
+    if json.loads(received.body).get("stream"):
+        return Reply(200, (("content-type", "text/event-stream"),), SECOND_EVENTS)
+    return Reply(200, (JSON_TYPE,), b'{"id":"second"}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +153,57 @@ def configuration(port: int, beds: Beds) -> str:
     ]
     named = [{**found, "name": name} for name, found in rules.items()]
     return gateway_yaml(port, backends, named, *policies)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One request through the gateway: the client's response and what the providers got."""
+
+    response: Response
+    first: list[Received]
+    second: list[Received]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A scripted request: replies of the two providers, and what the client sends."""
+
+    model: str
+    first: Reply | Responder = OK
+    second: tuple[Reply | Responder, ...] = (second_ok,)
+    stream: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def body(self) -> bytes:
+        """The body that the client sends."""
+        messages = [{"role": "user", "content": "hello"}]
+        body = {"model": self.model, "messages": messages, "seed": 1}
+        return json.dumps({**body, "stream": True} if self.stream else body).encode()
+
+    def message(self, script: str, *headers: tuple[str, str]) -> bytes:
+        """The bytes of the request."""
+        fields = (JSON_TYPE, (SCRIPT, script), *self.headers, *headers)
+        return request("POST", "/v1/chat/completions", *fields, body=self.body)
+
+
+def scripted(beds: Beds, case: Case) -> str:
+    """Sets both providers up for one case and returns its script id."""
+    script = f"case-{next(_ids)}"
+    beds.first.on(case.first, match=Match(header=(SCRIPT, script)))
+    beds.second.on(*case.second, match=Match(header=(SCRIPT, script)))
+    return script
+
+
+def received(bed: ProviderBed, script: str) -> list[Received]:
+    """The requests of one script at one provider."""
+    return [found for found in bed.received if found.header(SCRIPT) == script]
+
+
+def ask(gateway: RunningGateway, beds: Beds, case: Case) -> Seen:
+    """Sends a case on a connection of its own."""
+    script = scripted(beds, case)
+    with RawConnection(gateway.port) as client:
+        client.send(case.message(script))
+        response = client.response()
+    return Seen(response, received(beds.first, script), received(beds.second, script))

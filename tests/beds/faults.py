@@ -11,7 +11,7 @@ from aigw.providers import FakeProvider
 from beds.gateway import RunningGateway, run_gateway
 from beds.provider import LoopThread, ProviderBed
 from beds.raw_provider import RawProvider
-from beds.resources import BackendSpec, api_key, gateway_yaml, rule
+from beds.resources import BackendSpec, anthropic_key, api_key, gateway_yaml, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,10 +28,13 @@ class Beds:
     raw: RawProvider
 
     def configuration(self, port: int) -> str:
-        """Models: `m`, `override`, `keyed`, `down`, `raw`."""
+        """Models: the names of the rules."""
         backends = [
             BackendSpec("plain", self.bed.port),
             BackendSpec("keyed", self.bed.port, auth=api_key("keyed", "the-key")),
+            BackendSpec(
+                "claude", self.bed.port, {"name": "Anthropic"}, anthropic_key("claude", "k")
+            ),
             BackendSpec("dead", self.dead.port),
             BackendSpec("raw", self.raw.port),
         ]
@@ -39,6 +42,11 @@ class Beds:
             rule("m", "plain"),
             rule("override", {"name": "plain", "modelNameOverride": "other"}),
             rule("keyed", "keyed"),
+            rule("claude", "claude"),
+            rule(
+                "key-or-plain", {"name": "keyed", "priority": 0}, {"name": "plain", "priority": 1}
+            ),
+            rule("limited", "plain", timeouts={"request": "300ms"}),
             rule("down", "dead"),
             rule("raw", "raw"),
         ]
@@ -63,7 +71,9 @@ def beds(_beds: Beds) -> Beds:
 
 
 @pytest.fixture(scope="module")
-def gateway(any_host: tuple[str, ...], free_port: FreePorts, _beds: Beds) -> Iterator[RunningGateway]:
+def gateway(
+    any_host: tuple[str, ...], free_port: FreePorts, _beds: Beds
+) -> Iterator[RunningGateway]:
     """The gateway of a module."""
     with run_gateway(*any_host, config=_beds.configuration(free_port())) as running:
         yield running

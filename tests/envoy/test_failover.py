@@ -8,53 +8,50 @@ scripted per request by the header `x-script-id`. Whatever the first provider an
 from __future__ import annotations
 
 import asyncio
-import itertools
-import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from aigw.providers import FakeProvider, Fault, FaultKind, Framing, Gate, Match, Outcome, Reply
+from aigw.providers import (
+    FakeProvider,
+    Fault,
+    FaultKind,
+    Framing,
+    Gate,
+    Outcome,
+    Reply,
+    default_reply,
+)
 from aigw.providers.script import Phase
-from beds.chats import JSON_TYPE, error_of
-from beds.failover import CANARY, CODES, Beds, configuration
+from beds.chats import JSON_TYPE, error_of, nothing_left
+from beds.failover import (
+    CANARY,
+    CODES,
+    EVENTS,
+    OK,
+    SCRIPT,
+    SECOND_EVENTS,
+    STREAM,
+    Beds,
+    Case,
+    ask,
+    configuration,
+    error_event,
+    failed,
+    received,
+    scripted,
+    second_ok,
+)
 from beds.gateway import RunningGateway, run_gateway
 from beds.provider import LoopThread, ProviderBed
-from beds.raw_http import RawConnection, Response, request
+from beds.raw_http import RawConnection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aigw.providers import Received, Responder
+    from aigw.providers import Received
     from beds.ports import FreePorts
-
-SCRIPT = "x-script-id"
-EVENT_STREAM = (("content-type", "text/event-stream"), ("x-canary", CANARY))
-EVENTS = (b'data: {"id":"canary-first"}\n\n', b"data: {}\n\n", b"data: [DONE]\n\n")
-SECOND_EVENTS = (b'data: {"id":"second"}\n\n', b"data: [DONE]\n\n")
-STREAM = Reply(200, EVENT_STREAM, EVENTS)
-OK = Reply(200, (JSON_TYPE, ("x-canary", CANARY)), b'{"id":"canary-first"}')
-_ids = itertools.count()
-
-
-def failed(status: int) -> Reply:
-    """A JSON error of the first provider with all that must not leak."""
-    headers = (JSON_TYPE, ("x-canary", CANARY), ("set-cookie", CANARY), ("retry-after", "7"))
-    return Reply(status, headers, b'{"error":{"message":"canary-first","type":"t"}}')
-
-
-def error_event(kind: str) -> Reply:
-    """A stream whose first event is an error."""
-    event = {"error": {"message": CANARY, "type": kind, "code": None}}
-    return replace(STREAM, body=(b"data: " + json.dumps(event).encode() + b"\n\n",))
-
-
-def second_ok(received: Received) -> Reply:
-    """What the second provider answers to a request or a stream request."""
-    if json.loads(received.body).get("stream"):
-        return Reply(200, (("content-type", "text/event-stream"),), SECOND_EVENTS)
-    return Reply(200, (JSON_TYPE,), b'{"id":"second"}')
 
 
 @pytest.fixture(scope="module")
@@ -71,58 +68,6 @@ def beds(loop_thread: LoopThread) -> Iterator[Beds]:
 def gateway(host: tuple[str, ...], free_port: FreePorts, beds: Beds) -> Iterator[RunningGateway]:
     with run_gateway(*host, config=configuration(free_port(), beds)) as running:
         yield running
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One request through the gateway: the client's response and what the providers got."""
-
-    response: Response
-    first: list[Received]
-    second: list[Received]
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A scripted request: replies of the two providers, and what the client sends."""
-
-    model: str
-    first: Reply | Responder = OK
-    second: tuple[Reply | Responder, ...] = (second_ok,)
-    stream: bool = False
-    headers: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def body(self) -> bytes:
-        """The body that the client sends."""
-        messages = [{"role": "user", "content": "hello"}]
-        body = {"model": self.model, "messages": messages, "seed": 1}
-        return json.dumps({**body, "stream": True} if self.stream else body).encode()
-
-    def message(self, script: str, *headers: tuple[str, str]) -> bytes:
-        """The bytes of the request."""
-        fields = (JSON_TYPE, (SCRIPT, script), *self.headers, *headers)
-        return request("POST", "/v1/chat/completions", *fields, body=self.body)
-
-
-def scripted(beds: Beds, case: Case) -> str:
-    """Sets both providers up for one case and returns its script id."""
-    script = f"case-{next(_ids)}"
-    beds.first.on(case.first, match=Match(header=(SCRIPT, script)))
-    beds.second.on(*case.second, match=Match(header=(SCRIPT, script)))
-    return script
-
-
-def received(bed: ProviderBed, script: str) -> list[Received]:
-    return [found for found in bed.received if found.header(SCRIPT) == script]
-
-
-def ask(gateway: RunningGateway, beds: Beds, case: Case) -> Seen:
-    script = scripted(beds, case)
-    with RawConnection(gateway.port) as client:
-        client.send(case.message(script))
-        response = client.response()
-    return Seen(response, received(beds.first, script), received(beds.second, script))
 
 
 def strikes(kind: FaultKind, phase: Phase, reply: Reply = OK, after: int | None = None) -> Reply:
@@ -302,6 +247,44 @@ def test_a_provider_that_dies_in_mid_stream_leaves_no_success_marker(
     assert received(beds.second, script) == []
 
 
+def half(found: Received) -> Reply:
+    """The first half of the events that the provider would send."""
+    whole = default_reply(found)
+    chunks = whole.chunks
+    return replace(whole, body=chunks[: len(chunks) // 2])
+
+
+@pytest.mark.parametrize("model", ["claude", "bedrock"])
+@pytest.mark.parametrize("kind", [FaultKind.RESET, FaultKind.CLOSE, None])
+def test_half_a_translated_stream_has_no_success_marker(
+    gateway: RunningGateway, beds: Beds, model: str, kind: FaultKind | None
+) -> None:
+    gate = Gate()
+
+    def reply(found: Received) -> Reply:
+        cut = half(found)
+        return cut.failing(Fault(kind, Phase.BEFORE_END, gate=gate)) if kind else cut
+
+    case = Case(model, reply, stream=True)
+    script = scripted(beds, case)
+    body = b""
+    broken = False
+    with RawConnection(gateway.port) as client:
+        client.send(case.message(script))
+        head = client.head()
+        assert head.status == 200
+        try:
+            for piece in client.pieces(head):
+                body += piece.data
+                gate.open()
+        except ConnectionError:
+            broken = True
+    assert body.startswith(b"data: {")
+    assert b"[DONE]" not in body
+    assert broken or b'"error"' in body
+    assert received(beds.second, script) == []
+
+
 SENT = (
     ("authorization", "Bearer client-secret"),
     ("x-api-key", "client-secret"),
@@ -422,28 +405,35 @@ async def exchange(port: int, message: bytes) -> bytes:
         await writer.wait_closed()
 
 
+def echo(found: Received) -> Reply:
+    return Reply(200, (JSON_TYPE,), b"{%s}" % (found.header("x-number") or "").encode())
+
+
 @pytest.mark.parametrize("model", ["policy", "default"])
 async def test_500_requests_that_fail_at_once_are_all_served_by_the_second(
     gateway: RunningGateway, beds: Beds, model: str
 ) -> None:
     gate = Gate()
-    reply = failed(429).failing(Fault(FaultKind.HANG, gate=gate))
-    case = Case(model, reply)
+    case = Case(model, failed(429).failing(Fault(FaultKind.HANG, gate=gate)), (echo,))
     script = scripted(beds, case)
-    message = case.message(script, ("connection", "close"))
-    tasks = [asyncio.create_task(exchange(gateway.port, message)) for _ in range(500)]
+    messages = [
+        case.message(script, ("connection", "close"), ("x-number", str(number)))
+        for number in range(500)
+    ]
+    tasks = [asyncio.create_task(exchange(gateway.port, message)) for message in messages]
 
     def all_wait() -> None:
         beds.first.journal.wait(
-            lambda seen: sum(e.received.header(SCRIPT) == script for e in seen) == 500, 30
+            lambda seen: sum(_is(e.received, script) for e in seen) == len(messages), 30
         )
 
     await asyncio.to_thread(all_wait)
     gate.open()
-    answers = await asyncio.gather(*tasks)
-    assert {answer[:12] for answer in answers} == {b"HTTP/1.1 200"}
-    assert all(b'{"id":"second"}' in answer for answer in answers)
-    assert len(received(beds.second, script)) == 500
+    for number, answer in enumerate(await asyncio.gather(*tasks)):
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert answer.endswith(b"{%d}" % number)
+    assert len(received(beds.second, script)) == len(messages)
+    nothing_left(gateway)
 
 
 def test_the_provider_left_behind_is_let_go(gateway: RunningGateway, beds: Beds) -> None:

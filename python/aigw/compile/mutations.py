@@ -89,6 +89,7 @@ def merge_body(
 def _merge(
     levels: list[tuple[list[tuple[str, str]], list[str]]], key: Callable[[str], str]
 ) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """Later levels win. A name may be removed and set: removals come first."""
     sets: dict[str, str] = {}
     removes: dict[str, None] = {}
     for level_sets, level_removes in levels:
@@ -96,7 +97,6 @@ def _merge(
             sets.pop(name, None)
             removes[name] = None
         for name, value in level_sets:
-            removes.pop(key(name), None)
             sets[key(name)] = value
     return tuple(sets.items()), tuple(removes)
 

@@ -88,6 +88,19 @@ def test_a_request_without_its_credential_is_a_503_that_says_when_to_come_back(
     still_serves(gateway)
 
 
+def test_a_backend_without_its_credential_is_not_passed_over(
+    gateway: RunningGateway, beds: Beds, credentials: Write
+) -> None:
+    """Envoy repeats no request that a filter in front of a provider has answered."""
+    credentials({})
+    refused_for_lack_of_credentials(gateway)
+    beds.bed.reset()
+    response = ask(gateway, chat("key-or-plain"))
+    assert response.status == 503
+    assert "the credential of backend default/keyed is not available" in error_of(response)
+    assert beds.bed.received == []
+
+
 def test_a_request_waits_for_its_credential(
     gateway: RunningGateway, beds: Beds, credentials: Write
 ) -> None:

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import gzip
+import json
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from aigw.providers import Encoding, Persistence, Reply, ReplyFraming
+from aigw.providers import (
+    Encoding,
+    Fault,
+    FaultKind,
+    Outcome,
+    Persistence,
+    Phase,
+    Reply,
+    ReplyFraming,
+    default_reply,
+)
 from beds.chats import (
     JSON_TYPE,
     SSE,
@@ -22,8 +35,12 @@ from beds.chats import (
 from beds.raw_http import RawConnection
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from beds.faults import Beds
     from beds.gateway import RunningGateway
+
+MIB = 1 << 20
 
 
 def test_a_provider_that_is_down_is_a_503(gateway: RunningGateway, beds: Beds) -> None:
@@ -33,6 +50,19 @@ def test_a_provider_that_is_down_is_a_503(gateway: RunningGateway, beds: Beds) -
     assert beds.bed.received == []
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_provider_beyond_the_time_of_the_rule_is_a_504(
+    gateway: RunningGateway, beds: Beds, stream: bool
+) -> None:
+    phase = Phase.AFTER_HEAD if stream else Phase.BEFORE_HEAD
+    beds.bed.on((STREAM if stream else UNARY).failing(Fault(FaultKind.HANG, phase)))
+    response = ask(gateway, chat("limited", stream=stream))
+    assert response.status == 504
+    assert "did not answer in time" in error_of(response)
+    assert [exchange.outcome for exchange in beds.bed.finished()] == [Outcome.ABANDONED]
+    nothing_left(gateway)
+
+
 BROKEN_HEADS = {
     "not HTTP": b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
     "nothing": b"",
@@ -40,6 +70,7 @@ BROKEN_HEADS = {
     "negative length": b"HTTP/1.1 200 OK\r\ncontent-length: -5\r\n\r\nhello",
     "two lengths": b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}",
     "a NUL in a header": b"HTTP/1.1 200 OK\r\nx-a: a\0b\r\ncontent-length: 2\r\n\r\n{}",
+    "a head without end": b"HTTP/1.1 200 OK\r\n" + b"x-a: %s\r\n" % (b"x" * 200_000),
     "a status without meaning": b"HTTP/1.1 abc OK\r\ncontent-length: 2\r\n\r\n{}",
 }
 
@@ -55,6 +86,55 @@ def test_a_broken_response_head_is_a_json_error(
     assert error_of(response)
     nothing_left(gateway)
     still_serves(gateway)
+
+
+INTERIM = {
+    "100": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "103": b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n",
+    "both": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("interim", INTERIM.values(), ids=INTERIM)
+@pytest.mark.parametrize("stream", [False, True])
+def test_interim_responses_do_no_harm(
+    gateway: RunningGateway, beds: Beds, interim: bytes, stream: bool
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n"
+    beds.raw.reply = interim + head + b"{}"
+    with RawConnection(gateway.port) as client:
+        client.send(chat("raw", stream=stream))
+        while (final := client.head()).status < 200:
+            pass
+        body = b"".join(piece.data for piece in client.pieces(final))
+    assert (final.status, body) == (200, b"{}")
+
+
+DELIVERIES: dict[str, Callable[[Reply], Reply]] = {
+    "gzip": lambda reply: replace(reply, encoding=Encoding.GZIP),
+    "bytes": lambda reply: replace(reply.rechunked(1), write_size=1),
+    "trailers": lambda reply: replace(reply, body=reply.chunks, trailers=(("x-a", "1"),)),
+    "until close": lambda reply: replace(reply, framing=ReplyFraming.UNTIL_CLOSE),
+    "closing": lambda reply: replace(reply, persistence=Persistence.CLOSE),
+}
+
+
+@pytest.mark.parametrize("delivery", DELIVERIES.values(), ids=DELIVERIES)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_translated_reply_does_not_depend_on_its_delivery(
+    gateway: RunningGateway, beds: Beds, delivery: Callable[[Reply], Reply], stream: bool
+) -> None:
+    message = chat("claude", ("accept-encoding", "gzip"), stream=stream)
+    expected = ask(gateway, message)
+    beds.bed.on(lambda found: delivery(default_reply(found)))
+    response = ask(gateway, message)
+    assert response.status == expected.status == 200
+    assert response.head.header("content-encoding") is None
+    assert without_time(response.body) == without_time(expected.body)
+
+
+def without_time(body: bytes) -> bytes:
+    return re.sub(rb'"created":\d+', b"", body)
 
 
 BROKEN_BODIES = {
@@ -145,3 +225,33 @@ def test_providers_that_close_after_every_reply_are_served_with_new_connections(
             client.send(chat("m", stream=stream))
             assert client.response().body == reply.payload
     assert len({found.connection for found in beds.bed.received}) == 3
+
+
+def test_a_large_reply_is_translated_and_envoy_lives(gateway: RunningGateway, beds: Beds) -> None:
+    pid = gateway.envoy_pid()
+    text = "x" * (20 * MIB)
+    usage = {"input_tokens": 1, "output_tokens": 2}
+    message = {
+        "id": "msg",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude",
+        "content": [{"type": "text", "text": text}],
+        "stop_reason": "end_turn",
+        "usage": usage,
+    }
+    beds.bed.on(Reply(200, (JSON_TYPE,), json.dumps(message).encode()))
+    response = ask(gateway, chat("claude"))
+    assert response.status == 200
+    assert json.loads(response.body)["choices"][0]["message"]["content"] == text
+    assert gateway.envoy_pid() == pid
+
+
+def test_a_reply_beyond_the_limit_is_not_translated(gateway: RunningGateway, beds: Beds) -> None:
+    pid = gateway.envoy_pid()
+    beds.bed.on(Reply(200, (JSON_TYPE,), b'{"text":"%s"}' % (b"x" * (60 * MIB))))
+    response = ask(gateway, chat("claude"))
+    assert response.status in {500, 502}
+    assert error_of(response)
+    assert gateway.envoy_pid() == pid
+    nothing_left(gateway)
