@@ -118,6 +118,39 @@ def test_a_large_reply_passes_and_envoy_lives(
     assert gateway.envoy_pid() == pid
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_reads_late_gets_all_of_a_large_reply(
+    gateway: RunningGateway, beds: Beds, stream: bool
+) -> None:
+    pid = gateway.envoy_pid()
+    event = b"data: %s\n\n" % (b"x" * 100_000)
+    unary = Reply(200, (JSON_TYPE,), b'{"text":"%s"}' % (b"x" * (40 * MIB)))
+    reply = Reply(200, SSE, event * 400) if stream else unary
+    beds.bed.on(reply)
+    with RawConnection(gateway.port, 20) as client:
+        client.send(chat("m", stream=stream))
+        assert [exchange.outcome for exchange in beds.bed.finished()] == [Outcome.SENT]
+        response = client.response()
+    assert response.status == 200
+    assert response.body == reply.payload
+    assert gateway.envoy_pid() == pid
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_reply_beyond_the_limit_of_buffers_passes_and_envoy_lives(
+    gateway: RunningGateway, beds: Beds, stream: bool
+) -> None:
+    pid = gateway.envoy_pid()
+    event = b"data: %s\n\n" % (b"x" * 100_000)
+    unary = Reply(200, (JSON_TYPE,), b'{"text":"%s"}' % (b"x" * (80 * MIB)))
+    reply = Reply(200, SSE, event * 800) if stream else unary
+    beds.bed.on(reply)
+    response = ask(gateway, chat("m", stream=stream))
+    assert response.status == 200
+    assert response.body == reply.payload
+    assert gateway.envoy_pid() == pid
+
+
 # Streams
 
 
