@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,24 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(TIMEOUT)]
 
-BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+USUAL_PORT = 1975
+
+
+def _port() -> int:
+    """The usual port, or another one where somebody has it already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", USUAL_PORT))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+PORT = _port()
+README = (ROOT / "README.md").read_text().replace(f":{USUAL_PORT}", f":{PORT}")
+BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", README, re.DOTALL)
 SHELL = [code.strip() for language, code in BLOCKS if language == "sh"]
 PYTHON = [code for language, code in BLOCKS if language == "python"]
 
@@ -44,7 +62,8 @@ def running(environment: dict[str, str], output: Path) -> Iterator[None]:
     """The second half of the README's first command."""
     _, _, run = SHELL[0].partition(" && ")
     assert run == "aigw run"
-    yield from _served(run, environment, output)
+    options = "" if PORT == USUAL_PORT else f" --port {PORT}"
+    yield from _served(run + options, environment, output)
 
 
 def _served(command: str, environment: dict[str, str], output: Path) -> Iterator[None]:
@@ -84,9 +103,12 @@ def test_the_example_file_is_served(environment: dict[str, str], tmp_path: Path)
     text = (ROOT / command.split()[-1]).read_text()
     config = tmp_path / "gateway.yaml"
     # The demo of the first command still has the usual port.
-    config.write_text(text.replace("1975", "1976"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config.write_text(text.replace(str(USUAL_PORT), str(port)))
     for _ in _served(f"aigw run {config}", environment, tmp_path / "stderr"):
-        assert "127.0.0.1:1976" in (tmp_path / "stderr").read_text()
+        assert f"127.0.0.1:{port}" in (tmp_path / "stderr").read_text()
 
 
 def test_the_test_command_is_what_ci_runs() -> None:

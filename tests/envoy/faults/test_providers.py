@@ -100,7 +100,9 @@ INTERIM = {
 def test_interim_responses_do_no_harm(
     gateway: RunningGateway, beds: Beds, interim: bytes, stream: bool
 ) -> None:
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n"
+    # It closes after its reply; without saying so, the next request could meet the old connection.
+    fields = b"content-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n"
+    head = b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n"
     beds.raw.reply = interim + head + b"{}"
     with RawConnection(gateway.port) as client:
         client.send(chat("raw", stream=stream))
