@@ -22,6 +22,7 @@ __all__ = [
     "StartError",
     "UpstreamRequest",
     "check_config",
+    "enable_debug_log",
     "error_table",
     "support_matrix",
     "version",
@@ -69,6 +70,9 @@ def check_config(config: bytes) -> None:
     Raises:
         ConfigError: the core cannot use it.
     """
+
+def enable_debug_log() -> None:
+    """Writes redacted debug lines of every exchange of this process to standard error."""
 
 def error_table() -> bytes:
     """Every error reply, as JSON.

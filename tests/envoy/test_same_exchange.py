@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aigw.providers import Encoding, FakeProvider, Match, Reply, ReplyFraming
+from aigw.providers import Encoding, FakeProvider, Gate, Reply, ReplyFraming
 from beds.gateway import RunningGateway, run_gateway
 from beds.provider import LoopThread, ProviderBed
 from beds.raw_http import RawConnection, request
@@ -84,6 +84,8 @@ class Exchange:
     replies: tuple[Reply, ...] = ()
     method: str = "POST"
     chunked: bool = field(default=False, kw_only=True)
+    late: int | None = field(default=None, kw_only=True)
+    """Index of the chunk that the provider sends once the client has got something."""
 
     def send(self, client: RawConnection) -> None:
         """Sends the request."""
@@ -171,7 +173,7 @@ EXCHANGES = {
         chat("plain", stream=True), replies=(Reply(200, SSE, (FAULT,)),)
     ),
     "stream, error later": Exchange(
-        chat("plain", stream=True), replies=(Reply(200, SSE, LATE_FAULT),)
+        chat("plain", stream=True), replies=(Reply(200, SSE, LATE_FAULT),), late=1
     ),
     "tools": Exchange(chat("plain", WEATHER, tools=OPENAI_TOOLS)),
     "tools, stream": Exchange(chat("plain", WEATHER, tools=OPENAI_TOOLS, stream=True)),
@@ -240,19 +242,26 @@ def multiset(fields: Fields) -> Counter[tuple[bytes, bytes]]:
 def seen(gateway: RunningGateway, bed: ProviderBed, exchange: Exchange) -> dict[str, Any]:
     """The exchange from both ends, reduced to what must be the same."""
     bed.reset()
-    if exchange.replies:
-        bed.on(*exchange.replies, match=Match())
+    gate = Gate()
+    if exchange.late is not None:
+        bed.on(exchange.replies[0].gated(exchange.late, gate))
+    elif exchange.replies:
+        bed.on(*exchange.replies)
     with RawConnection(gateway.port) as client:
         exchange.send(client)
-        response = client.response()
+        head = client.head()
+        body = b""
+        for piece in client.pieces(head):
+            body += piece.data
+            gate.open()
     return {
         "provider": [
             (found.method, found.target, multiset(found.headers), found.body)
             for found in bed.received
         ],
-        "status": response.status,
-        "headers": multiset(response.head.headers),
-        "body": response.body,
+        "status": head.status,
+        "headers": multiset(head.headers),
+        "body": body,
     }
 
 

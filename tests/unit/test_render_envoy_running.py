@@ -346,7 +346,11 @@ def test_bodies_up_to_the_limit_pass_and_are_retried(gateway: Gateway) -> None:
     assert gateway.second.seen[0]["received"] == str(3 << 20)
 
 
-def test_a_body_over_the_limit_is_refused_in_json(gateway: Gateway) -> None:
+def test_a_body_over_the_limit_is_refused_in_json(
+    gateway: Gateway, request: pytest.FixtureRequest
+) -> None:
+    if DataPlane.EXTPROC.value in request.node.name:
+        pytest.skip("with ext_proc the core keeps the limit, and the core is not part of this test")
     answer = gateway.post("first", body=b"x" * (5 << 20))
     assert answer.status == 413
     assert answer.json()["error"]["type"] == "RequestTooLarge"

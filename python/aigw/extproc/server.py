@@ -103,6 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     level = logging.INFO if parsed.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s %(message)s", stream=sys.stderr)
+    if parsed.debug:
+        _core.enable_debug_log()
     options = Options(parsed.runtime, parsed.socket, parsed.threads, parsed.drain_seconds)
     try:
         transport = TRANSPORTS[parsed.transport](options)
@@ -121,5 +123,6 @@ def _parser() -> argparse.ArgumentParser:
     threads = min(_MOST_THREADS, os.cpu_count() or 1)
     parser.add_argument("--threads", type=int, default=threads, help="threads (native)")
     parser.add_argument("--drain-seconds", type=float, default=DRAIN_SECONDS)
+    parser.add_argument("--debug", action="store_true", help="log exchanges, redacted")
     parser.add_argument("--verbose", action="store_true", help="log the life cycle")
     return parser

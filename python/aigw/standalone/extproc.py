@@ -27,6 +27,7 @@ class ExtProc:
 
     layout: Layout
     transport: Transport
+    debug: tuple[str, ...] = ()
     _child: Child | None = None
 
     async def start(self) -> None:
@@ -67,6 +68,7 @@ class ExtProc:
         return (
             *(sys.executable, "-m", "aigw.extproc", "--runtime", str(self.layout.core)),
             *("--socket", str(self.layout.ext_proc_socket), "--transport", self.transport.value),
+            *self.debug,
         )
 
 

@@ -28,6 +28,9 @@ from aigw.standalone.options import RunOptions
 
 logger = logging.getLogger(__name__)
 
+# Our own lines are redacted; Envoy's `http` and `router` would print credentials.
+_DEBUG_LEVELS = {"default": "info", "dynamic_modules": "debug"}
+
 
 def run(options: RunOptions) -> int:
     """Runs a gateway until SIGINT or SIGTERM. 0 after a clean stop, 1 when it cannot run."""
@@ -63,11 +66,13 @@ async def _run(options: RunOptions, began: float) -> None:
 @contextlib.asynccontextmanager
 async def _started(options: RunOptions, layout: Layout, plan: Plan) -> AsyncIterator[Envoy]:
     """Starts the data plane, keeps it running, ends it."""
-    levels = {"default": "info"} if options.debug else plan.telemetry.log_levels
+    levels = _DEBUG_LEVELS if options.debug else plan.telemetry.log_levels
     bootstrap = str(layout.envoy / publish.BOOTSTRAP)
     command = EnvoyCommand(bootstrap, options.concurrency, tuple(log_arguments(levels)))
     envoy = Envoy(command, Admin(layout.admin_socket))
-    server = ExtProc(layout, options.transport) if options.data_plane is DataPlane.EXTPROC else None
+    debug = ("--debug",) if options.debug else ()
+    extproc = ExtProc(layout, options.transport, debug)
+    server = extproc if options.data_plane is DataPlane.EXTPROC else None
     watchers: list[asyncio.Task[None]] = []
     try:
         if server is not None:

@@ -22,6 +22,7 @@ pub mod framing;
 pub mod headers;
 pub mod metadata;
 pub mod record;
+pub mod redact;
 pub mod registry;
 pub mod schema;
 pub mod session;

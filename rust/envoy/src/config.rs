@@ -54,6 +54,9 @@ impl FilterConfig {
                 role,
             });
         }
+        if abi::logs_debug() {
+            aigw_runtime::debug::enable(abi::log_debug);
+        }
         let runtime = Runtime::shared(&dir).map_err(|error| error.to_string())?;
         Ok(Self {
             runtime: Some(runtime),

@@ -109,6 +109,7 @@ macro_rules! callbacks {
 
 callbacks! {
     log(_level: u32, _text: Buffer) {}
+    log_enabled(_level: u32) -> bool { false }
 
     http_get_headers_size(stream: Handle, map: u32) -> usize {
         fake(stream).maps[map as usize].len()

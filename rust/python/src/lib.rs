@@ -6,6 +6,7 @@ mod extproc;
 mod parts;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
 use aigw_core::config::Config;
 use aigw_core::endpoint::{EndpointPrefixes, PathTable};
@@ -30,6 +31,14 @@ fn check_config(py: Python<'_>, config: &[u8]) -> PyResult<()> {
     enter(py, || {
         Config::parse(config).map(|_| ()).map_err(Fault::Config)
     })
+}
+
+/// Writes redacted debug lines of every exchange of this process to standard error.
+#[pyfunction]
+fn enable_debug_log() {
+    aigw_runtime::debug::enable(|line| {
+        let _ = writeln!(std::io::stderr(), "DEBUG {line}");
+    });
 }
 
 /// Every error reply as JSON: `{"core": [{kind, status, type}], "envoy": [{status, type, message,
@@ -63,7 +72,7 @@ fn support_matrix(py: Python<'_>) -> Bound<'_, PyBytes> {
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::{check_config, error_table, support_matrix, version};
+    use super::{check_config, enable_debug_log, error_table, support_matrix, version};
 
     #[pymodule_export]
     use crate::exchange::{Attempt, Exchange};

@@ -8,6 +8,7 @@ use aigw_core::error::{Error, Reply};
 use aigw_core::headers::{HeaderEdits, Headers};
 use aigw_core::metadata::{ATTEMPTS, Metadata, Value};
 use aigw_core::record::{AttemptRecord, Outcome, UsageRecord};
+use aigw_core::redact;
 use aigw_core::session::{
     Attempt, AttemptInput, BodyStep, Ended, HeadStep, Patience, PendingRequest,
     Prepared as CorePrepared, Request, ResponseHead, UpstreamRequest, on_head,
@@ -15,7 +16,7 @@ use aigw_core::session::{
 use bytes::Bytes;
 
 use crate::inflight::Slot;
-use crate::{Runtime, Ticket, Wake, unix_nanos, unix_seconds};
+use crate::{Runtime, Ticket, Wake, debug, unix_nanos, unix_seconds};
 
 /// A request that was read, shared by its filters.
 pub struct Exchange {
@@ -79,6 +80,7 @@ impl Runtime {
             slot,
             attempts: Mutex::default(),
         });
+        exchange.log_request(body);
         Ok(RequestParts {
             exchange,
             edits,
@@ -151,6 +153,52 @@ impl Exchange {
         u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
+    fn log_request(&self, body: &[u8]) {
+        debug::log(|| {
+            let (request, body) = (&self.request, redact::body(body));
+            format!(
+                "event=request id={:032x} operation={} model={:?} stream={} headers={} body={body}",
+                self.id(),
+                request.endpoint.operation(),
+                request.model(),
+                request.stream(),
+                redact::headers(&request.head),
+            )
+        });
+    }
+
+    fn log_attempt(&self, backend: &str, upstream: &UpstreamRequest) {
+        debug::log(|| {
+            let body = upstream.body.as_deref().map(redact::body);
+            format!(
+                "event=attempt id={:032x} backend={backend} headers={} body={}",
+                self.id(),
+                redact::edits(&upstream.edits),
+                body.as_deref().unwrap_or("unchanged"),
+            )
+        });
+    }
+
+    fn log_response(&self, status: u16, headers: &Headers) {
+        debug::log(|| {
+            let headers = redact::headers(headers);
+            format!(
+                "event=response id={:032x} status={status} headers={headers}",
+                self.id()
+            )
+        });
+    }
+
+    /// The end of the request: its record, as far as the attempts know it.
+    fn log_end(&self) {
+        debug::log(|| {
+            let last = lock(&self.attempts).last().cloned().unwrap_or_default();
+            let record = self.record(last.status, last.outcome);
+            let record = serde_json::to_string(&record).unwrap_or_default();
+            format!("event=end id={:032x} record={record}", self.id())
+        });
+    }
+
     /// The usage record of the request, whose client got `status` (0: unknown).
     pub fn record(&self, status: u16, outcome: Outcome) -> UsageRecord {
         let attempts = lock(&self.attempts).clone();
@@ -186,6 +234,7 @@ fn route_of(backend_name: &str) -> String {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        self.log_end();
         if let Some(slot) = self.slot {
             self.runtime.inflight.close(slot);
         }
@@ -266,6 +315,8 @@ impl Flow {
                 upstream
                     .metadata
                     .push((ATTEMPTS.into(), Value::Number(self.number as f64)));
+                let backend = &self.attempt.backend().name;
+                self.exchange.log_attempt(backend, &upstream);
                 Ok(Prepared::Done(upstream))
             }
         }
@@ -273,6 +324,7 @@ impl Flow {
 
     /// The head of the reply.
     pub fn response_head(&mut self, status: u16, headers: &Headers, ended: Ended) -> ResponseHead {
+        self.exchange.log_response(status, headers);
         let head = self.attempt.response_head(status, headers, ended);
         self.unsaved = true;
         if ended == Ended::Yes {

@@ -5,12 +5,14 @@ from aigw.render.envoy.access_log import access_logs
 from aigw.render.envoy.filters import client_filters
 from aigw.render.envoy.local_replies import local_reply_config
 from aigw.render.envoy.names import Json, typed
-from aigw.render.envoy.target import EnvoyTarget
+from aigw.render.envoy.target import DataPlane, EnvoyTarget
 
 STREAM_IDLE_TIMEOUT = "600s"
 """As long as the usual client libraries wait."""
 REQUEST_HEADERS_TIMEOUT = "30s"
 REQUEST_TIMEOUT = "300s"
+EXTPROC_BUFFER = 268_435_456
+"""As large as the largest message of the processor."""
 _NOBODY: Json = {"address_prefix": "255.255.255.255", "prefix_len": 32}
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _EARLY = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
@@ -26,11 +28,22 @@ def listener_resource(plan: Plan, listener: Listener, target: EnvoyTarget) -> Js
     return {
         "name": listener.name,
         "address": {"socket_address": address},
-        # Also the limit for requests whose first match is a direct response; and below a
-        # response that an upstream filter holds, Envoy 1.40 crashes.
-        "per_connection_buffer_limit_bytes": plan.limits.request_body_bytes,
+        "per_connection_buffer_limit_bytes": _buffer_limit(plan, target),
         "filter_chains": [{"filters": [manager]}],
     }
+
+
+def _buffer_limit(plan: Plan, target: EnvoyTarget) -> int:
+    """Also the limit for requests whose first match is a direct response.
+
+    With ext_proc it is far above any usual reply: Envoy 1.40 crashes when a client reads late,
+    this limit is reached, and the provider has finished while an upstream filter still holds its
+    data. The core keeps the limit of request bodies there: Envoy's buffer filter would lower the
+    limit of the response too.
+    """
+    if target.data_plane is DataPlane.EXTPROC:
+        return max(EXTPROC_BUFFER, plan.limits.request_body_bytes)
+    return plan.limits.request_body_bytes
 
 
 def route_file(listener: Listener) -> str:

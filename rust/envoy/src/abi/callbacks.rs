@@ -60,6 +60,7 @@ impl Pair {
     }
 }
 
+const LOG_DEBUG: u32 = 1;
 const LOG_ERROR: u32 = 4;
 
 macro_rules! callbacks {
@@ -73,6 +74,7 @@ macro_rules! callbacks {
 
 callbacks! {
     log(level: u32, text: Bytes);
+    log_enabled(level: u32) -> bool;
     http_get_headers_size(stream: Handle, map: u32) -> usize;
     http_get_headers(stream: Handle, map: u32, out: *mut Pair) -> bool;
     http_set_header(stream: Handle, map: u32, name: Bytes, value: Bytes) -> bool;
@@ -140,4 +142,17 @@ pub(crate) fn only_validates() -> bool {
 pub(crate) fn log_error(text: &str) {
     // SAFETY: the text outlives the call.
     unsafe { log(LOG_ERROR, Bytes::of(text.as_bytes())) }
+}
+
+/// Writes a debug line to Envoy's log; any thread may. The text must not hold prompt text or
+/// secrets.
+pub(crate) fn log_debug(text: &str) {
+    // SAFETY: the text outlives the call.
+    unsafe { log(LOG_DEBUG, Bytes::of(text.as_bytes())) }
+}
+
+/// Whether Envoy's log takes debug lines of modules.
+pub(crate) fn logs_debug() -> bool {
+    // SAFETY: no argument is a pointer.
+    unsafe { log_enabled(LOG_DEBUG) }
 }

@@ -13,5 +13,5 @@ mod callbacks;
 mod hooks;
 mod stream;
 
-pub(crate) use callbacks::{log_error, only_validates};
+pub(crate) use callbacks::{log_debug, log_error, logs_debug, only_validates};
 pub(crate) use stream::{MetadataOf, Moment, Side, Stream};
