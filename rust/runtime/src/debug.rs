@@ -18,9 +18,10 @@ pub fn enable(sink: Sink) {
 
 /// Logs the line that `line` makes; nothing is made while the log is off.
 pub(crate) fn log<T: Display>(line: impl FnOnce() -> T) {
-    if ENABLED.load(Ordering::Acquire) {
-        if let Some(sink) = SINK.get() {
-            sink(&line().to_string());
-        }
+    if !ENABLED.load(Ordering::Acquire) {
+        return;
+    }
+    if let Some(sink) = SINK.get() {
+        sink(&line().to_string());
     }
 }
