@@ -157,10 +157,10 @@ impl Exchange {
         debug::log(|| {
             let (request, body) = (&self.request, redact::body(body));
             format!(
-                "event=request id={:032x} operation={} model={:?} stream={} headers={} body={body}",
+                "event=request id={:032x} operation={} model={} stream={} headers={} body={body}",
                 self.id(),
                 request.endpoint.operation(),
-                request.model(),
+                redact::name(request.model()),
                 request.stream(),
                 redact::headers(&request.head),
             )
@@ -170,9 +170,11 @@ impl Exchange {
     fn log_attempt(&self, backend: &str, upstream: &UpstreamRequest) {
         debug::log(|| {
             let body = upstream.body.as_deref().map(redact::body);
+            let path = upstream.edits.value(":path").flatten();
             format!(
-                "event=attempt id={:032x} backend={backend} headers={} body={}",
+                "event=attempt id={:032x} backend={backend} path={} headers={} body={}",
                 self.id(),
+                redact::target(path.unwrap_or_default()),
                 redact::edits(&upstream.edits),
                 body.as_deref().unwrap_or("unchanged"),
             )
@@ -193,8 +195,7 @@ impl Exchange {
     fn log_end(&self) {
         debug::log(|| {
             let last = lock(&self.attempts).last().cloned().unwrap_or_default();
-            let record = self.record(last.status, last.outcome);
-            let record = serde_json::to_string(&record).unwrap_or_default();
+            let record = redact::record(self.record(last.status, last.outcome));
             format!("event=end id={:032x} record={record}", self.id())
         });
     }
