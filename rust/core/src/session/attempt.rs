@@ -291,8 +291,10 @@ impl Attempt {
 
     /// What is known of this attempt so far.
     pub fn record(&self) -> AttemptRecord {
+        let model = self.backend.effective_model(self.request.model());
         AttemptRecord {
             backend_name: self.backend.name.clone(),
+            routed_model: model.to_owned(),
             ..self.reply.record()
         }
     }
