@@ -3,11 +3,13 @@
 //! The text must be valid JSON; the callers have checked that. On text that is not, edits
 //! are left out.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Sets the value at `path` to the JSON text `value`. Missing parents are made; `-1` or an
 /// index past the end appends to an array. `None` for a name inside an array.
 pub(crate) fn set(text: &[u8], path: &[String], value: &[u8]) -> Option<Vec<u8>> {
+    let text = &*once(text, path);
     let (found, rest) = find(text, path)?;
     Some(match found {
         Found::Value(span) if rest.is_empty() => splice(text, span, value),
@@ -33,6 +35,7 @@ pub(crate) fn set(text: &[u8], path: &[String], value: &[u8]) -> Option<Vec<u8>>
 
 /// Removes the member or element at `path`, with its comma. `None` when there is none.
 pub(crate) fn remove(text: &[u8], path: &[String]) -> Option<Vec<u8>> {
+    let text = &*once(text, path);
     let (parent, name) = path.split_last().map(|(last, parent)| (parent, last))?;
     let start = match find(text, parent)? {
         (Found::Value(span), []) => span.start,
@@ -50,6 +53,42 @@ pub(crate) fn remove(text: &[u8], path: &[String]) -> Option<Vec<u8>> {
         before = Some(member.value.end);
     }
     None
+}
+
+/// The text with every name along `path` standing once in its object, the last value kept:
+/// readers take the last one, so an edit of the first would change nothing.
+fn once<'a>(text: &'a [u8], path: &[String]) -> Cow<'a, [u8]> {
+    let mut text = Cow::Borrowed(text);
+    for (depth, name) in path.iter().enumerate() {
+        let parent = path.get(..depth).unwrap_or_default();
+        let Some((Found::Value(span), [])) = find(&text, parent) else {
+            break;
+        };
+        if let Some(clean) = without_repeats(&text, span.start, name) {
+            text = Cow::Owned(clean);
+        }
+    }
+    text
+}
+
+/// The text without all but the last member called `name` of the object at `start`.
+fn without_repeats(text: &[u8], start: usize, name: &str) -> Option<Vec<u8>> {
+    let mut members = Members::open(text, start)?;
+    let mut last: Option<Range<usize>> = None;
+    let mut clean = Vec::new();
+    let mut kept_to = 0;
+    while let Some(member) = members.next() {
+        if member.key.is_some() && member.is(text, name) {
+            if let Some(repeated) = last.replace(member.start..members.after_comma()) {
+                clean.extend_from_slice(text.get(kept_to..repeated.start).unwrap_or_default());
+                kept_to = repeated.end;
+            }
+        }
+    }
+    (kept_to > 0).then(|| {
+        clean.extend_from_slice(text.get(kept_to..).unwrap_or_default());
+        clean
+    })
 }
 
 enum Found {
@@ -309,6 +348,16 @@ mod tests {
                 remove(text.as_bytes(), &path(at)).map(|text| String::from_utf8(text).unwrap());
             assert_eq!(got.as_deref(), want, "{text} {at}");
         }
+    }
+
+    #[test]
+    fn a_repeated_member_cannot_escape_an_edit() {
+        let text = r#"{"a":1,"\u0061":2,"x":0, "a":3}"#;
+        assert_eq!(after_set(text, "a", "9"), r#"{"x":0, "a":9}"#);
+        let removed = remove(text.as_bytes(), &path("a")).unwrap();
+        assert_eq!(removed, br#"{"x":0}"#);
+        let nested = r#"{"a":{"b":1},"a":{"b":2,"b":3}}"#;
+        assert_eq!(after_set(nested, "a.b", "9"), r#"{"a":{"b":9}}"#);
     }
 
     fn json() -> impl Strategy<Value = serde_json::Value> {

@@ -69,6 +69,8 @@ enum Kind {
     },
     /// A stream.
     Stream(Decoder),
+    /// Bytes that cannot be used; this is what the client gets instead.
+    Refused(Vec<u8>),
     /// Over: later bytes are dropped.
     Over,
 }
@@ -147,6 +149,16 @@ impl Attempt {
         }
         let streamed = self.reply.stream && is_stream(headers);
         match (status, self.exchange.reply_bytes()) {
+            (200..=299, ReplyBytes::Rebuilt) if ended == Ended::Yes => {
+                self.refused_head("the reply has no body", ended)
+            }
+            // Its events cannot be seen, so nothing can be waited for.
+            (200..=299, ReplyBytes::Rebuilt) if streamed && is_sealed(headers) => {
+                self.refused_head("the stream has an encoding that was not asked for", ended)
+            }
+            (200..=299, ReplyBytes::Untouched) if streamed && is_sealed(headers) => {
+                self.finish_ok()
+            }
             (200..=299, _) if ended == Ended::Yes => self.finish_ok(),
             (200..=299, ReplyBytes::Untouched) if streamed => self.hold_stream(BodyPlan::Watch),
             (200..=299, ReplyBytes::Rebuilt) if streamed => {
@@ -175,6 +187,24 @@ impl Attempt {
         self.reply.record.outcome = Outcome::Completed;
         self.reply.end = End::Over;
         plain(BodyPlan::Skip)
+    }
+
+    /// A 2xx head that cannot lead to a reply for this client.
+    fn refused_head(&mut self, reason: &str, ended: Ended) -> ResponseHead {
+        let error = Error::UpstreamProtocol(reason.into());
+        self.note_failure(&error);
+        self.reply.record.status = error.status();
+        let body = error.body(self.reply.api);
+        let mut head = plain(BodyPlan::Replace);
+        head.edits.set(":status", error.status().to_string());
+        head.edits.set("content-type", "application/json");
+        head.edits.remove("content-length");
+        head.edits.remove("content-encoding");
+        match ended {
+            Ended::Yes => head.added_body = Some(body),
+            Ended::No => self.reply.kind = Kind::Refused(body),
+        }
+        head
     }
 
     fn hold_stream(&mut self, body: BodyPlan) -> ResponseHead {
@@ -243,15 +273,25 @@ impl Attempt {
         }
     }
 
-    /// A rebuilt reply cannot go on; one that is only watched goes on unseen.
+    /// A rebuilt reply cannot go on, later bytes are dropped; a watched one goes on unseen.
     fn cannot_unpack(&mut self, error: &Error, out: &mut Vec<u8>) -> BodyStep {
         self.reply.unpacker = None;
-        if self.exchange.reply_bytes() == ReplyBytes::Rebuilt {
-            return self.fail_stream(error, out);
+        match std::mem::replace(&mut self.reply.kind, Kind::Over) {
+            Kind::Failed {
+                status, headers, ..
+            } => {
+                out.extend_from_slice(&self.error_reply(status, &headers, b""));
+                self.reply.end = End::Over;
+                step(None, BodyOut::Replace)
+            }
+            Kind::Over => step(None, BodyOut::Replace),
+            _ if self.exchange.reply_bytes() == ReplyBytes::Rebuilt => self.fail_stream(error, out),
+            _ => {
+                self.reply.kind = Kind::Unseen;
+                let release = std::mem::take(&mut self.reply.held).then(HeaderEdits::new);
+                step(release, BodyOut::Pass)
+            }
         }
-        self.reply.kind = Kind::Unseen;
-        let release = std::mem::take(&mut self.reply.held).then(HeaderEdits::new);
-        step(release, BodyOut::Pass)
     }
 
     fn plain_body(
@@ -311,6 +351,10 @@ impl Attempt {
                         body,
                     };
                 }
+                step(None, BodyOut::Replace)
+            }
+            Kind::Refused(body) => {
+                out.extend_from_slice(&body);
                 step(None, BodyOut::Replace)
             }
             Kind::Stream(decoder) => self.stream_chunk(decoder, chunk, ended, at_ns, out),
@@ -520,9 +564,20 @@ fn step(release: Option<HeaderEdits>, body: BodyOut) -> BodyStep {
     BodyStep { release, body }
 }
 
+/// An encoding that cannot be undone here.
+fn is_sealed(headers: &Headers) -> bool {
+    let encoding = headers.get_str("content-encoding").unwrap_or_default();
+    let encoding = encoding.trim().to_ascii_lowercase();
+    !matches!(
+        encoding.as_str(),
+        "" | "identity" | "gzip" | "x-gzip" | "br"
+    )
+}
+
 /// A stream by its own content type: some providers answer a stream request with plain JSON.
 fn is_stream(headers: &Headers) -> bool {
     let kind = headers.get_str("content-type").unwrap_or_default();
+    let kind = kind.to_ascii_lowercase();
     kind.starts_with("text/event-stream") || kind.starts_with("application/vnd.amazon.eventstream")
 }
 
