@@ -60,6 +60,13 @@ pub(crate) fn apply(
             edits.set("x-api-key", key.trim());
         }
         (AuthType::AzureAPIKey, Secret::AzureAPIKey { key }) => edits.set("api-key", key.trim()),
+        (AuthType::AzureCredentials, Secret::AzureCredentials { access_token }) => {
+            edits.set("authorization", format!("Bearer {}", access_token.trim()));
+        }
+        (AuthType::GCPCredentials, Secret::GCPCredentials { access_token }) => {
+            edits.set("authorization", format!("Bearer {}", access_token.trim()));
+            edits.set(":path", gcp_path(signable));
+        }
         (
             AuthType::AWSCredentials,
             Secret::AWSCredentials {
@@ -84,6 +91,15 @@ pub(crate) fn apply(
         }
     }
     Ok(())
+}
+
+/// Vertex AI paths begin with project and region, which only the credential knows.
+fn gcp_path(signable: &Signable<'_>) -> String {
+    let Auth {
+        project, region, ..
+    } = signable.auth;
+    let rest = signable.path.trim_start_matches('/');
+    format!("/v1/projects/{project}/locations/{region}/{rest}")
 }
 
 /// `SigV4` for service `bedrock` over host, date, token and the body's hash.

@@ -166,9 +166,12 @@ pub struct Auth {
     pub r#type: AuthType,
     /// Name in the credentials file.
     pub credential: String,
-    /// AWS region.
+    /// AWS or GCP region.
     #[serde(default)]
     pub region: String,
+    /// GCP project.
+    #[serde(default)]
+    pub project: String,
 }
 
 /// Credential kinds that the core can apply.
@@ -181,7 +184,9 @@ pub enum AuthType {
     APIKey,
     AnthropicAPIKey,
     AzureAPIKey,
+    AzureCredentials,
     AWSCredentials,
+    GCPCredentials,
 }
 
 #[derive(Deserialize)]

@@ -45,6 +45,16 @@ pub enum Secret {
         /// The key.
         key: String,
     },
+    /// `authorization: Bearer <token>`
+    AzureCredentials {
+        /// The access token.
+        access_token: String,
+    },
+    /// `authorization: Bearer <token>`, and project and region before the path.
+    GCPCredentials {
+        /// The access token.
+        access_token: String,
+    },
     /// `SigV4` with these keys.
     AWSCredentials {
         /// Access key id.

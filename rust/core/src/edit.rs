@@ -78,11 +78,12 @@ fn without_repeats(text: &[u8], start: usize, name: &str) -> Option<Vec<u8>> {
     let mut clean = Vec::new();
     let mut kept_to = 0;
     while let Some(member) = members.next() {
-        if member.key.is_some() && member.is(text, name) {
-            if let Some(repeated) = last.replace(member.start..members.after_comma()) {
-                clean.extend_from_slice(text.get(kept_to..repeated.start).unwrap_or_default());
-                kept_to = repeated.end;
-            }
+        if member.key.is_some()
+            && member.is(text, name)
+            && let Some(repeated) = last.replace(member.start..members.after_comma())
+        {
+            clean.extend_from_slice(text.get(kept_to..repeated.start).unwrap_or_default());
+            kept_to = repeated.end;
         }
     }
     (kept_to > 0).then(|| {

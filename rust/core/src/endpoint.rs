@@ -25,68 +25,125 @@ pub enum Endpoint {
     Embeddings,
     /// `POST /v1/responses`
     Responses,
-    /// `POST /anthropic/v1/messages`
-    Messages,
+    /// `POST /v1/responses/input_tokens`
+    ResponsesInputTokens,
+    /// `POST /v1/audio/speech`
+    Speech,
+    /// `POST /v1/audio/transcriptions`
+    Transcriptions,
+    /// `POST /v1/audio/translations`
+    Translations,
+    /// `POST /v1/images/generations`
+    ImageGenerations,
+    /// `POST /cohere/v2/rerank`
+    Rerank,
     /// `GET /v1/models`
     Models,
     /// `GET /anthropic/v1/models`
     AnthropicModels,
+    /// `POST /anthropic/v1/messages`
+    Messages,
+    /// `POST /tokenize`
+    Tokenize,
+    /// `POST /anthropic/v1/messages/count_tokens`
+    CountTokens,
+}
+
+/// Fixed facts of an endpoint.
+struct Facts {
+    api: ClientApi,
+    path: &'static str,
+    method: &'static str,
+    operation: &'static str,
+}
+
+const fn facts(
+    api: ClientApi,
+    method: &'static str,
+    path: &'static str,
+    operation: &'static str,
+) -> Facts {
+    Facts {
+        api,
+        path,
+        method,
+        operation,
+    }
 }
 
 impl Endpoint {
     /// Every endpoint. Where two have the same path the later one wins.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 15] = [
         Self::ChatCompletions,
         Self::Completions,
         Self::Embeddings,
         Self::Responses,
-        Self::Messages,
+        Self::ResponsesInputTokens,
+        Self::Speech,
+        Self::Transcriptions,
+        Self::Translations,
+        Self::ImageGenerations,
+        Self::Rerank,
         Self::Models,
         Self::AnthropicModels,
+        Self::Messages,
+        Self::Tokenize,
+        Self::CountTokens,
     ];
+
+    const fn facts(self) -> Facts {
+        use ClientApi::{Anthropic, Cohere, OpenAI};
+        match self {
+            Self::ChatCompletions => facts(OpenAI, "POST", "/v1/chat/completions", "chat"),
+            Self::Completions => facts(OpenAI, "POST", "/v1/completions", "completion"),
+            Self::Embeddings => facts(OpenAI, "POST", "/v1/embeddings", "embeddings"),
+            Self::Responses => facts(OpenAI, "POST", "/v1/responses", "responses"),
+            Self::ResponsesInputTokens => facts(
+                OpenAI,
+                "POST",
+                "/v1/responses/input_tokens",
+                "responses_input_tokens",
+            ),
+            Self::Speech => facts(OpenAI, "POST", "/v1/audio/speech", "speech"),
+            Self::Transcriptions => {
+                facts(OpenAI, "POST", "/v1/audio/transcriptions", "transcription")
+            }
+            Self::Translations => facts(OpenAI, "POST", "/v1/audio/translations", "translation"),
+            Self::ImageGenerations => {
+                facts(OpenAI, "POST", "/v1/images/generations", "image_generation")
+            }
+            Self::Rerank => facts(Cohere, "POST", "/v2/rerank", "rerank"),
+            Self::Models => facts(OpenAI, "GET", "/v1/models", "models"),
+            Self::AnthropicModels => facts(Anthropic, "GET", "/v1/models", "models"),
+            Self::Messages => facts(Anthropic, "POST", "/v1/messages", "messages"),
+            Self::Tokenize => facts(OpenAI, "POST", "/tokenize", "tokenize"),
+            Self::CountTokens => facts(
+                Anthropic,
+                "POST",
+                "/v1/messages/count_tokens",
+                "count_tokens",
+            ),
+        }
+    }
 
     /// The API family.
     pub fn client_api(self) -> ClientApi {
-        match self {
-            Self::Messages | Self::AnthropicModels => ClientApi::Anthropic,
-            Self::ChatCompletions
-            | Self::Completions
-            | Self::Embeddings
-            | Self::Responses
-            | Self::Models => ClientApi::OpenAI,
-        }
+        self.facts().api
     }
 
     /// The path behind the prefix of the API family; also the name used in error texts.
     pub fn path(self) -> &'static str {
-        match self {
-            Self::ChatCompletions => "/v1/chat/completions",
-            Self::Completions => "/v1/completions",
-            Self::Embeddings => "/v1/embeddings",
-            Self::Responses => "/v1/responses",
-            Self::Messages => "/v1/messages",
-            Self::Models | Self::AnthropicModels => "/v1/models",
-        }
+        self.facts().path
     }
 
     /// The only method that the endpoint answers.
     pub fn method(self) -> &'static str {
-        match self {
-            Self::Models | Self::AnthropicModels => "GET",
-            _ => "POST",
-        }
+        self.facts().method
     }
 
     /// Operation name in metrics and records.
     pub fn operation(self) -> &'static str {
-        match self {
-            Self::ChatCompletions => "chat",
-            Self::Completions => "completion",
-            Self::Embeddings => "embeddings",
-            Self::Responses => "responses",
-            Self::Messages => "messages",
-            Self::Models | Self::AnthropicModels => "models",
-        }
+        self.facts().operation
     }
 }
 

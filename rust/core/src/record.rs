@@ -40,6 +40,8 @@ pub struct AttemptRecord {
     pub response_model: Option<String>,
     /// Nanoseconds from the start of the request to the first event or byte of the reply body.
     pub first_output_ns: Option<u64>,
+    /// Fields of the request that the provider was not told.
+    pub dropped_fields: Vec<String>,
 }
 
 /// One request. Times are nanoseconds; `started_at` since the Unix epoch, others since the start.

@@ -17,7 +17,7 @@ pub(crate) type Span = Range<usize>;
 
 /// What the gateway reads of a JSON request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Scan {
+pub struct Scan {
     /// `model`, decoded; empty when absent or null.
     pub(crate) model: String,
     /// The value of `model`.

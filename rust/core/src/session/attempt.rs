@@ -169,6 +169,7 @@ impl Attempt {
         let upstream = self
             .exchange
             .request(&binding, &self.request.scan, input.body)?;
+        self.reply.dropped(&upstream.dropped);
         let mut edits = self.base_edits(&upstream);
         let body = self.mutate(upstream.body, input.body, &mut edits);
         if let Some((auth, credential)) = credential {
@@ -319,6 +320,7 @@ fn binding<'a>(request: &'a Request, backend: &'a Backend, now: u64) -> Binding<
         stream: request.stream(),
         now,
         request_id: request.id,
+        head: &request.head,
     }
 }
 

@@ -6,4 +6,4 @@ mod response;
 
 pub use attempt::{Attempt, AttemptInput, Patience, Prepared, UpstreamRequest, WaitFor};
 pub use request::{Ended, HeadStep, MODEL_HEADER, PendingRequest, Request, on_head};
-pub use response::{BodyOut, BodyPlan, BodyStep, ResponseHead};
+pub use response::{BodyOut, BodyPlan, BodyStep, DROPPED_FIELDS, ResponseHead};

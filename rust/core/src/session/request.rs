@@ -104,11 +104,7 @@ fn classify(gateway: &Gateway, head: &Headers, ended: Ended) -> Result<Found, (C
     }
     match endpoint {
         Endpoint::Models | Endpoint::AnthropicModels => return Ok(Found::Listing(api)),
-        Endpoint::ChatCompletions
-        | Endpoint::Completions
-        | Endpoint::Embeddings
-        | Endpoint::Responses
-        | Endpoint::Messages => {}
+        _ => {}
     }
     let content_type = head.get_str("content-type").unwrap_or_default();
     if content_type
@@ -185,7 +181,9 @@ impl PendingRequest {
             return Err(empty_body(self.endpoint));
         }
         let scan = scan::scan(self.endpoint, body)?;
-        if self.endpoint == Endpoint::Messages && scan.model.is_empty() {
+        if matches!(self.endpoint, Endpoint::Messages | Endpoint::CountTokens)
+            && scan.model.is_empty()
+        {
             return Err(Error::InvalidRequest("model field is required".into()));
         }
         Ok(scan)

@@ -8,8 +8,11 @@ use crate::headers::{HeaderEdits, Headers};
 use crate::metadata::{Metadata, RESPONSE_MODEL, TOKEN_LATENCY_ITL, TOKEN_LATENCY_TTFT, Value};
 use crate::record::{AttemptRecord, Outcome};
 use crate::session::request::Ended;
-use crate::translate::{Exchange, Findings, Outbox, ReplyBytes};
+use crate::translate::{Dropped, Exchange, Findings, Outbox, ReplyBytes};
 use crate::usage::Usage;
+
+/// Response header with the request's fields that the provider was not told, sorted.
+pub const DROPPED_FIELDS: &str = "x-aigw-dropped-fields";
 
 /// What a host does with a response head and the body behind it.
 #[derive(Debug)]
@@ -87,6 +90,8 @@ pub(super) struct ReplySide {
     api: ClientApi,
     stream: bool,
     model: String,
+    /// Value of [`DROPPED_FIELDS`].
+    dropped: Option<String>,
     first_output_ns: Option<u64>,
     last_output_ns: u64,
     events: u64,
@@ -117,11 +122,18 @@ impl ReplySide {
             api: request.endpoint.client_api(),
             stream: request.stream(),
             model: model.to_owned(),
+            dropped: None,
             first_output_ns: None,
             last_output_ns: 0,
             events: 0,
             end: End::Open,
         }
+    }
+
+    /// What the provider is not told; the reply's head says so.
+    pub(super) fn dropped(&mut self, dropped: &Dropped) {
+        self.dropped = dropped.header();
+        self.record.dropped_fields = dropped.names();
     }
 
     pub(super) fn usage(&self) -> Usage {
@@ -141,6 +153,14 @@ impl ReplySide {
 impl Attempt {
     /// The head of the provider's reply.
     pub fn response_head(&mut self, status: u16, headers: &Headers, ended: Ended) -> ResponseHead {
+        let mut head = self.plan_head(status, headers, ended);
+        if let Some(names) = &self.reply.dropped {
+            head.edits.set(DROPPED_FIELDS, names.as_bytes());
+        }
+        head
+    }
+
+    fn plan_head(&mut self, status: u16, headers: &Headers, ended: Ended) -> ResponseHead {
         self.reply.record.status = status;
         self.reply.unpacker =
             Unpacker::new(headers, self.request.config.limits.response_body_bytes);

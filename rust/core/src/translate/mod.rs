@@ -10,8 +10,10 @@ pub mod embeddings;
 pub mod messages;
 pub mod responses;
 
+mod dropped;
 mod passthrough;
 
+pub use dropped::Dropped;
 pub(crate) use passthrough::{ANTHROPIC_KEYS, OPENAI_KEYS, anthropic_event, anthropic_unary};
 pub(crate) use passthrough::{is_json, openai_event, openai_unary, stream_error};
 
@@ -40,6 +42,8 @@ pub struct Binding<'a> {
     pub now: u64,
     /// Random id of the request, for reply ids that the provider does not give.
     pub request_id: u128,
+    /// The client's headers, without credentials.
+    pub head: &'a Headers,
 }
 
 /// The request as the provider must get it.
@@ -53,6 +57,8 @@ pub struct Upstream {
     pub default_headers: Vec<(&'static str, String)>,
     /// New body; `None` leaves the client's bytes.
     pub body: Option<Vec<u8>>,
+    /// What the client asked for and the provider is not told.
+    pub dropped: Dropped,
 }
 
 impl Upstream {
@@ -207,6 +213,18 @@ pub trait Passthrough: Send + Sized + 'static {
     /// `:path` at the provider.
     fn path(binding: &Binding<'_>) -> String;
 
+    /// The provider's request: by default the client's bytes with the model spliced in.
+    ///
+    /// # Errors
+    /// [`Error::Untranslatable`] with the field that the provider cannot express.
+    fn request(binding: &Binding<'_>, scan: &Scan, body: &[u8]) -> Result<Upstream> {
+        Ok(Upstream {
+            path: Self::path(binding),
+            body: passthrough::splice(Self::ENDPOINT, binding, scan, body),
+            ..Upstream::default()
+        })
+    }
+
     /// Reads the members of a unary 2xx reply. Never fails: a good reply stays good.
     fn unary(members: &TopLevel, findings: &mut Findings);
 
@@ -259,7 +277,11 @@ impl<T: Translate> Exchange for Translated<T> {
     }
 
     fn request(&mut self, _binding: &Binding<'_>, _scan: &Scan, body: &[u8]) -> Result<Upstream> {
-        self.0.request(&parse(T::ENDPOINT, body)?)
+        let mut dropped = Dropped::default();
+        let request = parse(T::ENDPOINT, body, &mut dropped)?;
+        let mut upstream = self.0.request(&request)?;
+        upstream.dropped.merge(dropped);
+        Ok(upstream)
     }
 
     fn keys(&self) -> &'static [&'static str] {
@@ -289,21 +311,30 @@ impl<T: Translate> Exchange for Translated<T> {
     }
 }
 
-/// Reads the typed request. Errors name the field, never its value.
-fn parse<'a, R: Deserialize<'a>>(endpoint: Endpoint, body: &'a [u8]) -> Result<R> {
-    serde_json::from_slice(body).map_err(|_| {
-        // Tracking the path costs time, so only refused requests are read with it.
-        let json = &mut serde_json::Deserializer::from_slice(body);
-        let text = match serde_path_to_error::deserialize::<_, R>(json) {
-            Ok(_) => "invalid syntax".to_owned(),
-            Err(error) => match error.path().to_string().as_str() {
-                "." => place(error.inner()),
-                field => format!("{field}: {}", place(error.inner())),
-            },
-        };
-        let path = endpoint.path();
-        Error::MalformedRequest(format!("failed to parse JSON for {path}: {text}"))
-    })
+/// Reads the typed request and notes the fields that it does not know. Errors name the field,
+/// never its value.
+fn parse<'a, R: Deserialize<'a>>(
+    endpoint: Endpoint,
+    body: &'a [u8],
+    dropped: &mut Dropped,
+) -> Result<R> {
+    let json = &mut serde_json::Deserializer::from_slice(body);
+    let request = serde_ignored::deserialize(&mut *json, |path| dropped.unknown(&path));
+    request
+        .and_then(|request| json.end().map(|()| request))
+        .map_err(|_| {
+            // Tracking the path costs time, so only refused requests are read with it.
+            let json = &mut serde_json::Deserializer::from_slice(body);
+            let text = match serde_path_to_error::deserialize::<_, R>(json) {
+                Ok(_) => "invalid syntax".to_owned(),
+                Err(error) => match error.path().to_string().as_str() {
+                    "." => place(error.inner()),
+                    field => format!("{field}: {}", place(error.inner())),
+                },
+            };
+            let path = endpoint.path();
+            Error::MalformedRequest(format!("failed to parse JSON for {path}: {text}"))
+        })
 }
 
 pub(crate) struct Passed<P>(PhantomData<P>);
@@ -324,12 +355,7 @@ impl<P: Passthrough> Exchange for Passed<P> {
     }
 
     fn request(&mut self, binding: &Binding<'_>, scan: &Scan, body: &[u8]) -> Result<Upstream> {
-        let body = passthrough::splice(P::ENDPOINT, binding, scan, body);
-        Ok(Upstream {
-            path: P::path(binding),
-            body,
-            ..Upstream::default()
-        })
+        P::request(binding, scan, body)
     }
 
     fn keys(&self) -> &'static [&'static str] {
