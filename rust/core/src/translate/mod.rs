@@ -11,9 +11,13 @@ pub mod messages;
 pub mod responses;
 
 mod dropped;
+mod hub;
 mod passthrough;
 
 pub use dropped::Dropped;
+#[expect(unused_imports, reason = "the pairs by way of chat use it")]
+pub(crate) use hub::Via;
+pub(crate) use hub::{ChatSink, Frontend};
 pub(crate) use passthrough::{ANTHROPIC_KEYS, OPENAI_KEYS, anthropic_event, anthropic_unary};
 pub(crate) use passthrough::{is_json, openai_event, openai_unary, stream_error};
 
@@ -29,6 +33,7 @@ use crate::headers::Headers;
 use crate::scan::{Scan, place};
 use crate::schema::ApiSchema;
 use crate::usage::Usage;
+use crate::wire::openai::{ChatChunk, ChatResponse};
 
 /// What a translator knows of its attempt.
 pub struct Binding<'a> {
@@ -90,11 +95,70 @@ pub struct Findings {
 pub struct Outbox<'a> {
     bytes: &'a mut Vec<u8>,
     findings: &'a mut Findings,
+    /// Takes chat replies in place of an OpenAI client.
+    sink: Option<&'a mut dyn ChatSink>,
 }
 
 impl<'a> Outbox<'a> {
     pub(crate) fn new(bytes: &'a mut Vec<u8>, findings: &'a mut Findings) -> Self {
-        Self { bytes, findings }
+        Self {
+            bytes,
+            findings,
+            sink: None,
+        }
+    }
+
+    /// The same place, chat replies going through `sink`.
+    pub(crate) fn with_sink<'b>(&'b mut self, sink: &'b mut dyn ChatSink) -> Outbox<'b> {
+        Outbox {
+            bytes: self.bytes,
+            findings: self.findings,
+            sink: Some(sink),
+        }
+    }
+
+    /// Runs `chat` with the sink, if there is one.
+    fn through_sink(
+        &mut self,
+        chat: impl FnOnce(&mut dyn ChatSink, &mut Outbox<'_>) -> Result<()>,
+    ) -> Option<Result<()>> {
+        let sink = self.sink.as_deref_mut()?;
+        let out = &mut Outbox::new(self.bytes, self.findings);
+        Some(chat(sink, out))
+    }
+
+    /// Writes a whole chat completion.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the value cannot be written.
+    pub(crate) fn completion(&mut self, reply: &ChatResponse<'_>) -> Result<()> {
+        match self.through_sink(|sink, out| sink.completion(reply, out)) {
+            Some(result) => result,
+            None => self.json(reply),
+        }
+    }
+
+    /// Writes one chunk of a chat stream.
+    ///
+    /// # Errors
+    /// As [`Self::completion`].
+    pub(crate) fn chunk(&mut self, chunk: &ChatChunk<'_>) -> Result<()> {
+        match self.through_sink(|sink, out| sink.chunk(chunk, out)) {
+            Some(result) => result,
+            None => self.sse(chunk),
+        }
+    }
+
+    /// Writes the good end of a chat stream.
+    ///
+    /// # Errors
+    /// As [`Self::completion`].
+    pub(crate) fn done(&mut self) -> Result<()> {
+        if let Some(result) = self.through_sink(|sink, out| sink.done(out)) {
+            return result;
+        }
+        self.bytes.extend_from_slice(b"data: [DONE]\n\n");
+        Ok(())
     }
 
     /// Writes one unnamed SSE event.
@@ -117,11 +181,6 @@ impl<'a> Outbox<'a> {
         self.bytes.extend_from_slice(name.as_bytes());
         self.bytes.push(b'\n');
         self.sse(value)
-    }
-
-    /// Writes OpenAI's end marker.
-    pub fn done(&mut self) {
-        self.bytes.extend_from_slice(b"data: [DONE]\n\n");
     }
 
     /// Writes a JSON value: the whole unary reply.

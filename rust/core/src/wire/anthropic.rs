@@ -5,14 +5,11 @@
 //! stays raw text. Reply blocks and deltas are flat structs whose `type` the dialect matches
 //! on; their strings borrow from the event where they have no escapes.
 
-use std::borrow::Cow;
-
 use serde::ser::SerializeMap;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// A string that borrows when it can.
-pub(crate) type Text<'a> = Cow<'a, str>;
+pub(crate) use super::Text;
 
 /// Any JSON, as it stands in the body.
 pub(crate) type Raw<'a> = &'a RawValue;
@@ -195,12 +192,12 @@ pub(crate) struct Metadata<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub(crate) struct MessageReply<'a> {
-    #[serde(default, deserialize_with = "text")]
+    #[serde(default, borrow)]
     pub(crate) id: Option<Text<'a>>,
-    #[serde(default, deserialize_with = "text")]
+    #[serde(default, borrow)]
     pub(crate) model: Option<Text<'a>>,
     pub(crate) content: Vec<ReplyBlock<'a>>,
-    #[serde(default, deserialize_with = "text")]
+    #[serde(default, borrow)]
     pub(crate) stop_reason: Option<Text<'a>>,
     #[serde(default, borrow)]
     pub(crate) usage: Option<Raw<'a>>,
@@ -210,19 +207,19 @@ pub(crate) struct MessageReply<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub(crate) struct ReplyBlock<'a> {
-    #[serde(deserialize_with = "text")]
+    #[serde(borrow)]
     pub(crate) r#type: Option<Text<'a>>,
-    #[serde(deserialize_with = "text")]
+    #[serde(borrow)]
     pub(crate) text: Option<Text<'a>>,
-    #[serde(deserialize_with = "text")]
+    #[serde(borrow)]
     pub(crate) thinking: Option<Text<'a>>,
-    #[serde(deserialize_with = "text")]
+    #[serde(borrow)]
     pub(crate) signature: Option<Text<'a>>,
-    #[serde(deserialize_with = "text")]
+    #[serde(borrow)]
     pub(crate) data: Option<Text<'a>>,
-    #[serde(deserialize_with = "text")]
+    #[serde(borrow)]
     pub(crate) id: Option<Text<'a>>,
-    #[serde(deserialize_with = "text")]
+    #[serde(borrow)]
     pub(crate) name: Option<Text<'a>>,
     #[serde(borrow)]
     pub(crate) input: Option<Raw<'a>>,
@@ -232,7 +229,7 @@ pub(crate) struct ReplyBlock<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub(crate) struct StreamEvent<'a> {
-    #[serde(deserialize_with = "text")]
+    #[serde(borrow)]
     pub(crate) r#type: Option<Text<'a>>,
     pub(crate) index: Option<u64>,
     #[serde(borrow)]
@@ -251,7 +248,7 @@ pub(crate) struct StreamEvent<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub(crate) struct StartedMessage<'a> {
-    #[serde(deserialize_with = "text")]
+    #[serde(borrow)]
     pub(crate) id: Option<Text<'a>>,
     #[serde(borrow)]
     pub(crate) usage: Option<Raw<'a>>,
@@ -261,24 +258,16 @@ pub(crate) struct StartedMessage<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub(crate) struct Delta<'a> {
-    #[serde(deserialize_with = "text")]
+    #[serde(borrow)]
     pub(crate) r#type: Option<Text<'a>>,
-    #[serde(deserialize_with = "text")]
+    #[serde(borrow)]
     pub(crate) text: Option<Text<'a>>,
-    #[serde(deserialize_with = "text")]
+    #[serde(borrow)]
     pub(crate) thinking: Option<Text<'a>>,
-    #[serde(deserialize_with = "text")]
+    #[serde(borrow)]
     pub(crate) signature: Option<Text<'a>>,
-    #[serde(deserialize_with = "text")]
+    #[serde(borrow)]
     pub(crate) partial_json: Option<Text<'a>>,
-    #[serde(deserialize_with = "text")]
+    #[serde(borrow)]
     pub(crate) stop_reason: Option<Text<'a>>,
-}
-
-/// A string or null that borrows: serde's own `Option<Cow<str>>` always copies.
-fn text<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Text<'a>>, D::Error> {
-    #[derive(Deserialize)]
-    struct Borrowing<'b>(#[serde(borrow)] Cow<'b, str>);
-    let text = Option::<Borrowing<'de>>::deserialize(deserializer)?;
-    Ok(text.map(|text| text.0))
 }

@@ -3,13 +3,10 @@
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>
 //! Strings borrow from the body where they have no escapes; free-form JSON keeps its text.
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// A string that borrows when it can.
-pub(crate) type Text<'a> = Cow<'a, str>;
+pub(crate) use super::Text;
 
 /// Any JSON, as it stands in the body.
 pub(crate) type Raw<'a> = &'a RawValue;

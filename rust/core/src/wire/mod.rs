@@ -3,3 +3,7 @@
 pub(crate) mod anthropic;
 pub(crate) mod bedrock;
 pub(crate) mod openai;
+
+mod text;
+
+pub(crate) use text::Text;

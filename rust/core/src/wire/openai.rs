@@ -12,47 +12,117 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// A string that borrows when it can.
-pub(crate) type Text<'a> = Cow<'a, str>;
+pub(crate) use super::Text;
+
+use crate::translate::Dropped;
 
 /// Any JSON, as it stands in the body.
 pub(crate) type Raw<'a> = &'a RawValue;
 
-/// `POST /v1/chat/completions`.
-#[derive(Debug, Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
+/// `POST /v1/chat/completions`. Also the common form of requests that other endpoints serve by
+/// chat backends: see `translate::hub`.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
 pub(crate) struct ChatRequest<'a> {
-    #[serde(default, borrow)]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) messages: Option<Vec<Message<'a>>>,
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_tokens: Option<i64>,
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_completion_tokens: Option<i64>,
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) temperature: Option<f64>,
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) top_p: Option<f64>,
-    #[serde(default, borrow)]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) stop: Option<Stop<'a>>,
-    #[serde(default, borrow)]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) tools: Option<Vec<Tool<'a>>>,
-    #[serde(default, borrow)]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) tool_choice: Option<ToolChoice<'a>>,
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) parallel_tool_calls: Option<bool>,
-    #[serde(default, borrow)]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) response_format: Option<ResponseFormat<'a>>,
-    #[serde(default, borrow)]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) reasoning_effort: Option<Text<'a>>,
-    #[serde(default, borrow)]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) thinking: Option<Thinking<'a>>,
-    #[serde(default, borrow)]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) service_tier: Option<Text<'a>>,
-    #[serde(default, borrow)]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) user: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) n: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) seed: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) presence_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) frequency_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) logprobs: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) top_logprobs: Option<i64>,
+    /// Anthropic, Gemini and many open servers have it; OpenAI has not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) top_k: Option<i64>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) metadata: Option<Raw<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) web_search_options: Option<Raw<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) verbosity: Option<Text<'a>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+impl ChatRequest<'_> {
+    /// Optional members besides `messages`, and whether the request has them.
+    fn members(&self) -> [(&'static str, bool); 23] {
+        [
+            ("max_tokens", self.max_tokens.is_some()),
+            (
+                "max_completion_tokens",
+                self.max_completion_tokens.is_some(),
+            ),
+            ("temperature", self.temperature.is_some()),
+            ("top_p", self.top_p.is_some()),
+            ("stop", self.stop.is_some()),
+            ("tools", self.tools.is_some()),
+            ("tool_choice", self.tool_choice.is_some()),
+            ("parallel_tool_calls", self.parallel_tool_calls.is_some()),
+            ("response_format", self.response_format.is_some()),
+            ("reasoning_effort", self.reasoning_effort.is_some()),
+            ("thinking", self.thinking.is_some()),
+            ("service_tier", self.service_tier.is_some()),
+            ("user", self.user.is_some()),
+            ("n", self.n.is_some_and(|n| n != 1)),
+            ("seed", self.seed.is_some()),
+            (
+                "presence_penalty",
+                self.presence_penalty.is_some_and(|p| p != 0.0),
+            ),
+            (
+                "frequency_penalty",
+                self.frequency_penalty.is_some_and(|p| p != 0.0),
+            ),
+            ("logprobs", self.logprobs == Some(true)),
+            ("top_logprobs", self.top_logprobs.is_some()),
+            ("top_k", self.top_k.is_some()),
+            ("metadata", self.metadata.is_some()),
+            ("web_search_options", self.web_search_options.is_some()),
+            ("verbosity", self.verbosity.is_some()),
+        ]
+    }
+
+    /// Notes every optional member that the request has and a translator does not read.
+    pub(crate) fn note_unread(&self, read: &[&str], dropped: &mut Dropped) {
+        for (name, present) in self.members() {
+            dropped.note(name, present && !read.contains(&name));
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
     System,
@@ -63,83 +133,118 @@ pub(crate) enum Role {
 }
 
 /// A message of any role; members that a role does not have are absent.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub(crate) struct Message<'a> {
     pub(crate) role: Role,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<Text<'a>>,
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) content: Option<Content<'a>>,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) tool_calls: Option<Vec<ToolCall<'a>>>,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) tool_call_id: Option<Text<'a>>,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) thinking_blocks: Option<Vec<ThinkingBlock<'a>>>,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) cache_control: Option<CacheControl<'a>>,
 }
 
 /// Message content: a string, parts, or (assistant) one part.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
 pub(crate) enum Content<'a> {
     Text(Text<'a>),
     Parts(Vec<Part<'a>>),
 }
 
 /// A content part of any type.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub(crate) struct Part<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) r#type: Option<Text<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<Text<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) refusal: Option<Text<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) signature: Option<Text<'a>>,
-    #[serde(borrow, rename = "redactedContent")]
+    #[serde(
+        borrow,
+        rename = "redactedContent",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) redacted_content: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) image_url: Option<ImageUrl<'a>>,
-    #[serde(borrow)]
-    pub(crate) input_audio: Option<Raw<'a>>,
-    #[serde(borrow)]
-    pub(crate) audio_url: Option<Raw<'a>>,
-    #[serde(borrow)]
-    pub(crate) video_url: Option<Raw<'a>>,
-    #[serde(borrow)]
-    pub(crate) file: Option<Raw<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) image_url: Option<MediaUrl<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) input_audio: Option<InputAudio<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) audio_url: Option<MediaUrl<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) video_url: Option<MediaUrl<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) file: Option<FilePart<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) cache_control: Option<CacheControl<'a>>,
 }
 
-#[derive(Debug, Deserialize)]
-pub(crate) struct ImageUrl<'a> {
+/// Media by URL, `data:` included.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub(crate) struct MediaUrl<'a> {
     #[serde(borrow)]
     pub(crate) url: Text<'a>,
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) detail: Option<Text<'a>>,
+}
+
+/// Inline audio.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(crate) struct InputAudio<'a> {
+    /// Base64.
+    #[serde(borrow)]
+    pub(crate) data: Text<'a>,
+    /// `wav`, `mp3`.
+    #[serde(borrow)]
+    pub(crate) format: Text<'a>,
+}
+
+/// A file, inline or by id.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(crate) struct FilePart<'a> {
+    /// A `data:` URI.
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) file_data: Option<Text<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) file_id: Option<Text<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) filename: Option<Text<'a>>,
 }
 
 /// Anthropic-style thinking that clients send back in an assistant message.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(crate) struct ThinkingBlock<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) r#type: Option<Text<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) thinking: Option<Text<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) signature: Option<Text<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) data: Option<Text<'a>>,
 }
 
 /// A prompt-cache marker.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct CacheControl<'a> {
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) r#type: Option<Text<'a>>,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) ttl: Option<Text<'a>>,
 }
 
@@ -150,18 +255,20 @@ impl CacheControl<'_> {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub(crate) struct ToolCall<'a> {
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<Text<'a>>,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) r#type: Option<Text<'a>>,
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) function: Option<FunctionCall<'a>>,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) cache_control: Option<CacheControl<'a>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(crate) struct FunctionCall<'a> {
     #[serde(borrow)]
@@ -170,38 +277,39 @@ pub(crate) struct FunctionCall<'a> {
     pub(crate) arguments: Text<'a>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub(crate) struct Tool<'a> {
     #[serde(default, borrow)]
     pub(crate) r#type: Text<'a>,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) function: Option<Function<'a>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub(crate) struct Function<'a> {
     #[serde(default, borrow)]
     pub(crate) name: Text<'a>,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<Text<'a>>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) strict: Option<bool>,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) parameters: Option<Raw<'a>>,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) cache_control: Option<CacheControl<'a>>,
 }
 
 /// `tool_choice`: a word, or a function by name.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
 pub(crate) enum ToolChoice<'a> {
     Word(Text<'a>),
     Object(ToolChoiceObject<'a>),
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(crate) struct ToolChoiceObject<'a> {
     #[serde(borrow)]
@@ -210,7 +318,7 @@ pub(crate) struct ToolChoiceObject<'a> {
     pub(crate) function: ToolChoiceFunction<'a>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(crate) struct ToolChoiceFunction<'a> {
     #[serde(borrow)]
@@ -218,21 +326,22 @@ pub(crate) struct ToolChoiceFunction<'a> {
 }
 
 /// `stop`: one string or several.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
 pub(crate) enum Stop<'a> {
     One(Text<'a>),
     Many(Vec<Text<'a>>),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub(crate) struct ResponseFormat<'a> {
     pub(crate) r#type: ResponseFormatType,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) json_schema: Option<JsonSchema<'a>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ResponseFormatType {
     Text,
@@ -240,23 +349,29 @@ pub(crate) enum ResponseFormatType {
     JsonObject,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub(crate) struct JsonSchema<'a> {
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<Text<'a>>,
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<Text<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) strict: Option<bool>,
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) schema: Option<Raw<'a>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Thinking<'a> {
     pub(crate) r#type: ThinkingType,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) budget_tokens: Option<i64>,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) display: Option<Text<'a>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ThinkingType {
     Enabled,
@@ -273,10 +388,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
                 f.write_str("a string or an array of content parts")
             }
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Content::Text(Cow::Borrowed(text)))
+                Ok(Content::Text(text.into()))
             }
             fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Content::Text(Cow::Owned(text.to_owned())))
+                Ok(Content::Text(text.to_owned().into()))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 let mut parts = Vec::new();
@@ -303,10 +418,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for ToolChoice<'a> {
                 f.write_str("a string or an object")
             }
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(ToolChoice::Word(Cow::Borrowed(text)))
+                Ok(ToolChoice::Word(text.into()))
             }
             fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(ToolChoice::Word(Cow::Owned(text.to_owned())))
+                Ok(ToolChoice::Word(text.to_owned().into()))
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
                 ToolChoiceObject::deserialize(MapAccessDeserializer::new(map))
@@ -326,10 +441,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Stop<'a> {
                 f.write_str("a string or an array of strings")
             }
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Stop::One(Cow::Borrowed(text)))
+                Ok(Stop::One(text.into()))
             }
             fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Stop::One(Cow::Owned(text.to_owned())))
+                Ok(Stop::One(text.to_owned().into()))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 let mut all = Vec::new();
@@ -370,11 +485,11 @@ pub(crate) struct Choice<'a> {
 pub(crate) struct ReplyMessage<'a> {
     pub(crate) role: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) content: Option<Text<'a>>,
+    pub(crate) content: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) tool_calls: Vec<ReplyToolCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reasoning_content: Option<Text<'a>>,
+    pub(crate) reasoning_content: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) thinking_blocks: Vec<ReplyThinkingBlock<'a>>,
 }
@@ -386,11 +501,11 @@ pub(crate) struct ReplyThinkingBlock<'a> {
     /// `thinking` or `redacted_thinking`.
     pub(crate) r#type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) thinking: Option<Text<'a>>,
+    pub(crate) thinking: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) signature: Option<Text<'a>>,
+    pub(crate) signature: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) data: Option<Text<'a>>,
+    pub(crate) data: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug, Serialize)]

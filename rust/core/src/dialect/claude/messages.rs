@@ -51,7 +51,7 @@ impl<'a> Conversation<'a> {
 fn system_block<'a>(message: &'a openai::Message<'a>, index: usize) -> Result<Option<Block<'a>>> {
     let (text, cache_control) = match &message.content {
         None => return Ok(None),
-        Some(Content::Text(text)) => (Text::Borrowed(text.as_ref()), None),
+        Some(Content::Text(text)) => (Text::from(text.as_ref()), None),
         Some(Content::Parts(parts)) => joined_text(parts, index)?,
     };
     Ok((!text.is_empty()).then_some(Block::Text {
@@ -83,11 +83,11 @@ fn joined_text<'a>(
 
 fn concat<'a>(head: Text<'a>, tail: &'a str) -> Text<'a> {
     if head.is_empty() {
-        Text::Borrowed(tail)
+        Text::from(tail)
     } else if tail.is_empty() {
         head
     } else {
-        Text::Owned(head.into_owned() + tail)
+        Text::from(head.into_cow().into_owned() + tail)
     }
 }
 

@@ -17,4 +17,4 @@ mod usage;
 
 pub(crate) use error::provider_error;
 pub(crate) use reply::ChatReply;
-pub(crate) use request::{Gate, Target, chat_request};
+pub(crate) use request::{Gate, READ, Target, chat_request};

@@ -1,10 +1,7 @@
 //! Content parts: text, images and documents.
 
-use std::borrow::Cow;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 
 use crate::dialect::data_uri::{self, DataUri, DataUriError};
 use crate::error::{Error, Result};
@@ -50,7 +47,7 @@ pub(super) fn text<'a>(
     cache_control: Option<CacheControl<'a>>,
 ) -> Option<Block<'a>> {
     (!text.is_empty()).then_some(Block::Text {
-        text: Cow::Borrowed(text),
+        text: text.into(),
         cache_control,
     })
 }
@@ -136,8 +133,8 @@ fn inline_image<'a>(
     place: Place,
 ) -> Result<Block<'a>> {
     let source = Source::Base64 {
-        media_type: Cow::Borrowed(uri.media_type),
-        data: uri.data,
+        media_type: uri.media_type.into(),
+        data: uri.data.into(),
     };
     match uri.media_type {
         "application/pdf" => Ok(document(source, None, cache_control)),
@@ -180,33 +177,24 @@ fn describe(fault: DataUriError) -> &'static str {
 
 // --- files ---
 
-#[derive(Deserialize)]
-struct File<'a> {
-    #[serde(default, borrow)]
-    file_data: Option<Cow<'a, str>>,
-    #[serde(default, borrow)]
-    filename: Option<Cow<'a, str>>,
-}
-
 fn file<'a>(
     part: &'a Part<'a>,
     cache_control: Option<CacheControl<'a>>,
     place: Place,
 ) -> Result<Block<'a>> {
-    let raw = part.file.map_or("null", |raw| raw.get());
-    let file: Option<File<'a>> = serde_json::from_str(raw).map_err(|_| {
-        Error::MalformedRequest(format!("{place}.file: an object with strings is expected"))
-    })?;
-    let (file_data, filename) = file.map_or((None, None), |file| (file.file_data, file.filename));
-    let Some(data) = file_data else {
+    let Some((file, data)) = part
+        .file
+        .as_ref()
+        .and_then(|file| Some((file, file.file_data.as_ref()?)))
+    else {
         return Err(place.refuse("file content not supported yet without file_data"));
     };
-    let uri = data_uri::parse(&data)
+    let uri = data_uri::parse(data)
         .map_err(|fault| place.refuse(&format!("file.file_data: {}", describe(fault))))?;
     let source = match uri.media_type {
         "application/pdf" => Source::Base64 {
-            media_type: Cow::Borrowed("application/pdf"),
-            data: Cow::Owned(uri.data.into_owned()),
+            media_type: "application/pdf".into(),
+            data: uri.data.into(),
         },
         kind if kind == "text/plain" || kind.starts_with("text/plain;") => Source::Text {
             media_type: "text/plain",
@@ -219,8 +207,8 @@ fn file<'a>(
             )));
         }
     };
-    let title = filename.filter(|name| !name.is_empty());
-    Ok(document(source, title, cache_control))
+    let title = file.filename.as_deref().filter(|name| !name.is_empty());
+    Ok(document(source, title.map(Text::from), cache_control))
 }
 
 fn plain_text(base64: &str) -> Option<String> {

@@ -56,7 +56,7 @@ impl ChatReply {
         }
         let model = given(reply.model.as_ref()).unwrap_or(&self.head.model);
         out.response_model(model);
-        out.json(&ChatResponse {
+        out.completion(&ChatResponse {
             id: given(reply.id.as_ref()).unwrap_or(&self.head.own_id),
             object: "chat.completion",
             created: self.head.created,

@@ -15,6 +15,22 @@ const DEFAULT_MAX_TOKENS: i64 = 4096;
 /// Levels of `output_config.effort`.
 const EFFORTS: [&str; 5] = ["low", "medium", "high", "xhigh", "max"];
 
+/// Optional members of a chat request that a Messages request carries.
+pub(crate) const READ: &[&str] = &[
+    "max_tokens",
+    "max_completion_tokens",
+    "temperature",
+    "top_p",
+    "stop",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "response_format",
+    "reasoning_effort",
+    "thinking",
+    "user",
+];
+
 /// What differs between the hosts of the Messages API.
 #[derive(Debug)]
 pub(crate) struct Target<'a> {

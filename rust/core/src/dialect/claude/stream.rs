@@ -112,14 +112,13 @@ impl Stream {
             let usage = self.tally.usage();
             out.usage(&usage);
             if usage.total_tokens.is_some_and(|total| total > 0) {
-                out.sse(&ChatChunk {
+                out.chunk(&ChatChunk {
                     usage: Some(client_usage(&usage)),
                     ..self.chunk(head, Vec::new())
                 })?;
             }
         }
-        out.done();
-        Ok(())
+        out.done()
     }
 
     // --- message ---
@@ -152,7 +151,7 @@ impl Stream {
         self.stopped = true;
         self.decide_id(head, "");
         let finish_reason = Some(finish_reason(self.stop_reason.as_deref()));
-        out.sse(&self.chunk(
+        out.chunk(&self.chunk(
             head,
             vec![ChunkChoice {
                 index: 0,
@@ -371,7 +370,7 @@ impl Stream {
 
     fn emit(&mut self, head: &Head, delta: Delta<'_>, out: &mut Outbox<'_>) -> Result<()> {
         self.decide_id(head, "");
-        out.sse(&self.chunk(
+        out.chunk(&self.chunk(
             head,
             vec![ChunkChoice {
                 index: 0,

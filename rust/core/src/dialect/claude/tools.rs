@@ -1,6 +1,5 @@
 //! Tool definitions and the choice among them.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -51,7 +50,7 @@ fn definition<'a>(tool: &'a openai::Tool<'a>, index: usize) -> Result<Tool<'a>> 
 /// The schema of a tool: an object schema in any case, all else as the client wrote it.
 fn input_schema(parameters: Option<Raw<'_>>) -> Option<InputSchema<'_>> {
     let mut members = match parameters {
-        None => vec![(Cow::Borrowed("properties"), raw_json("{}")?)],
+        None => vec![(Text::from("properties"), raw_json("{}")?)],
         Some(raw) => serde_json::from_str::<Members<'_>>(raw.get()).ok()?.0,
     };
     let object = raw_json("\"object\"")?;
@@ -63,7 +62,7 @@ fn input_schema(parameters: Option<Raw<'_>>) -> Option<InputSchema<'_>> {
     match members.iter_mut().find(|(name, _)| name == "type") {
         Some((_, value)) if is_type_name(value) => {}
         Some((_, value)) => *value = object,
-        None => members.insert(0, (Cow::Borrowed("type"), object)),
+        None => members.insert(0, (Text::from("type"), object)),
     }
     Some(InputSchema(members))
 }

@@ -263,7 +263,7 @@ fn reasoning_text<'a>(text: &'a str, signature: Option<&'a str>) -> Block<'a> {
 }
 
 fn redacted_content(data: &str) -> Result<Block<'_>> {
-    let bytes: Text<'_> = base64_text(data).ok_or_else(|| {
+    let bytes = base64_text(data).map(Text::from).ok_or_else(|| {
         Error::Untranslatable("redacted_content must be a binary/bytes value in bedrock".into())
     })?;
     Ok(Block::ReasoningContent(Reasoning::RedactedContent(bytes)))

@@ -13,5 +13,5 @@ mod usage;
 
 pub(crate) use error::{exception, provider_error};
 pub(crate) use path::Operation;
-pub(crate) use request::chat_request;
+pub(crate) use request::{READ, chat_request};
 pub(crate) use usage::{chat_usage, tokens};

@@ -1,9 +1,6 @@
 //! Content parts: text, images and documents.
 
-use std::borrow::Cow;
 use std::fmt::{self, Write as _};
-
-use serde::Deserialize;
 
 use super::request::refuse;
 use crate::dialect::data_uri::{self, DataUri};
@@ -100,7 +97,7 @@ fn image_url<'a>(part: &'a Part<'a>, place: Place) -> Result<Block<'a>> {
         let kind: String = uri.media_type.chars().take(64).collect();
         Error::Untranslatable(format!("unsupported image format {kind}"))
     })?;
-    Ok(image_block(format, uri.data))
+    Ok(image_block(format, uri.data.into()))
 }
 
 fn image_block<'a>(format: &'static str, bytes: Text<'a>) -> Block<'a> {
@@ -110,59 +107,31 @@ fn image_block<'a>(format: &'static str, bytes: Text<'a>) -> Block<'a> {
 
 // --- files ---
 
-#[derive(Deserialize)]
-struct File<'a> {
-    #[serde(default, borrow)]
-    file_data: Option<Quoted<'a>>,
-    #[serde(default, borrow)]
-    filename: Option<Quoted<'a>>,
-}
-
-/// A string that borrows, which an optional `Cow` alone does not.
-#[derive(Deserialize)]
-struct Quoted<'a>(#[serde(borrow)] Cow<'a, str>);
-
 fn file<'a>(part: &'a Part<'a>, place: Place, names: &mut Names) -> Result<Block<'a>> {
-    let raw = part.file.map_or("null", |raw| raw.get());
-    let file: Option<File<'a>> = serde_json::from_str(raw).map_err(|_| {
-        Error::MalformedRequest(format!("{place}.file: an object with strings is expected"))
-    })?;
-    let (data, name) = file.map_or((None, None), |file| (file.file_data, file.filename));
     let place = format!("{place}.file.file_data");
-    let Some(Quoted(data)) = data else {
+    let Some((file, data)) = part
+        .file
+        .as_ref()
+        .and_then(|file| Some((file, file.file_data.as_deref()?)))
+    else {
         return Err(refuse(place, "required: only inline files are supported"));
     };
-    let Some((media_type, bytes)) = inline(data) else {
+    let Ok(DataUri { media_type, data }) = data_uri::parse(data) else {
         return Err(refuse(place, "a data URI is expected"));
     };
-    if let Some(format) = format_of(&IMAGES, &media_type) {
+    let bytes = Text::from(data);
+    if let Some(format) = format_of(&IMAGES, media_type) {
         return Ok(image_block(format, bytes));
     }
     let kind = media_type.split(';').next().unwrap_or_default().trim();
     let Some(format) = format_of(&DOCUMENTS, kind) else {
         return Err(refuse(place, "unsupported document type"));
     };
-    let name = name.map_or(Cow::Borrowed(""), |name| name.0);
     Ok(Block::Document(Document {
         format,
-        name: names.claim(&name),
+        name: names.claim(file.filename.as_deref().unwrap_or_default()),
         source: Source { bytes },
     }))
-}
-
-/// Media type and payload of a data URI, borrowed where the URI is.
-fn inline(uri: Cow<'_, str>) -> Option<(Text<'_>, Text<'_>)> {
-    match uri {
-        Cow::Borrowed(uri) => {
-            let DataUri { media_type, data } = data_uri::parse(uri).ok()?;
-            Some((Cow::Borrowed(media_type), data))
-        }
-        Cow::Owned(uri) => {
-            let DataUri { media_type, data } = data_uri::parse(&uri).ok()?;
-            let media_type = Cow::Owned(media_type.to_owned());
-            Some((media_type, Cow::Owned(data.into_owned())))
-        }
-    }
 }
 
 // --- document names ---

@@ -5,6 +5,20 @@ use crate::error::{Error, Result};
 use crate::wire::bedrock::{AdditionalFields, ConverseRequest, InferenceConfig, Thinking, Typed};
 use crate::wire::openai::{self, ChatRequest, Stop, ThinkingType};
 
+/// Optional members of a chat request that a Converse request carries.
+pub(crate) const READ: &[&str] = &[
+    "max_tokens",
+    "max_completion_tokens",
+    "temperature",
+    "top_p",
+    "stop",
+    "tools",
+    "tool_choice",
+    "reasoning_effort",
+    "thinking",
+    "service_tier",
+];
+
 /// The Converse request of a chat request. `model` is the one that the provider gets.
 ///
 /// # Errors

@@ -66,6 +66,7 @@ impl Translate for Chat {
             },
         )?;
         let mut upstream = Upstream::json(self.path.clone(), &body)?;
+        req.note_unread(claude::READ, &mut upstream.dropped);
         upstream
             .default_headers
             .push(("anthropic-version", VERSION.to_owned()));

@@ -75,7 +75,9 @@ impl Translate for Chat {
 
     fn request(&mut self, req: &ChatRequest<'_>) -> Result<Upstream> {
         let body = converse::chat_request(req, &self.head.model)?;
-        Upstream::json(self.operation.path(&self.head.model), &body)
+        let mut upstream = Upstream::json(self.operation.path(&self.head.model), &body)?;
+        req.note_unread(converse::READ, &mut upstream.dropped);
+        Ok(upstream)
     }
 
     fn response_head(&mut self, headers: &Headers) {
@@ -94,7 +96,7 @@ impl Translate for Chat {
         };
         let content = output.message.as_ref().and_then(|m| m.content.as_deref());
         let usage = reply.usage.and_then(|usage| report_usage(usage, out));
-        out.json(&ChatResponse {
+        out.completion(&ChatResponse {
             id: &self.head.id,
             object: "chat.completion",
             created: self.head.created,
@@ -122,8 +124,7 @@ impl Translate for Chat {
                 "the stream ended before the message did".into(),
             ));
         }
-        out.done();
-        Ok(())
+        out.done()
     }
 
     fn provider_error(&self, _status: u16, headers: &Headers, body: &[u8]) -> ProviderError {
@@ -332,7 +333,7 @@ impl Events {
             },
             finish_reason,
         };
-        out.sse(&chunk(head, vec![choice]))
+        out.chunk(&chunk(head, vec![choice]))
     }
 }
 
@@ -341,7 +342,7 @@ fn metadata(head: &Head, payload: &StreamPayload<'_>, out: &mut Outbox<'_>) -> R
     let Some(usage) = payload.usage.and_then(|usage| report_usage(usage, out)) else {
         return Ok(());
     };
-    out.sse(&ChatChunk {
+    out.chunk(&ChatChunk {
         usage: Some(usage),
         service_tier: tier(payload.service_tier.as_ref()),
         ..chunk(head, Vec::new())
