@@ -20,6 +20,7 @@ pub(crate) use hub::Via;
 pub(crate) use hub::{ChatSink, Frontend};
 pub(crate) use passthrough::{ANTHROPIC_KEYS, OPENAI_KEYS, anthropic_event, anthropic_unary};
 pub(crate) use passthrough::{is_json, openai_event, openai_unary, stream_error};
+pub(crate) use passthrough::{openai_error, openai_usage};
 
 use std::marker::PhantomData;
 

@@ -107,6 +107,55 @@ pub(super) fn provider_error(
     })
 }
 
+/// An error reply of an OpenAI-compatible provider, read. Some send the error as a string, some
+/// the message at the top.
+pub(crate) fn openai_error(
+    schema: ApiSchema,
+    status: u16,
+    headers: &Headers,
+    body: &[u8],
+) -> ProviderError {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Body {
+        error: serde_json::Value,
+        message: Option<String>,
+        detail: serde_json::Value,
+    }
+    let plain = || ProviderError {
+        kind: format!("{}BackendError", schema.name()),
+        message: Some(String::from_utf8_lossy(body).into_owned()).filter(|text| !text.is_empty()),
+    };
+    if !is_json(headers) {
+        return plain();
+    }
+    let Ok(found) = serde_json::from_slice::<Body>(body) else {
+        return plain();
+    };
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    let kind = text(&found.error["type"]).filter(|kind| !kind.is_empty());
+    let message = text(&found.error["message"])
+        .or_else(|| text(&found.error))
+        .or(found.message)
+        .or_else(|| text(&found.detail));
+    ProviderError {
+        kind: kind.unwrap_or_else(|| status_kind(status).to_owned()),
+        message: message.or_else(|| plain().message),
+    }
+}
+
+/// OpenAI's error type for a status, where the provider names none.
+fn status_kind(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        429 => "rate_limit_error",
+        400..=499 => "invalid_request_error",
+        _ => "server_error",
+    }
+}
+
 /// True for `application/json` and `+json` types in any case.
 pub(crate) fn is_json(headers: &Headers) -> bool {
     let Some(value) = headers.get_str("content-type") else {
@@ -149,7 +198,7 @@ struct OutputDetails {
     reasoning_tokens: Count,
 }
 
-fn openai_usage(raw: &[u8]) -> Usage {
+pub(crate) fn openai_usage(raw: &[u8]) -> Usage {
     let Ok(Some(usage)) = serde_json::from_slice::<Option<OpenAiUsage>>(raw) else {
         return Usage::default();
     };

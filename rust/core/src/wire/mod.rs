@@ -3,6 +3,7 @@
 pub(crate) mod anthropic;
 pub(crate) mod bedrock;
 pub(crate) mod openai;
+pub(crate) mod openai_reply;
 
 mod text;
 

@@ -2,4 +2,5 @@
 
 pub(crate) mod anthropic;
 pub(crate) mod aws_bedrock;
+pub(crate) mod decoded;
 pub(crate) mod openai;

@@ -1,0 +1,348 @@
+//! Chat backends that speak OpenAI, with replies read and rebuilt: the base of the pairs that
+//! serve another endpoint by way of chat. Chat itself passes such replies through.
+//!
+//! Dropped by contract: `top_k`, which OpenAI does not know.
+
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
+use serde::Serialize;
+
+use crate::endpoint::Endpoint;
+use crate::error::{Error, Result};
+use crate::framing::{Event, Framing};
+use crate::headers::Headers;
+use crate::scan::place;
+use crate::schema::ApiSchema;
+use crate::translate::{
+    Binding, Outbox, Passthrough, ProviderError, Translate, Upstream, openai_error, openai_usage,
+    stream_error,
+};
+use crate::usage::Usage;
+use crate::wire::Text;
+use crate::wire::openai::{
+    ChatChunk, ChatRequest, ChatResponse, ChatUsage, Choice, ChunkChoice, CompletionDetails, Delta,
+    PromptDetails, Raw, ReplyFunction, ReplyMessage, ReplyThinkingBlock, ReplyToolCall,
+};
+use crate::wire::openai_reply::{Message, Reasoning, Reply, ThinkingBlock, ToolCall};
+
+/// The chat pair whose path and schema are used, with its replies read.
+pub(crate) struct Decoded<P> {
+    path: String,
+    model: String,
+    stream: bool,
+    own_id: String,
+    /// Unix seconds.
+    created: u64,
+    /// The provider said how the message ended, or that the stream did.
+    finished: bool,
+    pair: PhantomData<P>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    #[serde(flatten)]
+    chat: &'a ChatRequest<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+impl<P: Passthrough> Translate for Decoded<P> {
+    const ENDPOINT: Endpoint = Endpoint::ChatCompletions;
+    const SCHEMA: ApiSchema = P::SCHEMA;
+    const FRAMING: Framing = Framing::Sse;
+    type Request<'a> = ChatRequest<'a>;
+
+    fn bind(binding: &Binding<'_>) -> Self {
+        Self {
+            path: P::path(binding),
+            model: binding.model.to_owned(),
+            stream: binding.stream,
+            own_id: format!("chatcmpl-{:032x}", binding.request_id),
+            created: binding.now,
+            finished: false,
+            pair: PhantomData,
+        }
+    }
+
+    fn request(&mut self, req: &ChatRequest<'_>) -> Result<Upstream> {
+        let mut upstream = Upstream::json(
+            self.path.clone(),
+            &Body {
+                model: &self.model,
+                chat: req,
+                stream: self.stream.then_some(true),
+                stream_options: self.stream.then_some(StreamOptions {
+                    include_usage: true,
+                }),
+            },
+        )?;
+        upstream.dropped.note("top_k", req.top_k.is_some());
+        Ok(upstream)
+    }
+
+    fn response(&mut self, body: &[u8], out: &mut Outbox<'_>) -> Result<()> {
+        let reply: Reply<'_> = serde_json::from_slice(body).map_err(|error| {
+            Error::UpstreamProtocol(format!("the completion cannot be read: {}", place(&error)))
+        })?;
+        if let Some(error) = reply.error.filter(|raw| raw.get() != "null") {
+            return Err(stream_error(error.get().as_bytes()));
+        }
+        let usage = report(&reply, out);
+        let choices = reply.choices.as_deref().unwrap_or_default();
+        let said: Vec<Said<'_>> = choices
+            .iter()
+            .map(|choice| Said::of(choice.message.as_ref()))
+            .collect();
+        let choices = choices.iter().zip(&said).map(|(choice, said)| Choice {
+            index: choice.index.unwrap_or(0),
+            message: said.message(),
+            finish_reason: finish_reason(choice.finish_reason.as_deref()),
+        });
+        out.completion(&ChatResponse {
+            id: given(reply.id.as_ref()).unwrap_or(&self.own_id),
+            object: "chat.completion",
+            created: reply.created.unwrap_or(self.created),
+            model: given(reply.model.as_ref()).unwrap_or(&self.model),
+            service_tier: given(reply.service_tier.as_ref()),
+            choices: choices.collect(),
+            usage,
+        })
+    }
+
+    fn event(&mut self, event: Event<'_>, out: &mut Outbox<'_>) -> Result<()> {
+        if event.data == b"[DONE]" {
+            self.finished = true;
+            return Ok(());
+        }
+        // One event that cannot be read says nothing; a stream that lost its end is found out.
+        let Ok(reply) = serde_json::from_slice::<Reply<'_>>(event.data) else {
+            return Ok(());
+        };
+        if let Some(error) = reply.error.filter(|raw| raw.get() != "null") {
+            return Err(stream_error(error.get().as_bytes()));
+        }
+        let usage = report(&reply, out);
+        let choices = reply.choices.as_deref().unwrap_or_default();
+        let said: Vec<Said<'_>> = choices
+            .iter()
+            .map(|choice| Said::of(choice.delta.as_ref()))
+            .collect();
+        let choices = choices.iter().zip(&said).map(|(choice, said)| ChunkChoice {
+            index: choice.index.unwrap_or(0),
+            delta: said.delta(),
+            finish_reason: given(choice.finish_reason.as_ref())
+                .map(|reason| finish_reason(Some(reason))),
+        });
+        let choices: Vec<_> = choices.collect();
+        self.finished |= choices.iter().any(|choice| choice.finish_reason.is_some());
+        out.chunk(&ChatChunk {
+            id: given(reply.id.as_ref()).unwrap_or(&self.own_id),
+            object: "chat.completion.chunk",
+            created: reply.created.unwrap_or(self.created),
+            model: given(reply.model.as_ref()).unwrap_or(&self.model),
+            service_tier: given(reply.service_tier.as_ref()),
+            choices,
+            usage,
+        })
+    }
+
+    fn end(&mut self, out: &mut Outbox<'_>) -> Result<()> {
+        if !self.finished {
+            return Err(Error::UpstreamProtocol(
+                "the stream ended before the message did".into(),
+            ));
+        }
+        out.done()
+    }
+
+    fn provider_error(&self, status: u16, headers: &Headers, body: &[u8]) -> ProviderError {
+        openai_error(P::SCHEMA, status, headers, body)
+    }
+}
+
+fn given<'a>(text: Option<&'a Text<'_>>) -> Option<&'a str> {
+    text.map(AsRef::as_ref)
+        .filter(|text: &&str| !text.is_empty())
+}
+
+/// OpenAI's own words; others end a message well.
+fn finish_reason(reason: Option<&str>) -> &'static str {
+    match reason {
+        Some("length") => "length",
+        Some("tool_calls" | "function_call") => "tool_calls",
+        Some("content_filter") => "content_filter",
+        _ => "stop",
+    }
+}
+
+fn report(reply: &Reply<'_>, out: &mut Outbox<'_>) -> Option<ChatUsage> {
+    if let Some(model) = given(reply.model.as_ref()) {
+        out.response_model(model);
+    }
+    let raw = reply.usage.filter(|raw| raw.get() != "null")?;
+    let usage = openai_usage(raw.get().as_bytes());
+    out.usage(&usage);
+    Some(client_usage(&usage))
+}
+
+fn client_usage(usage: &Usage) -> ChatUsage {
+    let (input, output) = (
+        usage.input_tokens.unwrap_or(0),
+        usage.output_tokens.unwrap_or(0),
+    );
+    let cached = usage.cached_input_tokens;
+    let created = usage.cache_creation_input_tokens;
+    ChatUsage {
+        prompt_tokens: input,
+        completion_tokens: output,
+        total_tokens: usage.total_tokens.unwrap_or(input.saturating_add(output)),
+        completion_tokens_details: usage.reasoning_tokens.map(|reasoning| CompletionDetails {
+            reasoning_tokens: Some(reasoning),
+        }),
+        prompt_tokens_details: (cached.is_some() || created.is_some()).then_some(PromptDetails {
+            cached_tokens: cached,
+            cache_creation_input_tokens: created,
+        }),
+    }
+}
+
+/// What one choice says, its reasoning read.
+struct Said<'a> {
+    message: Option<&'a Message<'a>>,
+    reasoning: Thought<'a>,
+}
+
+#[derive(Default)]
+struct Thought<'a> {
+    text: Option<Cow<'a, str>>,
+    signature: Option<Cow<'a, str>>,
+    redacted: Option<Cow<'a, str>>,
+}
+
+impl<'a> Said<'a> {
+    fn of(message: Option<&'a Message<'a>>) -> Self {
+        let raw = message.and_then(|message| message.reasoning_content.or(message.reasoning));
+        Self {
+            message,
+            reasoning: raw.map(thought).unwrap_or_default(),
+        }
+    }
+
+    fn message(&self) -> ReplyMessage<'_> {
+        let delta = self.delta();
+        ReplyMessage {
+            role: "assistant",
+            content: delta.content.map(Cow::Borrowed),
+            tool_calls: delta.tool_calls,
+            reasoning_content: delta.reasoning_content.map(Cow::Borrowed),
+            thinking_blocks: delta.thinking_blocks,
+        }
+    }
+
+    fn delta(&self) -> Delta<'_> {
+        let Some(message) = self.message else {
+            return Delta::default();
+        };
+        let calls = message.tool_calls.as_deref().unwrap_or_default();
+        Delta {
+            role: message.role.is_some().then_some("assistant"),
+            // A refusal is the text of such a message.
+            content: given(message.content.as_ref()).or(given(message.refusal.as_ref())),
+            tool_calls: calls.iter().map(tool_call).collect(),
+            reasoning_content: self.reasoning.text.as_deref(),
+            thinking_blocks: self.thinking_blocks(message),
+        }
+    }
+
+    fn thinking_blocks<'s>(&'s self, message: &'s Message<'s>) -> Vec<ReplyThinkingBlock<'s>> {
+        let own = message.thinking_blocks.as_deref().unwrap_or_default();
+        if !own.is_empty() {
+            return own.iter().filter_map(thinking_block).collect();
+        }
+        let thought = &self.reasoning;
+        let signed = thought
+            .signature
+            .as_deref()
+            .map(|signature| ReplyThinkingBlock {
+                r#type: "thinking",
+                thinking: thought.text.as_deref().map(Cow::Borrowed),
+                signature: Some(Cow::Borrowed(signature)),
+                data: None,
+            });
+        let redacted = thought.redacted.as_deref().map(|data| ReplyThinkingBlock {
+            r#type: "redacted_thinking",
+            data: Some(Cow::Borrowed(data)),
+            ..ReplyThinkingBlock::default()
+        });
+        signed.into_iter().chain(redacted).collect()
+    }
+}
+
+fn thought(raw: Raw<'_>) -> Thought<'_> {
+    if let Ok(text) = serde_json::from_str::<Text<'_>>(raw.get()) {
+        return Thought {
+            text: Some(text.into_cow()).filter(|text| !text.is_empty()),
+            ..Thought::default()
+        };
+    }
+    let reasoning = serde_json::from_str::<Reasoning<'_>>(raw.get()).unwrap_or_default();
+    let inner = match reasoning.reasoning_content {
+        Some(inner) => *inner,
+        None => reasoning,
+    };
+    let (text, signature) = match inner.reasoning_text {
+        Some(signed) => (signed.text, signed.signature),
+        None => (inner.text, inner.signature),
+    };
+    Thought {
+        text: taken(text),
+        signature: taken(signature),
+        redacted: taken(inner.redacted_content),
+    }
+}
+
+fn taken(text: Option<Text<'_>>) -> Option<Cow<'_, str>> {
+    text.map(Text::into_cow).filter(|text| !text.is_empty())
+}
+
+fn thinking_block<'a>(block: &'a ThinkingBlock<'_>) -> Option<ReplyThinkingBlock<'a>> {
+    let borrowed = |text: Option<&'a Text<'_>>| given(text).map(Cow::Borrowed);
+    match block.r#type.as_deref() {
+        Some("redacted_thinking") => Some(ReplyThinkingBlock {
+            r#type: "redacted_thinking",
+            data: borrowed(block.data.as_ref()),
+            ..ReplyThinkingBlock::default()
+        }),
+        Some("thinking") | None => Some(ReplyThinkingBlock {
+            r#type: "thinking",
+            thinking: borrowed(block.thinking.as_ref()),
+            signature: borrowed(block.signature.as_ref()),
+            data: None,
+        }),
+        Some(_) => None,
+    }
+}
+
+fn tool_call<'a>(call: &'a ToolCall<'_>) -> ReplyToolCall<'a> {
+    let function = call.function.as_ref();
+    ReplyToolCall {
+        index: call.index,
+        id: given(call.id.as_ref()),
+        function: ReplyFunction {
+            arguments: function
+                .and_then(|function| function.arguments.as_deref())
+                .unwrap_or_default(),
+            name: function.and_then(|function| function.name.as_deref()),
+        },
+        r#type: Some("function"),
+    }
+}

@@ -1,0 +1,121 @@
+//! OpenAI chat completions as providers send them, for pairs that read and rebuild them.
+//!
+//! Providers that call themselves compatible differ: everything is optional, and members of an
+//! unexpected form are absent rather than errors where a reply can do without them.
+
+use serde::Deserialize;
+
+use super::Text;
+use super::openai::Raw;
+
+/// `chat.completion` or `chat.completion.chunk`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(crate) struct Reply<'a> {
+    #[serde(borrow)]
+    pub(crate) id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) model: Option<Text<'a>>,
+    pub(crate) created: Option<u64>,
+    #[serde(borrow)]
+    pub(crate) service_tier: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) choices: Option<Vec<Choice<'a>>>,
+    #[serde(borrow)]
+    pub(crate) usage: Option<Raw<'a>>,
+    #[serde(borrow)]
+    pub(crate) error: Option<Raw<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(crate) struct Choice<'a> {
+    pub(crate) index: Option<u32>,
+    /// Unary replies.
+    #[serde(borrow)]
+    pub(crate) message: Option<Message<'a>>,
+    /// Streams.
+    #[serde(borrow)]
+    pub(crate) delta: Option<Message<'a>>,
+    #[serde(borrow)]
+    pub(crate) finish_reason: Option<Text<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(crate) struct Message<'a> {
+    #[serde(borrow)]
+    pub(crate) role: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) content: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) refusal: Option<Text<'a>>,
+    /// Text, or the nested form of some gateways: see [`Reasoning`].
+    #[serde(borrow)]
+    pub(crate) reasoning_content: Option<Raw<'a>>,
+    /// What some servers call it.
+    #[serde(borrow)]
+    pub(crate) reasoning: Option<Raw<'a>>,
+    #[serde(borrow)]
+    pub(crate) thinking_blocks: Option<Vec<ThinkingBlock<'a>>>,
+    #[serde(borrow)]
+    pub(crate) tool_calls: Option<Vec<ToolCall<'a>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ThinkingBlock<'a> {
+    #[serde(borrow)]
+    pub(crate) r#type: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) thinking: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) signature: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) data: Option<Text<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ToolCall<'a> {
+    pub(crate) index: Option<u32>,
+    #[serde(borrow)]
+    pub(crate) id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) function: Option<Function<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Function<'a> {
+    #[serde(borrow)]
+    pub(crate) name: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) arguments: Option<Text<'a>>,
+}
+
+/// The nested form of `reasoning_content`; streams leave the outer levels out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub(crate) struct Reasoning<'a> {
+    #[serde(borrow)]
+    pub(crate) reasoning_content: Option<Box<Reasoning<'a>>>,
+    #[serde(borrow)]
+    pub(crate) reasoning_text: Option<SignedText<'a>>,
+    #[serde(borrow)]
+    pub(crate) text: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) signature: Option<Text<'a>>,
+    /// Base64.
+    #[serde(borrow)]
+    pub(crate) redacted_content: Option<Text<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct SignedText<'a> {
+    #[serde(borrow)]
+    pub(crate) text: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) signature: Option<Text<'a>>,
+}
