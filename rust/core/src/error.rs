@@ -3,6 +3,8 @@
 use serde::Serialize;
 
 use crate::endpoint::ClientApi;
+use crate::headers::Headers;
+use crate::translate::ProviderError;
 
 /// Result of core steps.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -306,6 +308,58 @@ pub fn error_body(api: ClientApi, kind: &str, status: u16, message: Option<&str>
         message: message.filter(|_| api == ClientApi::Cohere),
     };
     serde_json::to_vec(&body).unwrap_or_default()
+}
+
+/// A provider's error in the words of the client's API.
+///
+/// Anthropic's libraries expect its own types, so the status decides on the type there.
+pub(crate) fn provider_error_body(
+    api: ClientApi,
+    status: u16,
+    error: &ProviderError,
+    headers: &Headers,
+) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Detail<'a> {
+        r#type: &'a str,
+        message: &'a str,
+    }
+    #[derive(Serialize)]
+    struct Body<'a> {
+        r#type: &'static str,
+        error: Detail<'a>,
+        request_id: &'a str,
+    }
+    if api != ClientApi::Anthropic {
+        return error_body(api, &error.kind, status, error.message.as_deref());
+    }
+    let given = |name| headers.get_str(name).filter(|id| !id.is_empty());
+    let body = Body {
+        r#type: "error",
+        error: Detail {
+            r#type: anthropic_type(status),
+            message: error.message.as_deref().unwrap_or_default(),
+        },
+        request_id: given("request-id")
+            .or_else(|| given("x-amzn-requestid"))
+            .unwrap_or_default(),
+    };
+    serde_json::to_vec(&body).unwrap_or_default()
+}
+
+/// Anthropic's error type for a status.
+fn anthropic_type(status: u16) -> &'static str {
+    match status {
+        400 => "invalid_request_error",
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        503 => "service_unavailable_error",
+        529 => "overloaded_error",
+        _ => "internal_server_error",
+    }
 }
 
 /// An answer that the gateway gives itself.

@@ -64,6 +64,7 @@ pub static TRANSLATORS: &[Entry] = &[
     passed::<embeddings::openai::Embeddings>(),
     passed::<responses::openai::Responses>(),
     passed::<messages::anthropic::Messages>(),
+    translated::<messages::openai::Messages>(),
 ];
 
 /// The entry of a pair.

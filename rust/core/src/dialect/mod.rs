@@ -2,5 +2,6 @@
 
 pub(crate) mod aws_path;
 pub(crate) mod claude;
+pub(crate) mod claude_client;
 pub(crate) mod converse;
 pub(crate) mod data_uri;

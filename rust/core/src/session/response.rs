@@ -2,7 +2,7 @@
 
 use super::{Attempt, Request};
 use crate::endpoint::ClientApi;
-use crate::error::{Error, Result, error_body};
+use crate::error::{Error, Result, provider_error_body};
 use crate::framing::{Decoder, Event, TopLevel, Unpacker};
 use crate::headers::{HeaderEdits, Headers};
 use crate::metadata::{Metadata, RESPONSE_MODEL, TOKEN_LATENCY_ITL, TOKEN_LATENCY_TTFT, Value};
@@ -267,12 +267,7 @@ impl Attempt {
             .exchange
             .provider_error(status, headers, body)
             .unwrap_or_default();
-        error_body(
-            self.reply.api,
-            &error.kind,
-            status,
-            error.message.as_deref(),
-        )
+        provider_error_body(self.reply.api, status, &error, headers)
     }
 
     /// The next bytes of the reply body. `at_ns` is the time since the start of the request;

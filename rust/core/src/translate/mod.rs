@@ -15,9 +15,7 @@ mod hub;
 mod passthrough;
 
 pub use dropped::Dropped;
-#[expect(unused_imports, reason = "the pairs by way of chat use it")]
-pub(crate) use hub::Via;
-pub(crate) use hub::{ChatSink, Frontend};
+pub(crate) use hub::{ChatSink, Frontend, Via};
 pub(crate) use passthrough::{ANTHROPIC_KEYS, OPENAI_KEYS, anthropic_event, anthropic_unary};
 pub(crate) use passthrough::{is_json, openai_event, openai_unary, stream_error};
 pub(crate) use passthrough::{openai_error, openai_usage};

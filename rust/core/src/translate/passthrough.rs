@@ -132,12 +132,12 @@ pub(crate) fn openai_error(
     let Ok(found) = serde_json::from_slice::<Body>(body) else {
         return plain();
     };
-    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
-    let kind = text(&found.error["type"]).filter(|kind| !kind.is_empty());
-    let message = text(&found.error["message"])
-        .or_else(|| text(&found.error))
+    let text = |value: Option<&serde_json::Value>| value?.as_str().map(str::to_owned);
+    let kind = text(found.error.get("type")).filter(|kind| !kind.is_empty());
+    let message = text(found.error.get("message"))
+        .or_else(|| text(Some(&found.error)))
         .or(found.message)
-        .or_else(|| text(&found.detail));
+        .or_else(|| text(Some(&found.detail)));
     ProviderError {
         kind: kind.unwrap_or_else(|| status_kind(status).to_owned()),
         message: message.or_else(|| plain().message),

@@ -1,6 +1,7 @@
 //! Wire types, one file per provider API. They import nothing of the gateway.
 
 pub(crate) mod anthropic;
+pub(crate) mod anthropic_client;
 pub(crate) mod bedrock;
 pub(crate) mod openai;
 pub(crate) mod openai_reply;

@@ -65,7 +65,7 @@ pub(crate) struct ChatRequest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) top_logprobs: Option<i64>,
     /// Anthropic, Gemini and many open servers have it; OpenAI has not.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing)]
     pub(crate) top_k: Option<i64>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) metadata: Option<Raw<'a>>,
@@ -139,7 +139,8 @@ pub(crate) struct Message<'a> {
     pub(crate) role: Role,
     #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<Text<'a>>,
-    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    /// Written as null where a message has none: some servers want the member.
+    #[serde(default, borrow)]
     pub(crate) content: Option<Content<'a>>,
     #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) tool_calls: Option<Vec<ToolCall<'a>>>,

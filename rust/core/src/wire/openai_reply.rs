@@ -97,6 +97,7 @@ pub(crate) struct Function<'a> {
 /// The nested form of `reasoning_content`; streams leave the outer levels out.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+#[expect(clippy::struct_field_names, reason = "the names on the wire")]
 pub(crate) struct Reasoning<'a> {
     #[serde(borrow)]
     pub(crate) reasoning_content: Option<Box<Reasoning<'a>>>,

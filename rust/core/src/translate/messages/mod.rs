@@ -1,3 +1,4 @@
 //! Anthropic messages.
 
 pub(crate) mod anthropic;
+pub(crate) mod openai;

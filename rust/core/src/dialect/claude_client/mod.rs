@@ -1,0 +1,61 @@
+//! Anthropic clients by way of chat: a [`Frontend`](crate::translate::Frontend) for every
+//! backend that speaks chat.
+//!
+//! Rejected (422): documents by URL, images without a source, tool calls and results without
+//! an id, roles other than `user`, `assistant` and `system`.
+//!
+//! Dropped by contract: cache markers (chat backends cache on their own), blocks and tools of
+//! kinds that only Anthropic runs, search results, `is_error` of tool results, citations,
+//! `container`, `context_management`, `mcp_servers`, `thinking.display`, `service_tier`.
+//!
+//! Mapped with a loss: images in tool results go into the user message behind the results.
+
+mod events;
+mod reply;
+mod request;
+
+use reply::Reply;
+
+use crate::endpoint::Endpoint;
+use crate::error::Result;
+use crate::translate::{Binding, ChatSink, Dropped, Frontend, Outbox};
+use crate::wire::anthropic_client::MessagesRequest;
+use crate::wire::openai::{ChatChunk, ChatRequest, ChatResponse};
+
+/// `POST /v1/messages` in chat's words.
+pub(crate) struct Messages {
+    reply: Reply,
+}
+
+impl Frontend for Messages {
+    const ENDPOINT: Endpoint = Endpoint::Messages;
+    type Request<'a> = MessagesRequest<'a>;
+
+    fn bind(binding: &Binding<'_>) -> Self {
+        Self {
+            reply: Reply::new(binding),
+        }
+    }
+
+    fn chat<'a>(
+        &mut self,
+        req: &'a MessagesRequest<'_>,
+        dropped: &mut Dropped,
+    ) -> Result<ChatRequest<'a>> {
+        request::chat(req, dropped)
+    }
+}
+
+impl ChatSink for Messages {
+    fn completion(&mut self, reply: &ChatResponse<'_>, out: &mut Outbox<'_>) -> Result<()> {
+        self.reply.completion(reply, out)
+    }
+
+    fn chunk(&mut self, chunk: &ChatChunk<'_>, out: &mut Outbox<'_>) -> Result<()> {
+        self.reply.chunk(chunk, out)
+    }
+
+    fn done(&mut self, out: &mut Outbox<'_>) -> Result<()> {
+        self.reply.done(out)
+    }
+}

@@ -1,0 +1,8 @@
+//! Anthropic Messages to an OpenAI-compatible provider, by way of chat completions: see
+//! [`claude_client`](crate::dialect::claude_client) for what is mapped, refused and dropped.
+
+use crate::dialect::claude_client;
+use crate::translate::Via;
+use crate::translate::chat::{decoded::Decoded, openai};
+
+pub(crate) type Messages = Via<claude_client::Messages, Decoded<openai::Chat>>;
