@@ -49,6 +49,17 @@ pub enum Endpoint {
     CountTokens,
 }
 
+/// How a JSON request asks for a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Streaming {
+    /// Not at all.
+    Never,
+    /// By `stream: true`.
+    Member,
+    /// By `stream_format: "sse"`.
+    Format,
+}
+
 /// Fixed facts of an endpoint.
 struct Facts {
     api: ClientApi,
@@ -139,6 +150,32 @@ impl Endpoint {
     /// The only method that the endpoint answers.
     pub fn method(self) -> &'static str {
         self.facts().method
+    }
+
+    /// How a JSON request asks for a stream.
+    pub(crate) fn streaming(self) -> Streaming {
+        match self {
+            Self::ChatCompletions
+            | Self::Completions
+            | Self::Responses
+            | Self::ImageGenerations
+            | Self::Messages => Streaming::Member,
+            Self::Speech => Streaming::Format,
+            Self::Embeddings
+            | Self::ResponsesInputTokens
+            | Self::Transcriptions
+            | Self::Translations
+            | Self::Rerank
+            | Self::Models
+            | Self::AnthropicModels
+            | Self::Tokenize
+            | Self::CountTokens => Streaming::Never,
+        }
+    }
+
+    /// Requests are multipart forms, not JSON.
+    pub(crate) fn takes_form(self) -> bool {
+        matches!(self, Self::Transcriptions | Self::Translations)
     }
 
     /// Operation name in metrics and records.

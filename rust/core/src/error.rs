@@ -22,6 +22,14 @@ pub enum Error {
     /// The chosen backend cannot express the request.
     #[error("invalid request body: {0}")]
     Untranslatable(String),
+    /// The chosen backend cannot express a part of the request.
+    #[error("{part}: invalid request body: {why}")]
+    UntranslatablePart {
+        /// What is wrong with which part: `invalid tools`.
+        part: &'static str,
+        /// Why.
+        why: String,
+    },
     /// No endpoint at this path.
     #[error("unsupported path: {path}; on offer: {offer}")]
     UnknownPath {
@@ -219,7 +227,7 @@ impl Error {
         let index = match self {
             Self::MalformedRequest(_) => 0,
             Self::InvalidRequest(_) => 1,
-            Self::Untranslatable(_) => 2,
+            Self::Untranslatable(_) | Self::UntranslatablePart { .. } => 2,
             Self::UnknownPath { .. } => 3,
             Self::MethodNotAllowed { .. } => 4,
             Self::UnsupportedSchema { .. } => 5,
@@ -310,6 +318,11 @@ pub fn error_body(api: ClientApi, kind: &str, status: u16, message: Option<&str>
     serde_json::to_vec(&body).unwrap_or_default()
 }
 
+#[derive(Serialize)]
+struct CohereError<'a> {
+    message: &'a str,
+}
+
 /// A provider's error in the words of the client's API.
 ///
 /// Anthropic's libraries expect its own types, so the status decides on the type there.
@@ -330,8 +343,15 @@ pub(crate) fn provider_error_body(
         error: Detail<'a>,
         request_id: &'a str,
     }
-    if api != ClientApi::Anthropic {
-        return error_body(api, &error.kind, status, error.message.as_deref());
+    match api {
+        ClientApi::OpenAI => {
+            return error_body(api, &error.kind, status, error.message.as_deref());
+        }
+        ClientApi::Cohere => {
+            let message = error.message.as_deref().unwrap_or_default();
+            return serde_json::to_vec(&CohereError { message }).unwrap_or_default();
+        }
+        ClientApi::Anthropic => {}
     }
     let given = |name| headers.get_str(name).filter(|id| !id.is_empty());
     let body = Body {

@@ -32,6 +32,7 @@ pub mod usage;
 mod auth;
 mod dialect;
 mod edit;
+mod form;
 mod listing;
 pub mod mutate;
 mod scan;

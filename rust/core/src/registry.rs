@@ -2,9 +2,11 @@
 
 use crate::endpoint::Endpoint;
 use crate::schema::ApiSchema;
+use crate::translate::count_tokens::aws::{self, CountTokens};
 use crate::translate::{
-    Binding, Exchange, Passed, Passthrough, Translate, Translated, chat, completions, embeddings,
-    messages, responses,
+    Binding, Exchange, Passed, Passthrough, Translate, Translated, chat, completions, count_tokens,
+    embeddings, images, input_tokens, messages, rerank, responses, speech, tokenize,
+    transcriptions, translations,
 };
 
 /// How a pair serves.
@@ -58,13 +60,36 @@ const fn passed<P: Passthrough>() -> Entry {
 /// Every pair that is served.
 pub static TRANSLATORS: &[Entry] = &[
     passed::<chat::openai::Chat>(),
+    passed::<chat::azure_openai::Chat>(),
     translated::<chat::anthropic::Chat>(),
     translated::<chat::aws_bedrock::Chat>(),
+    translated::<chat::aws_anthropic::Chat>(),
+    translated::<chat::gcp_anthropic::Chat>(),
     passed::<completions::openai::Completions>(),
     passed::<embeddings::openai::Embeddings>(),
+    passed::<embeddings::azure_openai::Embeddings>(),
     passed::<responses::openai::Responses>(),
+    passed::<responses::azure_openai::Responses>(),
+    passed::<input_tokens::openai::InputTokens>(),
+    passed::<input_tokens::azure_openai::InputTokens>(),
+    passed::<speech::openai::Speech>(),
+    passed::<transcriptions::openai::Transcriptions>(),
+    passed::<translations::openai::Translations>(),
+    passed::<images::openai::Images>(),
+    passed::<rerank::cohere::Rerank>(),
     passed::<messages::anthropic::Messages>(),
+    translated::<messages::aws_anthropic::Messages>(),
+    passed::<messages::gcp_anthropic::Messages>(),
     translated::<messages::openai::Messages>(),
+    translated::<messages::azure_openai::Messages>(),
+    passed::<tokenize::openai::Tokenize>(),
+    translated::<tokenize::aws_bedrock::Tokenize>(),
+    translated::<tokenize::aws_anthropic::Tokenize>(),
+    translated::<tokenize::gcp_anthropic::Tokenize>(),
+    passed::<count_tokens::anthropic::CountTokens>(),
+    translated::<CountTokens<aws::Bedrock>>(),
+    translated::<CountTokens<aws::Anthropic>>(),
+    passed::<count_tokens::gcp_anthropic::CountTokens>(),
 ];
 
 /// The entry of a pair.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Streaming};
 use crate::error::{Error, Result};
 
 /// Byte range in the scanned body.
@@ -34,6 +34,8 @@ pub struct Scan {
     pub(crate) end: usize,
     /// Length of the body.
     pub(crate) length: usize,
+    /// The body is a multipart form; members of an object are not there.
+    pub(crate) is_form: bool,
 }
 
 /// Scans a body for `endpoint`.
@@ -41,20 +43,14 @@ pub struct Scan {
 /// # Errors
 /// [`Error::MalformedRequest`] with the endpoint's path and the place, never body text.
 pub(crate) fn scan(endpoint: Endpoint, body: &[u8]) -> Result<Scan> {
-    let fields: Fields<'_> = serde_json::from_slice(body).map_err(|error| {
-        Error::MalformedRequest(format!(
-            "failed to parse JSON for {}: {}",
-            endpoint.path(),
-            place(&error)
-        ))
-    })?;
-    let span = |raw: &RawValue| span_in(body, raw.get());
-    let refuse = |field: &str, want: &str| {
-        Error::MalformedRequest(format!(
-            "failed to parse JSON for {}: {field}: {want} is expected",
-            endpoint.path()
-        ))
+    let malformed = |text: &str| {
+        let path = endpoint.path();
+        Error::MalformedRequest(format!("failed to parse JSON for {path}: {text}"))
     };
+    let fields: Fields<'_> =
+        serde_json::from_slice(body).map_err(|error| malformed(&place(&error)))?;
+    let span = |raw: &RawValue| span_in(body, raw.get());
+    let refuse = |field: &str, want: &str| malformed(&format!("{field}: {want} is expected"));
     let mut scan = Scan {
         empty_object: fields.members == 0,
         length: body.len(),
@@ -70,18 +66,66 @@ pub(crate) fn scan(endpoint: Endpoint, body: &[u8]) -> Result<Scan> {
         scan.model = model.unwrap_or_default();
         scan.model_span = span(raw);
     }
-    if let Some(raw) = fields.stream {
-        let stream: Option<bool> =
-            serde_json::from_str(raw.get()).map_err(|_| refuse("stream", "a boolean"))?;
-        scan.stream = stream.unwrap_or(false);
+    match endpoint.streaming() {
+        Streaming::Never => {}
+        Streaming::Member => {
+            if let Some(raw) = fields.stream {
+                let stream: Option<bool> =
+                    serde_json::from_str(raw.get()).map_err(|_| refuse("stream", "a boolean"))?;
+                scan.stream = stream.unwrap_or(false);
+            }
+        }
+        Streaming::Format => {
+            scan.stream = fields
+                .stream_format
+                .is_some_and(|raw| raw.get() == "\"sse\"");
+        }
     }
-    if let Some(raw) = fields.stream_options {
+    if let Some(raw) = fields.stream_options.filter(|_| scan.stream) {
         let options: Option<StreamOptions> = serde_json::from_str(raw.get())
             .map_err(|_| refuse("stream_options", "an object with a boolean include_usage"))?;
         scan.include_usage = options.is_some_and(|o| o.include_usage == Some(true));
         scan.stream_options = span(raw);
     }
     Ok(scan)
+}
+
+/// Checks what `/tokenize` takes beyond a model: one of two forms.
+///
+/// # Errors
+/// [`Error::MalformedRequest`] with the rule that is broken.
+pub(crate) fn check_tokenize(body: &[u8]) -> Result<()> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Forms {
+        model: Option<String>,
+        prompt: Option<IgnoredAny>,
+        messages: Option<IgnoredAny>,
+        add_generation_prompt: Option<bool>,
+        continue_final_message: Option<bool>,
+    }
+    let malformed = |text: &str| Err(Error::MalformedRequest(text.to_owned()));
+    let forms: Forms = serde_json::from_slice(body).map_err(|error| {
+        let text = format!("failed to parse JSON for /tokenize: {}", place(&error));
+        Error::MalformedRequest(text)
+    })?;
+    if forms.prompt.is_some() && forms.messages.is_some() {
+        return malformed(
+            "failed to parse JSON for /tokenize: tokenize request must have either 'prompt' or \
+             'messages', not both",
+        );
+    }
+    if forms.model.is_none_or(|model| model.is_empty()) {
+        return malformed("invalid tokenize request: model is required");
+    }
+    let generates = forms.messages.is_some() && forms.add_generation_prompt != Some(false);
+    if generates && forms.continue_final_message == Some(true) {
+        return malformed(
+            "invalid tokenize request: cannot set both continue_final_message and \
+             add_generation_prompt to true",
+        );
+    }
+    Ok(())
 }
 
 /// Error text without body content: serde's own texts may quote it.
@@ -119,6 +163,7 @@ struct Fields<'a> {
     model: Option<&'a RawValue>,
     stream: Option<&'a RawValue>,
     stream_options: Option<&'a RawValue>,
+    stream_format: Option<&'a RawValue>,
     members: usize,
 }
 
@@ -146,6 +191,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 Key::Model => &mut fields.model,
                 Key::Stream => &mut fields.stream,
                 Key::StreamOptions => &mut fields.stream_options,
+                Key::StreamFormat => &mut fields.stream_format,
                 Key::Other => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
@@ -167,6 +213,7 @@ enum Key {
     Model,
     Stream,
     StreamOptions,
+    StreamFormat,
     #[serde(other)]
     Other,
 }
@@ -177,6 +224,7 @@ impl Key {
             Self::Model => "model",
             Self::Stream => "stream",
             Self::StreamOptions => "stream_options",
+            Self::StreamFormat => "stream_format",
             Self::Other => "",
         }
     }

@@ -127,7 +127,7 @@ impl Attempt {
 
     /// True when [`Self::prepare`] reads the client's body: translation, splice, signature.
     pub fn needs_body(&self) -> bool {
-        self.exchange.reply_bytes() == ReplyBytes::Rebuilt
+        self.exchange.rewrites()
             || self.request.model() != self.backend.effective_model(self.request.model())
             || (self.backend.force_usage
                 && self.request.stream()
@@ -245,7 +245,8 @@ impl Attempt {
             .header_mutation
             .apply(&self.request.head, edits);
         let mutation = &self.backend.body_mutation;
-        let body = if mutation.is_empty() {
+        // Members are set in JSON only.
+        let body = if mutation.is_empty() || self.request.scan.is_form {
             body
         } else {
             mutation.apply(body.as_deref().unwrap_or(original)).or(body)

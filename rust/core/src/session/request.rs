@@ -6,6 +6,7 @@ use crate::auth::CREDENTIAL_HEADERS;
 use crate::config::{Config, Gateway};
 use crate::endpoint::{ClientApi, Endpoint};
 use crate::error::{Error, Reply, Result};
+use crate::form;
 use crate::headers::{HeaderEdits, Headers};
 use crate::listing;
 use crate::metadata::{Metadata, ORIGINAL_MODEL, ORIGINAL_PATH, Value};
@@ -107,12 +108,17 @@ fn classify(gateway: &Gateway, head: &Headers, ended: Ended) -> Result<Found, (C
         _ => {}
     }
     let content_type = head.get_str("content-type").unwrap_or_default();
-    if content_type
-        .to_ascii_lowercase()
-        .starts_with("multipart/form-data")
-    {
-        let text = "multipart body not supported for this endpoint".to_owned();
-        return Err((api, Error::MalformedRequest(text)));
+    match (endpoint.takes_form(), form::is_form(content_type)) {
+        (false, true) => {
+            let text = "multipart body not supported for this endpoint".to_owned();
+            return Err((api, Error::MalformedRequest(text)));
+        }
+        (true, false) => {
+            let path = endpoint.path();
+            let text = format!("expected multipart/form-data content type for {path}");
+            return Err((api, Error::MalformedRequest(text)));
+        }
+        _ => {}
     }
     if ended == Ended::Yes {
         return Err((api, empty_body(endpoint)));
@@ -121,10 +127,12 @@ fn classify(gateway: &Gateway, head: &Headers, ended: Ended) -> Result<Found, (C
 }
 
 fn empty_body(endpoint: Endpoint) -> Error {
-    Error::MalformedRequest(format!(
-        "failed to parse JSON for {}: the body is empty",
-        endpoint.path()
-    ))
+    let path = endpoint.path();
+    Error::MalformedRequest(if endpoint.takes_form() {
+        format!("failed to parse multipart form data for {path}: the body is empty")
+    } else {
+        format!("failed to parse JSON for {path}: the body is empty")
+    })
 }
 
 fn unknown_path(gateway: &Gateway, path: &[u8]) -> Error {
@@ -180,7 +188,14 @@ impl PendingRequest {
         if body.is_empty() {
             return Err(empty_body(self.endpoint));
         }
+        if self.endpoint.takes_form() {
+            let content_type = self.head.get_str("content-type").unwrap_or_default();
+            return form::scan(self.endpoint, content_type, body);
+        }
         let scan = scan::scan(self.endpoint, body)?;
+        if self.endpoint == Endpoint::Tokenize {
+            scan::check_tokenize(body)?;
+        }
         if matches!(self.endpoint, Endpoint::Messages | Endpoint::CountTokens)
             && scan.model.is_empty()
         {

@@ -241,7 +241,7 @@ impl Attempt {
     /// Heads outside 2xx are never held: Envoy decides on them at once.
     fn failed_head(&mut self, status: u16, headers: &Headers, ended: Ended) -> ResponseHead {
         self.reply.record.outcome = Outcome::Failed;
-        if self.exchange.provider_error(status, headers, b"").is_none() {
+        if self.exchange.keeps_error(headers) {
             self.reply.end = End::Over;
             return plain(BodyPlan::Skip);
         }
@@ -263,11 +263,10 @@ impl Attempt {
     }
 
     fn error_reply(&self, status: u16, headers: &Headers, body: &[u8]) -> Vec<u8> {
-        let error = self
-            .exchange
-            .provider_error(status, headers, body)
-            .unwrap_or_default();
-        provider_error_body(self.reply.api, status, &error, headers)
+        match self.exchange.provider_error(status, headers, body) {
+            Some(error) => provider_error_body(self.reply.api, status, &error, headers),
+            None => body.to_vec(),
+        }
     }
 
     /// The next bytes of the reply body. `at_ns` is the time since the start of the request;

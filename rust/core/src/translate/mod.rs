@@ -6,9 +6,17 @@
 
 pub mod chat;
 pub mod completions;
+pub mod count_tokens;
 pub mod embeddings;
+pub mod images;
+pub mod input_tokens;
 pub mod messages;
+pub mod rerank;
 pub mod responses;
+pub mod speech;
+pub mod tokenize;
+pub mod transcriptions;
+pub mod translations;
 
 mod dropped;
 mod hub;
@@ -16,9 +24,10 @@ mod passthrough;
 
 pub use dropped::Dropped;
 pub(crate) use hub::{ChatSink, Frontend, Via};
+pub use passthrough::ModelIn;
 pub(crate) use passthrough::{ANTHROPIC_KEYS, OPENAI_KEYS, anthropic_event, anthropic_unary};
 pub(crate) use passthrough::{is_json, openai_event, openai_unary, stream_error};
-pub(crate) use passthrough::{openai_error, openai_usage};
+pub(crate) use passthrough::{media_event, openai_error, openai_usage};
 
 use std::marker::PhantomData;
 
@@ -32,6 +41,7 @@ use crate::headers::Headers;
 use crate::scan::{Scan, place};
 use crate::schema::ApiSchema;
 use crate::usage::Usage;
+use crate::wire::Members;
 use crate::wire::openai::{ChatChunk, ChatResponse};
 
 /// What a translator knows of its attempt.
@@ -190,6 +200,27 @@ impl<'a> Outbox<'a> {
         serde_json::to_writer(&mut *self.bytes, value).map_err(|e| Error::Internal(e.to_string()))
     }
 
+    /// Writes bytes of the provider as they are.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Writes one named SSE event whose data is text of the provider.
+    pub fn sse_raw(&mut self, name: &str, data: &[u8]) {
+        self.raw(b"event: ");
+        self.raw(name.as_bytes());
+        for line in data.split(|byte| *byte == b'\n') {
+            self.raw(b"\ndata: ");
+            self.raw(line);
+        }
+        self.raw(b"\n\n");
+    }
+
+    /// What was found so far.
+    pub(crate) fn findings(&mut self) -> &mut Findings {
+        self.findings
+    }
+
     /// Reports running totals; unknown counters leave earlier values.
     pub fn usage(&mut self, usage: &Usage) {
         self.findings.usage.merge(usage);
@@ -219,7 +250,7 @@ pub trait Translate: Send + Sized + 'static {
     /// Provider side of the pair.
     const SCHEMA: ApiSchema;
     /// Framing of the provider's streams.
-    const FRAMING: Framing;
+    const FRAMING: Framing = Framing::Sse;
     /// The client's request.
     type Request<'a>: Deserialize<'a>;
 
@@ -247,13 +278,17 @@ pub trait Translate: Send + Sized + 'static {
     /// # Errors
     /// [`Error::UpstreamStream`] for an error that the provider reports in the stream,
     /// [`Error::UpstreamProtocol`] for an event that cannot be read.
-    fn event(&mut self, event: Event<'_>, out: &mut Outbox<'_>) -> Result<()>;
+    fn event(&mut self, _event: Event<'_>, _out: &mut Outbox<'_>) -> Result<()> {
+        Err(Error::UpstreamProtocol("a stream was not asked for".into()))
+    }
 
     /// The end of a 2xx stream: end markers, or an error when it came too early.
     ///
     /// # Errors
     /// [`Error::UpstreamProtocol`] for a truncated stream.
-    fn end(&mut self, out: &mut Outbox<'_>) -> Result<()>;
+    fn end(&mut self, _out: &mut Outbox<'_>) -> Result<()> {
+        Err(Error::UpstreamProtocol("a stream was not asked for".into()))
+    }
 
     /// A reply outside 2xx.
     fn provider_error(&self, status: u16, headers: &Headers, body: &[u8]) -> ProviderError;
@@ -268,6 +303,9 @@ pub trait Passthrough: Send + Sized + 'static {
     /// Top-level members of a unary reply that [`Self::unary`] reads.
     const KEYS: &'static [&'static str];
 
+    /// Where the provider reads the model.
+    const MODEL_IN: ModelIn = ModelIn::Body;
+
     /// `:path` at the provider.
     fn path(binding: &Binding<'_>) -> String;
 
@@ -278,10 +316,13 @@ pub trait Passthrough: Send + Sized + 'static {
     fn request(binding: &Binding<'_>, scan: &Scan, body: &[u8]) -> Result<Upstream> {
         Ok(Upstream {
             path: Self::path(binding),
-            body: passthrough::splice(Self::ENDPOINT, binding, scan, body),
+            body: passthrough::splice(Self::ENDPOINT, Self::MODEL_IN, binding, scan, body),
             ..Upstream::default()
         })
     }
+
+    /// True when [`Self::request`] changes the body whatever the backend's settings.
+    const REWRITES: bool = false;
 
     /// Reads the members of a unary 2xx reply. Never fails: a good reply stays good.
     fn unary(members: &TopLevel, findings: &mut Findings);
@@ -290,7 +331,20 @@ pub trait Passthrough: Send + Sized + 'static {
     ///
     /// # Errors
     /// [`Error::UpstreamStream`] for an error that the provider reports in the stream.
-    fn event(event: Event<'_>, findings: &mut Findings) -> Result<()>;
+    fn event(_event: Event<'_>, _findings: &mut Findings) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether a reply outside 2xx with this head goes on unread.
+    fn keeps_error(headers: &Headers) -> bool {
+        is_json(headers)
+    }
+
+    /// A reply outside 2xx that is read. `None` keeps its body.
+    fn provider_error(status: u16, headers: &Headers, body: &[u8]) -> Option<ProviderError> {
+        let _ = (status, headers);
+        Some(passthrough::plain_error(Self::SCHEMA, body))
+    }
 }
 
 /// Whether reply bytes are rebuilt or go through.
@@ -313,6 +367,10 @@ pub(crate) trait Exchange: Send {
     fn response(&mut self, body: &[u8], out: &mut Outbox<'_>) -> Result<()>;
     fn event(&mut self, event: Event<'_>, out: &mut Outbox<'_>) -> Result<()>;
     fn end(&mut self, out: &mut Outbox<'_>) -> Result<()>;
+    /// The client's body is read or changed for every backend of the pair.
+    fn rewrites(&self) -> bool;
+    /// An error reply with this head goes on unread.
+    fn keeps_error(&self, headers: &Headers) -> bool;
     /// `None` passes the provider's body on.
     fn provider_error(&self, status: u16, headers: &Headers, body: &[u8]) -> Option<ProviderError>;
 }
@@ -367,6 +425,14 @@ impl<T: Translate> Exchange for Translated<T> {
     fn provider_error(&self, status: u16, headers: &Headers, body: &[u8]) -> Option<ProviderError> {
         Some(self.0.provider_error(status, headers, body))
     }
+
+    fn rewrites(&self) -> bool {
+        true
+    }
+
+    fn keeps_error(&self, _headers: &Headers) -> bool {
+        false
+    }
 }
 
 /// Reads the typed request and notes the fields that it does not know. Errors name the field,
@@ -393,6 +459,14 @@ fn parse<'a, R: Deserialize<'a>>(
             let path = endpoint.path();
             Error::MalformedRequest(format!("failed to parse JSON for {path}: {text}"))
         })
+}
+
+/// The members of a body, values unread.
+///
+/// # Errors
+/// [`Error::MalformedRequest`] when it is no JSON object.
+pub(crate) fn members(endpoint: Endpoint, body: &[u8]) -> Result<Members<'_>> {
+    parse(endpoint, body, &mut Dropped::default())
 }
 
 pub(crate) struct Passed<P>(PhantomData<P>);
@@ -439,6 +513,14 @@ impl<P: Passthrough> Exchange for Passed<P> {
     }
 
     fn provider_error(&self, status: u16, headers: &Headers, body: &[u8]) -> Option<ProviderError> {
-        passthrough::provider_error(P::SCHEMA, status, headers, body)
+        P::provider_error(status, headers, body)
+    }
+
+    fn rewrites(&self) -> bool {
+        P::REWRITES
+    }
+
+    fn keeps_error(&self, headers: &Headers) -> bool {
+        P::keeps_error(headers)
     }
 }

@@ -16,17 +16,31 @@ pub(crate) const OPENAI_KEYS: &[&str] = &["model", "usage"];
 /// Members of Anthropic unary replies.
 pub(crate) const ANTHROPIC_KEYS: &[&str] = &["model", "usage"];
 
+/// Where a provider reads the model.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum ModelIn {
+    /// In the body, where the client put it.
+    Body,
+    /// In the path; the body keeps the client's.
+    Path,
+}
+
 /// Edits of the client's bytes: model override and forced usage. `None` when there is none.
 pub(super) fn splice(
     endpoint: Endpoint,
+    model_in: ModelIn,
     binding: &Binding<'_>,
     scan: &Scan,
     body: &[u8],
 ) -> Option<Vec<u8>> {
     let mut edits: Vec<(Span, Vec<u8>)> = Vec::new();
     let mut appended: Vec<u8> = Vec::new();
-    if binding.model != scan.model {
-        let model = serde_json::to_vec(binding.model).unwrap_or_default();
+    if model_in == ModelIn::Body && binding.model != scan.model {
+        let model = if scan.is_form {
+            binding.model.as_bytes().to_vec()
+        } else {
+            serde_json::to_vec(binding.model).unwrap_or_default()
+        };
         match &scan.model_span {
             Some(span) => edits.push((span.clone(), model)),
             None => append_member(&mut appended, scan, b"\"model\":", &model),
@@ -90,21 +104,16 @@ fn apply(body: &[u8], mut edits: Vec<(Span, Vec<u8>)>) -> Vec<u8> {
     out
 }
 
-/// An error reply of a same-schema provider: JSON goes on as it is, anything else is wrapped.
-pub(super) fn provider_error(
-    schema: ApiSchema,
-    _status: u16,
-    headers: &Headers,
-    body: &[u8],
-) -> Option<ProviderError> {
-    if is_json(headers) {
-        return None;
+/// An error reply that is no JSON: its text is the message.
+pub(super) fn plain_error(schema: ApiSchema, body: &[u8]) -> ProviderError {
+    let name = match schema {
+        ApiSchema::AzureOpenAI => ApiSchema::OpenAI.name(),
+        other => other.name(),
+    };
+    ProviderError {
+        kind: format!("{name}BackendError"),
+        message: Some(String::from_utf8_lossy(body).into_owned()).filter(|text| !text.is_empty()),
     }
-    let text = String::from_utf8_lossy(body);
-    Some(ProviderError {
-        kind: format!("{}BackendError", schema.name()),
-        message: (!text.is_empty()).then(|| text.into_owned()),
-    })
 }
 
 /// An error reply of an OpenAI-compatible provider, read. Some send the error as a string, some
@@ -122,10 +131,7 @@ pub(crate) fn openai_error(
         message: Option<String>,
         detail: serde_json::Value,
     }
-    let plain = || ProviderError {
-        kind: format!("{}BackendError", schema.name()),
-        message: Some(String::from_utf8_lossy(body).into_owned()).filter(|text| !text.is_empty()),
-    };
+    let plain = || plain_error(schema, body);
     if !is_json(headers) {
         return plain();
     }
@@ -233,6 +239,18 @@ pub(crate) fn openai_unary(members: &TopLevel, findings: &mut Findings) {
     if let Some(raw) = members.value("usage") {
         findings.usage.merge(&openai_usage(raw));
     }
+}
+
+/// Reads one event of a stream of media: only the last ones have usage, and no model.
+///
+/// # Errors
+/// As [`openai_event`].
+pub(crate) fn media_event(event: Event<'_>, findings: &mut Findings) -> Result<()> {
+    let holds = |needle: &[u8]| memchr::memmem::find(event.data, needle).is_some();
+    if holds(b"\"usage\"") || holds(b"\"error\"") {
+        return openai_event(event, findings);
+    }
+    Ok(())
 }
 
 /// Reads one event of an OpenAI-style stream: chat, completions and responses.

@@ -5,10 +5,10 @@
 //! stays raw text. Reply blocks and deltas are flat structs whose `type` the dialect matches
 //! on; their strings borrow from the event where they have no escapes.
 
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::Members;
 pub(crate) use super::Text;
 
 /// Any JSON, as it stands in the body.
@@ -128,25 +128,11 @@ pub(crate) struct CacheControl<'a> {
 pub(crate) struct Tool<'a> {
     pub(crate) name: &'a str,
     pub(crate) description: &'a str,
-    pub(crate) input_schema: InputSchema<'a>,
+    pub(crate) input_schema: Members<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) strict: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cache_control: Option<CacheControl<'a>>,
-}
-
-/// A JSON schema: members in their order, values as raw text.
-#[derive(Debug)]
-pub(crate) struct InputSchema<'a>(pub(crate) Vec<(Text<'a>, Raw<'a>)>);
-
-impl Serialize for InputSchema<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in &self.0 {
-            map.serialize_entry(name, value)?;
-        }
-        map.end()
-    }
 }
 
 #[derive(Debug, Serialize)]
@@ -270,4 +256,37 @@ pub(crate) struct Delta<'a> {
     pub(crate) partial_json: Option<Text<'a>>,
     #[serde(borrow)]
     pub(crate) stop_reason: Option<Text<'a>>,
+}
+
+// --- token counts ---
+
+/// A body to count, as the hosts besides Anthropic take it.
+#[derive(Debug, Serialize)]
+pub(crate) struct CountRequest<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) messages: Vec<Message<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) system: Option<CountSystem<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tools: Vec<CountTool<'a>>,
+    pub(crate) anthropic_version: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_tokens: Option<i64>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum CountSystem<'a> {
+    Text(Text<'a>),
+    Blocks(Vec<Block<'a>>),
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct CountTool<'a> {
+    pub(crate) name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<&'a str>,
+    pub(crate) input_schema: Members<'a>,
 }

@@ -5,7 +5,10 @@ pub(crate) mod anthropic_client;
 pub(crate) mod bedrock;
 pub(crate) mod openai;
 pub(crate) mod openai_reply;
+pub(crate) mod tokenize;
 
+mod members;
 mod text;
 
+pub(crate) use members::Members;
 pub(crate) use text::Text;

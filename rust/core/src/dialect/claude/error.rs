@@ -38,6 +38,30 @@ pub(crate) fn provider_error(headers: &Headers, body: &[u8], unnamed: &str) -> P
     }
 }
 
+/// An error reply that is not in Anthropic's own shape already: `None` when it is.
+pub(crate) fn foreign_error(
+    headers: &Headers,
+    body: &[u8],
+    unnamed: &str,
+) -> Option<ProviderError> {
+    #[derive(Deserialize)]
+    struct Native {
+        r#type: String,
+        #[expect(dead_code, reason = "has to be there")]
+        error: Named,
+    }
+    #[derive(Deserialize)]
+    struct Named {
+        #[expect(dead_code, reason = "has to be there")]
+        r#type: String,
+    }
+    let native = serde_json::from_slice::<Native>(body);
+    if is_json(headers) && native.is_ok_and(|native| native.r#type == "error") {
+        return None;
+    }
+    Some(provider_error(headers, body, unnamed))
+}
+
 /// Google wraps some errors into an array of one.
 fn read(body: &[u8]) -> Option<Fault> {
     let envelope = serde_json::from_slice::<[Envelope; 1]>(body).map(|[envelope]| envelope);

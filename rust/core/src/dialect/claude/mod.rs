@@ -6,15 +6,22 @@
 //! Mapped with a loss, by contract: a message keeps its place, but `system` and `developer`
 //! messages go to the front; several text parts of one system message become one block.
 
+mod count;
 mod error;
+mod hosts;
 mod messages;
 mod parts;
+mod raw;
 mod reply;
 mod request;
 mod stream;
 mod tools;
 mod usage;
 
-pub(crate) use error::provider_error;
+pub(crate) use count::{aws_count_body, count_request, token_count};
+pub(crate) use error::{foreign_error, provider_error};
+pub(crate) use hosts::{AWS, GCP, gcp_base_model, gcp_count_path, inner_event};
+pub(crate) use raw::{aws_body, gcp_body};
 pub(crate) use reply::ChatReply;
-pub(crate) use request::{Gate, READ, Target, chat_request};
+pub(crate) use request::{Gate, Target, chat_request, note_dropped};
+pub(crate) use stream::event_type;

@@ -2,6 +2,7 @@
 
 use super::{messages, tools};
 use crate::error::{Error, Result};
+use crate::translate::Dropped;
 use crate::wire::anthropic::{
     MessagesRequest, Metadata, OutputConfig, OutputFormat, Raw, Thinking,
 };
@@ -16,7 +17,7 @@ const DEFAULT_MAX_TOKENS: i64 = 4096;
 const EFFORTS: [&str; 5] = ["low", "medium", "high", "xhigh", "max"];
 
 /// Optional members of a chat request that a Messages request carries.
-pub(crate) const READ: &[&str] = &[
+const READ: &[&str] = &[
     "max_tokens",
     "max_completion_tokens",
     "temperature",
@@ -54,7 +55,6 @@ pub(crate) enum Gate {
     /// All: the provider decides.
     Open,
     /// Models whose lower-case name contains one of these.
-    #[cfg_attr(not(test), expect(dead_code, reason = "until the AWS and GCP hosts"))]
     Models(&'static [&'static str]),
 }
 
@@ -68,6 +68,25 @@ impl Gate {
             }
         }
     }
+}
+
+/// Notes what the Messages request of `req` leaves out.
+pub(crate) fn note_dropped(req: &ChatRequest<'_>, target: &Target<'_>, dropped: &mut Dropped) {
+    req.note_unread(READ, dropped);
+    let model = target.effective_model;
+    let format = req.response_format.as_ref().map(|format| format.r#type);
+    dropped.note(
+        "response_format",
+        match format {
+            None | Some(ResponseFormatType::Text) => false,
+            Some(ResponseFormatType::JsonObject) => true,
+            Some(ResponseFormatType::JsonSchema) => !target.structured_output.lets_through(model),
+        },
+    );
+    dropped.note(
+        "reasoning_effort",
+        req.reasoning_effort.is_some() && !target.effort.lets_through(model),
+    );
 }
 
 /// The Messages request of a chat request.

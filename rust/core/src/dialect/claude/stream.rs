@@ -404,6 +404,16 @@ impl Stream {
     }
 }
 
+/// The `type` of an event; `None` when it has none.
+pub(crate) fn event_type(data: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Typed {
+        r#type: String,
+    }
+    let typed: Typed = serde_json::from_slice(data).ok()?;
+    Some(typed.r#type)
+}
+
 /// The next piece of a call that the client knows.
 fn more_arguments(index: u32, json: &str) -> ReplyToolCall<'_> {
     ReplyToolCall {

@@ -1,14 +1,12 @@
 //! Tool definitions and the choice among them.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::parts::cache;
 use super::request::is_object;
 use crate::error::{Error, Result};
-use crate::wire::anthropic::{InputSchema, Raw, Text, Tool, ToolChoice};
+use crate::wire::Members;
+use crate::wire::anthropic::{Raw, Text, Tool, ToolChoice};
 use crate::wire::openai::{self, ChatRequest};
 
 /// The tools of a request.
@@ -48,7 +46,7 @@ fn definition<'a>(tool: &'a openai::Tool<'a>, index: usize) -> Result<Tool<'a>> 
 // --- schema ---
 
 /// The schema of a tool: an object schema in any case, all else as the client wrote it.
-fn input_schema(parameters: Option<Raw<'_>>) -> Option<InputSchema<'_>> {
+pub(super) fn input_schema(parameters: Option<Raw<'_>>) -> Option<Members<'_>> {
     let mut members = match parameters {
         None => vec![(Text::from("properties"), raw_json("{}")?)],
         Some(raw) => serde_json::from_str::<Members<'_>>(raw.get()).ok()?.0,
@@ -64,7 +62,7 @@ fn input_schema(parameters: Option<Raw<'_>>) -> Option<InputSchema<'_>> {
         Some((_, value)) => *value = object,
         None => members.insert(0, (Text::from("type"), object)),
     }
-    Some(InputSchema(members))
+    Some(Members(members))
 }
 
 fn is_type_name(raw: Raw<'_>) -> bool {
@@ -73,29 +71,6 @@ fn is_type_name(raw: Raw<'_>) -> bool {
 
 fn raw_json(text: &'static str) -> Option<Raw<'static>> {
     serde_json::from_str::<&RawValue>(text).ok()
-}
-
-/// The members of an object in their order, values unread.
-struct Members<'a>(Vec<(Text<'a>, Raw<'a>)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
-        impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(MembersVisitor)
-    }
 }
 
 // --- choice ---

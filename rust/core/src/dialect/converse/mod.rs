@@ -3,6 +3,7 @@
 //! Mapped with a loss, by contract: `system` and `developer` messages go to the front; tools
 //! without a function and assistant parts of unknown type are skipped.
 
+mod count;
 mod error;
 mod messages;
 mod parts;
@@ -11,6 +12,7 @@ mod request;
 mod tools;
 mod usage;
 
+pub(crate) use count::{claude_count_path, count_path, count_request};
 pub(crate) use error::{exception, provider_error};
 pub(crate) use path::Operation;
 pub(crate) use request::{READ, chat_request};

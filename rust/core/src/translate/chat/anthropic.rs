@@ -54,19 +54,17 @@ impl Translate for Chat {
     }
 
     fn request(&mut self, req: &ChatRequest<'_>) -> Result<Upstream> {
-        let body = claude::chat_request(
-            req,
-            &Target {
-                model: Some(&self.model),
-                stream: self.stream.then_some(true),
-                version: None,
-                effective_model: &self.model,
-                structured_output: Gate::Open,
-                effort: Gate::Open,
-            },
-        )?;
+        let target = Target {
+            model: Some(&self.model),
+            stream: self.stream.then_some(true),
+            version: None,
+            effective_model: &self.model,
+            structured_output: Gate::Open,
+            effort: Gate::Open,
+        };
+        let body = claude::chat_request(req, &target)?;
         let mut upstream = Upstream::json(self.path.clone(), &body)?;
-        req.note_unread(claude::READ, &mut upstream.dropped);
+        claude::note_dropped(req, &target, &mut upstream.dropped);
         upstream
             .default_headers
             .push(("anthropic-version", VERSION.to_owned()));

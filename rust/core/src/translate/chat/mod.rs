@@ -1,6 +1,9 @@
 //! OpenAI chat completions.
 
 pub(crate) mod anthropic;
+pub(crate) mod aws_anthropic;
 pub(crate) mod aws_bedrock;
+pub(crate) mod azure_openai;
 pub(crate) mod decoded;
+pub(crate) mod gcp_anthropic;
 pub(crate) mod openai;

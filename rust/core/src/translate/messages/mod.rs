@@ -1,4 +1,7 @@
 //! Anthropic messages.
 
 pub(crate) mod anthropic;
+pub(crate) mod aws_anthropic;
+pub(crate) mod azure_openai;
+pub(crate) mod gcp_anthropic;
 pub(crate) mod openai;

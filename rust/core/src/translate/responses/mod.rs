@@ -1,3 +1,4 @@
 //! OpenAI responses.
 
+pub(crate) mod azure_openai;
 pub(crate) mod openai;

@@ -1,0 +1,138 @@
+//! Messages bodies for the hosts that take them nearly as Anthropic does.
+
+use serde::Serialize;
+
+use crate::headers::Headers;
+use crate::wire::Members;
+use crate::wire::anthropic::Raw;
+
+/// The header by which clients ask for beta features.
+const BETA_HEADER: &str = "anthropic-beta";
+
+/// Flags that Bedrock knows; any other makes it refuse the whole request.
+const AWS_BETAS: &[&str] = &[
+    "computer-use-2024-10-22",
+    "computer-use-2025-01-24",
+    "context-1m-2025-08-07",
+    "context-management-2025-06-27",
+    "dev-full-thinking-2025-05-14",
+    "fine-grained-tool-streaming-2025-05-14",
+    "interleaved-thinking-2025-05-14",
+    "mcp-client-2025-04-04",
+    "mcp-client-2025-11-20",
+    "model-context-window-exceeded-2025-08-26",
+    "output-128k-2025-02-19",
+    "pdfs-2024-09-25",
+    "search-results-2025-06-09",
+    "token-counting-2024-11-01",
+    "token-efficient-tools-2025-02-19",
+    "tool-search-tool-2025-10-19",
+    "web-search-2025-03-05",
+];
+
+/// A Messages body whose other members go through.
+#[derive(Debug, Serialize)]
+pub(crate) struct HostedBody<'a> {
+    #[serde(flatten)]
+    members: Members<'a>,
+    anthropic_version: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    anthropic_beta: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+}
+
+/// A body for Vertex AI: the path names the model.
+pub(crate) fn gcp_body<'a>(mut members: Members<'a>, version: &'a str) -> HostedBody<'a> {
+    members.remove(&["model", "anthropic_version"]);
+    HostedBody {
+        members,
+        anthropic_version: version,
+        anthropic_beta: Vec::new(),
+        max_tokens: None,
+    }
+}
+
+/// A body for Bedrock: the path names the model and says whether it streams, and beta flags
+/// are members. Also returns whether flags were left out.
+pub(crate) fn aws_body<'a>(
+    mut members: Members<'a>,
+    version: &'a str,
+    head: &Headers,
+) -> (HostedBody<'a>, bool) {
+    let (betas, complete) = aws_betas(members.get("anthropic_beta"), head);
+    members.remove(&["model", "stream", "anthropic_version", "anthropic_beta"]);
+    let body = HostedBody {
+        members,
+        anthropic_version: version,
+        anthropic_beta: betas,
+        max_tokens: None,
+    };
+    (body, !complete)
+}
+
+impl HostedBody<'_> {
+    /// A body to count: Bedrock wants a limit in it.
+    pub(crate) fn limited(mut self) -> Self {
+        self.max_tokens = self.members.get("max_tokens").is_none().then_some(1);
+        self
+    }
+}
+
+/// The flags of headers and member that Bedrock knows, each once, and whether these are all.
+pub(crate) fn aws_betas(member: Option<Raw<'_>>, head: &Headers) -> (Vec<String>, bool) {
+    let own: Vec<String> = member
+        .and_then(|raw| serde_json::from_str(raw.get()).ok())
+        .unwrap_or_default();
+    let values = head.get_all(BETA_HEADER).map(String::from_utf8_lossy);
+    let lists: Vec<String> = values.map(std::borrow::Cow::into_owned).collect();
+    let asked = lists
+        .iter()
+        .flat_map(|list| list.split(','))
+        .chain(own.iter().map(String::as_str))
+        .map(str::trim)
+        .filter(|flag| !flag.is_empty());
+    let mut betas: Vec<String> = Vec::new();
+    let mut complete = true;
+    for flag in asked {
+        let flag = match flag {
+            "advanced-tool-use-2025-11-20" => "tool-search-tool-2025-10-19",
+            other => other,
+        };
+        if !AWS_BETAS.contains(&flag) {
+            complete = false;
+        } else if !betas.iter().any(|known| known == flag) {
+            betas.push(flag.to_owned());
+        }
+    }
+    (betas, complete)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_of_all_places_are_translated_filtered_and_joined() {
+        let head: Headers = [
+            (
+                "anthropic-beta",
+                "advanced-tool-use-2025-11-20, files-api-2025-04-14",
+            ),
+            ("anthropic-beta", "context-1m-2025-08-07"),
+        ]
+        .into_iter()
+        .collect();
+        let text = r#"{"model":"m","stream":true,"anthropic_beta":["context-1m-2025-08-07",
+            "pdfs-2024-09-25"],"max_tokens":1,"x":{"kept":1.0}}"#;
+        let (body, lost) = aws_body(serde_json::from_str(text).unwrap(), "v", &head);
+        let body = serde_json::to_string(&body).unwrap();
+        assert_eq!(
+            body,
+            r#"{"max_tokens":1,"x":{"kept":1.0},"anthropic_version":"v","anthropic_beta":["#
+                .to_owned()
+                + r#""tool-search-tool-2025-10-19","context-1m-2025-08-07","pdfs-2024-09-25"]}"#
+        );
+        assert!(lost);
+    }
+}

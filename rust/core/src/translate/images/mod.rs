@@ -1,0 +1,3 @@
+//! OpenAI image generation.
+
+pub(crate) mod openai;

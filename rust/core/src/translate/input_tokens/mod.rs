@@ -1,0 +1,19 @@
+//! Input tokens of OpenAI responses.
+
+pub(crate) mod azure_openai;
+pub(crate) mod openai;
+
+use crate::framing::TopLevel;
+use crate::translate::Findings;
+use crate::usage::Count;
+
+/// Member of a reply.
+const KEYS: &[&str] = &["input_tokens"];
+
+/// Reads the count of a reply that goes through.
+fn read(members: &TopLevel, findings: &mut Findings) {
+    let raw = members.value("input_tokens").unwrap_or_default();
+    findings.usage.input_tokens = serde_json::from_slice(raw)
+        .ok()
+        .and_then(|count: Count| count.0);
+}

@@ -1,0 +1,87 @@
+//! Anthropic messages to Claude on AWS Bedrock: `anthropic_version` and beta flags become
+//! members, the path names the model, all else goes through. Replies keep their bytes; events
+//! are taken out of AWS's frames.
+//!
+//! Dropped by contract: beta flags that Bedrock does not know, named `anthropic_beta`.
+
+use crate::dialect::claude::{self, AWS, aws_body, inner_event};
+use crate::dialect::converse;
+use crate::endpoint::Endpoint;
+use crate::error::{Error, Result};
+use crate::framing::{Event, EventKind, Framing, TopLevel};
+use crate::headers::Headers;
+use crate::schema::ApiSchema;
+use crate::translate::{
+    ANTHROPIC_KEYS, Binding, Outbox, ProviderError, Translate, Upstream, anthropic_event,
+    anthropic_unary,
+};
+use crate::wire::Members;
+
+pub(crate) struct Messages {
+    path: String,
+    version: String,
+    head: Headers,
+    stopped: bool,
+}
+
+impl Translate for Messages {
+    const ENDPOINT: Endpoint = Endpoint::Messages;
+    const SCHEMA: ApiSchema = ApiSchema::AWSAnthropic;
+    const FRAMING: Framing = Framing::EventStream;
+    type Request<'a> = Members<'a>;
+
+    fn bind(binding: &Binding<'_>) -> Self {
+        Self {
+            path: AWS.path(binding.model, binding.stream),
+            version: AWS.version(&binding.backend.schema.version).to_owned(),
+            head: binding.head.clone(),
+            stopped: false,
+        }
+    }
+
+    fn request(&mut self, req: &Members<'_>) -> Result<Upstream> {
+        let (body, lost) = aws_body(req.clone(), &self.version, &self.head);
+        let mut upstream = Upstream::json(self.path.clone(), &body)?;
+        upstream.dropped.note("anthropic_beta", lost);
+        Ok(upstream)
+    }
+
+    fn response(&mut self, body: &[u8], out: &mut Outbox<'_>) -> Result<()> {
+        let mut members = TopLevel::new(ANTHROPIC_KEYS);
+        members.feed(body);
+        anthropic_unary(&members, out.findings());
+        out.raw(body);
+        Ok(())
+    }
+
+    fn event(&mut self, event: Event<'_>, out: &mut Outbox<'_>) -> Result<()> {
+        let Some(data) = inner_event(event)? else {
+            return Ok(());
+        };
+        let Some(name) = claude::event_type(&data) else {
+            return Ok(());
+        };
+        let inner = Event {
+            name: &name,
+            data: &data,
+            kind: EventKind::Data,
+        };
+        anthropic_event(inner, out.findings())?;
+        self.stopped |= name == "message_stop";
+        out.sse_raw(&name, &data);
+        Ok(())
+    }
+
+    fn end(&mut self, _out: &mut Outbox<'_>) -> Result<()> {
+        if self.stopped {
+            return Ok(());
+        }
+        Err(Error::UpstreamProtocol(
+            "the stream ended before message_stop".into(),
+        ))
+    }
+
+    fn provider_error(&self, _status: u16, headers: &Headers, body: &[u8]) -> ProviderError {
+        converse::provider_error(headers, body)
+    }
+}

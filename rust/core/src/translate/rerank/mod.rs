@@ -1,0 +1,3 @@
+//! Cohere rerank.
+
+pub(crate) mod cohere;

@@ -1,0 +1,3 @@
+//! OpenAI text to speech.
+
+pub(crate) mod openai;

@@ -1,0 +1,3 @@
+//! OpenAI transcriptions of audio.
+
+pub(crate) mod openai;

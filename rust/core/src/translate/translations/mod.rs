@@ -1,0 +1,3 @@
+//! OpenAI translations of audio.
+
+pub(crate) mod openai;
