@@ -137,8 +137,10 @@ fn parts(body: &[u8], boundary: &str) -> Result<Vec<Part>> {
             .take_while(|b| matches!(b, b' ' | b'\t'))
             .count();
         let head = at + padding + 2;
-        if body.get(head - 2..head) != Some(b"\r\n") {
-            return Err(cannot_parse("a part does not begin on a line of its own"));
+        match body.get(head - 2..head) {
+            Some(b"\r\n") => {}
+            None => return Err(cannot_parse("unexpected end of input")),
+            Some(_) => return Err(cannot_parse("a part does not begin on a line of its own")),
         }
         let (name, start) = part_head(body, head)?;
         let end = finder

@@ -4,6 +4,8 @@ pub(crate) mod aws_path;
 pub(crate) mod azure_path;
 pub(crate) mod claude;
 pub(crate) mod claude_client;
+pub(crate) mod cohere;
 pub(crate) mod converse;
 pub(crate) mod data_uri;
 pub(crate) mod gcp_path;
+pub(crate) mod gemini;

@@ -3,6 +3,8 @@
 pub(crate) mod anthropic;
 pub(crate) mod anthropic_client;
 pub(crate) mod bedrock;
+pub(crate) mod embeddings;
+pub(crate) mod gemini;
 pub(crate) mod openai;
 pub(crate) mod openai_reply;
 pub(crate) mod tokenize;

@@ -73,11 +73,51 @@ pub(crate) struct ChatRequest<'a> {
     pub(crate) web_search_options: Option<Raw<'a>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) verbosity: Option<Text<'a>>,
+    /// vLLM's guided decoding: one of these texts.
+    #[serde(borrow, skip_serializing)]
+    pub(crate) guided_choice: Option<Vec<Text<'a>>>,
+    /// vLLM's guided decoding: a text that matches.
+    #[serde(borrow, skip_serializing)]
+    pub(crate) guided_regex: Option<Text<'a>>,
+    /// vLLM's guided decoding: JSON of this schema.
+    #[serde(borrow, skip_serializing)]
+    pub(crate) guided_json: Option<Raw<'a>>,
+    /// Gemini's own settings.
+    #[serde(borrow, rename = "generationConfig", skip_serializing)]
+    pub(crate) generation_config: Option<GeminiSettings<'a>>,
+    /// Gemini's safety settings.
+    #[serde(borrow, rename = "safetySettings", skip_serializing)]
+    pub(crate) safety_settings: Option<Vec<SafetySetting<'a>>>,
+    /// Gemini's name of a prompt cache.
+    #[serde(borrow, rename = "cachedContent", skip_serializing)]
+    pub(crate) cached_content: Option<Text<'a>>,
+}
+
+/// Settings that Gemini's users put into a chat request.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(crate) struct GeminiSettings<'a> {
+    #[serde(borrow)]
+    pub(crate) media_resolution: Option<Text<'a>>,
+    #[serde(borrow, rename = "thinkingConfig")]
+    pub(crate) thinking_config: Option<Raw<'a>>,
+}
+
+/// One safety setting of Gemini, its words unchecked.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(crate) struct SafetySetting<'a> {
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) category: Option<Text<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) method: Option<Text<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) threshold: Option<Text<'a>>,
 }
 
 impl ChatRequest<'_> {
     /// Optional members besides `messages`, and whether the request has them.
-    fn members(&self) -> [(&'static str, bool); 23] {
+    fn members(&self) -> [(&'static str, bool); 29] {
         [
             ("max_tokens", self.max_tokens.is_some()),
             (
@@ -111,6 +151,12 @@ impl ChatRequest<'_> {
             ("metadata", self.metadata.is_some()),
             ("web_search_options", self.web_search_options.is_some()),
             ("verbosity", self.verbosity.is_some()),
+            ("guided_choice", self.guided_choice.is_some()),
+            ("guided_regex", self.guided_regex.is_some()),
+            ("guided_json", self.guided_json.is_some()),
+            ("generationConfig", self.generation_config.is_some()),
+            ("safetySettings", self.safety_settings.is_some()),
+            ("cachedContent", self.cached_content.is_some()),
         ]
     }
 
@@ -285,6 +331,31 @@ pub(crate) struct Tool<'a> {
     pub(crate) r#type: Text<'a>,
     #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) function: Option<Function<'a>>,
+    /// Options of Gemini's own search tool.
+    #[serde(default, borrow, skip_serializing)]
+    pub(crate) google_search: Option<GoogleSearch<'a>>,
+}
+
+/// Options of Gemini's own search tool.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(crate) struct GoogleSearch<'a> {
+    #[serde(borrow)]
+    pub(crate) exclude_domains: Option<Vec<Text<'a>>>,
+    #[serde(borrow)]
+    pub(crate) blocking_confidence: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) time_range_filter: Option<TimeRange<'a>>,
+}
+
+/// RFC 3339 times.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct TimeRange<'a> {
+    #[serde(borrow)]
+    pub(crate) start_time: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) end_time: Option<Text<'a>>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -370,6 +441,9 @@ pub(crate) struct Thinking<'a> {
     pub(crate) budget_tokens: Option<i64>,
     #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) display: Option<Text<'a>>,
+    /// Gemini's wish to see the thoughts.
+    #[serde(default, rename = "includeThoughts", skip_serializing)]
+    pub(crate) include_thoughts: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -479,11 +553,35 @@ pub(crate) struct ChatResponse<'a> {
 pub(crate) struct Choice<'a> {
     pub(crate) index: u32,
     pub(crate) message: ReplyMessage<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) logprobs: Option<Logprobs<'a>>,
     pub(crate) finish_reason: &'static str,
+}
+
+/// Log probabilities of a choice.
+#[derive(Debug, Serialize)]
+pub(crate) struct Logprobs<'a> {
+    pub(crate) content: Vec<TokenLogprob<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct TokenLogprob<'a> {
+    pub(crate) token: &'a str,
+    pub(crate) logprob: f64,
+    /// `null` where there are none.
+    pub(crate) top_logprobs: Option<Vec<TopLogprob<'a>>>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct TopLogprob<'a> {
+    pub(crate) token: &'a str,
+    pub(crate) logprob: f64,
 }
 
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct ReplyMessage<'a> {
+    /// Left out where there is no message to speak of.
+    #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) role: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) content: Option<Cow<'a, str>>,
@@ -493,6 +591,12 @@ pub(crate) struct ReplyMessage<'a> {
     pub(crate) reasoning_content: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) thinking_blocks: Vec<ReplyThinkingBlock<'a>>,
+    /// Gemini's, as it writes them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) safety_ratings: Option<serde_json::Value>,
+    /// Gemini's, as it writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) grounding_metadata: Option<serde_json::Value>,
 }
 
 /// Thinking in the form that clients may send back as [`ThinkingBlock`]: the only way to keep
@@ -547,6 +651,8 @@ pub(crate) struct ChunkChoice<'a> {
     pub(crate) index: u32,
     pub(crate) delta: Delta<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) logprobs: Option<Logprobs<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) finish_reason: Option<&'static str>,
 }
 
@@ -562,6 +668,12 @@ pub(crate) struct Delta<'a> {
     pub(crate) reasoning_content: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) thinking_blocks: Vec<ReplyThinkingBlock<'a>>,
+    /// Gemini's, as it writes them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) safety_ratings: Option<serde_json::Value>,
+    /// Gemini's, as it writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) grounding_metadata: Option<serde_json::Value>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize)]

@@ -65,6 +65,7 @@ impl ChatReply {
             choices: vec![Choice {
                 index: 0,
                 message: message(&reply.content),
+                logprobs: None,
                 finish_reason: finish_reason(reply.stop_reason.as_deref()),
             }],
             usage: usage.as_ref().map(client_usage),

@@ -156,6 +156,7 @@ impl Stream {
             vec![ChunkChoice {
                 index: 0,
                 delta: Delta::default(),
+                logprobs: None,
                 finish_reason,
             }],
         ))
@@ -375,6 +376,7 @@ impl Stream {
             vec![ChunkChoice {
                 index: 0,
                 delta,
+                logprobs: None,
                 finish_reason: None,
             }],
         ))

@@ -87,6 +87,7 @@ fn thinking<'a>(thinking: &'a Thinking<'_>, dropped: &mut Dropped) -> Option<ope
             .budget_tokens
             .filter(|_| r#type == ThinkingType::Enabled),
         display: None,
+        include_thoughts: None,
     })
 }
 
@@ -143,6 +144,7 @@ fn function<'a>(tool: &'a Tool<'_>, dropped: &mut Dropped) -> openai::Tool<'a> {
             parameters: tool.input_schema,
             cache_control: None,
         }),
+        google_search: None,
     }
 }
 

@@ -105,6 +105,7 @@ impl Translate for Chat {
             choices: vec![Choice {
                 index: 0,
                 message: message(content.unwrap_or_default()),
+                logprobs: None,
                 finish_reason: finish_reason(reply.stop_reason.as_deref()),
             }],
             usage,
@@ -331,6 +332,7 @@ impl Events {
                 role: self.role,
                 ..delta
             },
+            logprobs: None,
             finish_reason,
         };
         out.chunk(&chunk(head, vec![choice]))

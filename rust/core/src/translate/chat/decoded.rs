@@ -105,6 +105,7 @@ impl<P: Passthrough> Translate for Decoded<P> {
         let choices = choices.iter().zip(&said).map(|(choice, said)| Choice {
             index: choice.index.unwrap_or(0),
             message: said.message(),
+            logprobs: None,
             finish_reason: finish_reason(choice.finish_reason.as_deref()),
         });
         out.completion(&ChatResponse {
@@ -139,6 +140,7 @@ impl<P: Passthrough> Translate for Decoded<P> {
         let choices = choices.iter().zip(&said).map(|(choice, said)| ChunkChoice {
             index: choice.index.unwrap_or(0),
             delta: said.delta(),
+            logprobs: None,
             finish_reason: given(choice.finish_reason.as_ref())
                 .map(|reason| finish_reason(Some(reason))),
         });
@@ -245,6 +247,7 @@ impl<'a> Said<'a> {
             tool_calls: delta.tool_calls,
             reasoning_content: delta.reasoning_content.map(Cow::Borrowed),
             thinking_blocks: delta.thinking_blocks,
+            ..ReplyMessage::default()
         }
     }
 
@@ -260,6 +263,7 @@ impl<'a> Said<'a> {
             tool_calls: calls.iter().map(tool_call).collect(),
             reasoning_content: self.reasoning.text.as_deref(),
             thinking_blocks: self.thinking_blocks(message),
+            ..Delta::default()
         }
     }
 

@@ -6,4 +6,5 @@ pub(crate) mod aws_bedrock;
 pub(crate) mod azure_openai;
 pub(crate) mod decoded;
 pub(crate) mod gcp_anthropic;
+pub(crate) mod gcp_vertex_ai;
 pub(crate) mod openai;

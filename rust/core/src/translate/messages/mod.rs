@@ -4,4 +4,5 @@ pub(crate) mod anthropic;
 pub(crate) mod aws_anthropic;
 pub(crate) mod azure_openai;
 pub(crate) mod gcp_anthropic;
+pub(crate) mod gcp_vertex_ai;
 pub(crate) mod openai;

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::dialect::cohere;
 use crate::endpoint::{Endpoint, join_path};
 use crate::framing::TopLevel;
 use crate::headers::Headers;
@@ -33,12 +34,8 @@ impl Passthrough for Rerank {
     const KEYS: &'static [&'static str] = &["meta", "usage"];
 
     fn path(binding: &Binding<'_>) -> String {
-        let schema = &binding.backend.schema;
-        let version = match schema.version.as_str() {
-            "" => "v2",
-            version => version,
-        };
-        join_path(&[&schema.prefix, version, "rerank"])
+        let (prefix, version) = cohere::base(&binding.backend.schema);
+        join_path(&[prefix, version, "rerank"])
     }
 
     fn unary(members: &TopLevel, findings: &mut Findings) {
