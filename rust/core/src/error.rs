@@ -281,6 +281,9 @@ impl Error {
             other => other.to_string(),
         };
         let kind = match self {
+            Self::UpstreamStream { kind, status, .. } if api == ClientApi::Anthropic => {
+                anthropic_stream_type(kind, *status)
+            }
             Self::UpstreamStream { kind, .. } => kind.as_str(),
             _ => row.r#type,
         };
@@ -379,6 +382,18 @@ fn anthropic_type(status: u16) -> &'static str {
         503 => "service_unavailable_error",
         529 => "overloaded_error",
         _ => "internal_server_error",
+    }
+}
+
+/// Anthropic's error type for an error inside a stream: its own stays.
+fn anthropic_stream_type(kind: &str, status: u16) -> &str {
+    let own = kind.ends_with("_error") || kind == "request_too_large";
+    match status {
+        _ if own => kind,
+        400 => "invalid_request_error",
+        429 => "rate_limit_error",
+        503 | 504 | 529 => "overloaded_error",
+        _ => "api_error",
     }
 }
 

@@ -83,6 +83,7 @@ pub static TRANSLATORS: &[Entry] = &[
     passed::<rerank::cohere::Rerank>(),
     passed::<messages::anthropic::Messages>(),
     translated::<messages::aws_anthropic::Messages>(),
+    translated::<messages::aws_bedrock::Messages>(),
     passed::<messages::gcp_anthropic::Messages>(),
     translated::<messages::openai::Messages>(),
     translated::<messages::azure_openai::Messages>(),

@@ -132,6 +132,8 @@ pub(crate) struct Source<'a> {
 pub(crate) struct CacheControl<'a> {
     #[serde(borrow)]
     pub(crate) r#type: Text<'a>,
+    #[serde(default, borrow)]
+    pub(crate) ttl: Option<Text<'a>>,
 }
 
 impl CacheControl<'_> {
@@ -192,21 +194,21 @@ pub(crate) struct Metadata<'a> {
     pub(crate) user_id: Option<Text<'a>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub(crate) struct OutputConfig<'a> {
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) effort: Option<Text<'a>>,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) format: Option<OutputFormat<'a>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub(crate) struct OutputFormat<'a> {
     #[serde(borrow)]
     pub(crate) r#type: Text<'a>,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) schema: Option<Raw<'a>>,
 }
 

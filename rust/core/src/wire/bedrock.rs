@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub(crate) use super::Text;
+use super::anthropic_client::OutputConfig;
 
 /// Any JSON, as it stands in the body.
 pub(crate) type Raw<'a> = &'a RawValue;
@@ -34,12 +35,28 @@ pub(crate) struct ConverseRequest<'a> {
 }
 
 /// Members that Bedrock hands to the model unread. The names are the models'.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(crate) struct AdditionalFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) thinking: Option<Thinking<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reasoning_config: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) top_k: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) output_config: Option<&'a OutputConfig<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) anthropic_beta: Vec<String>,
+}
+
+impl AdditionalFields<'_> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.thinking.is_none()
+            && self.reasoning_config.is_none()
+            && self.top_k.is_none()
+            && self.output_config.is_none()
+            && self.anthropic_beta.is_empty()
+    }
 }
 
 /// Claude's `thinking`.

@@ -115,6 +115,11 @@ pub(crate) fn gcp_base_model(model: &str) -> &str {
     model.strip_suffix("@latest").unwrap_or(model)
 }
 
+/// Whether Bedrock's `model` is one of Anthropic's.
+pub(crate) fn is_claude(model: &str) -> bool {
+    model.contains("anthropic") || model.contains("claude")
+}
+
 /// The Anthropic event inside a frame of Bedrock's stream: `{"bytes":"<base64>"}`. `None` for
 /// frames of another form.
 ///

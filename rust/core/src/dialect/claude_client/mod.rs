@@ -14,6 +14,8 @@ mod events;
 mod reply;
 mod request;
 
+pub(crate) use events::{Events, tool_input};
+
 use reply::Reply;
 
 use crate::endpoint::Endpoint;

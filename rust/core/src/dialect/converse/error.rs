@@ -10,6 +10,13 @@ use crate::translate::{ProviderError, is_json};
 /// Type of errors that name none.
 const UNNAMED: &str = "AWSBedrockBackendError";
 
+/// The id that a reply goes by.
+pub(crate) fn request_id(headers: &Headers) -> Option<&str> {
+    headers
+        .get_str("x-amzn-requestid")
+        .filter(|id| !id.is_empty())
+}
+
 /// Services behind the API differ in the case of the member.
 #[derive(Default, Deserialize)]
 #[serde(default)]

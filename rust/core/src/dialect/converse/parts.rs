@@ -79,6 +79,17 @@ pub(super) fn block<'a>(
     }
 }
 
+/// The format of images of `media_type`.
+pub(super) fn image_format(media_type: &str) -> Option<&'static str> {
+    format_of(&IMAGES, media_type)
+}
+
+/// The format of documents of `media_type`, parameters left out.
+pub(super) fn document_format(media_type: &str) -> Option<&'static str> {
+    let kind = media_type.split(';').next().unwrap_or_default().trim();
+    format_of(&DOCUMENTS, kind)
+}
+
 fn format_of(table: &[(&str, &'static str)], media_type: &str) -> Option<&'static str> {
     let mut rows = table.iter();
     rows.find(|(known, _)| known.eq_ignore_ascii_case(media_type))
@@ -123,8 +134,7 @@ fn file<'a>(part: &'a Part<'a>, place: Place, names: &mut Names) -> Result<Block
     if let Some(format) = format_of(&IMAGES, media_type) {
         return Ok(image_block(format, bytes));
     }
-    let kind = media_type.split(';').next().unwrap_or_default().trim();
-    let Some(format) = format_of(&DOCUMENTS, kind) else {
+    let Some(format) = document_format(media_type) else {
         return Err(refuse(place, "unsupported document type"));
     };
     Ok(Block::Document(Document {
@@ -142,7 +152,7 @@ pub(super) struct Names(Vec<String>);
 
 impl Names {
     /// A name of the allowed characters like the file name, its extension left out.
-    fn claim(&mut self, filename: &str) -> String {
+    pub(super) fn claim(&mut self, filename: &str) -> String {
         let stem = filename.rsplit_once('.').map_or(filename, |(stem, _)| stem);
         let mut name = String::new();
         for c in stem.trim().chars().take(NAME_LENGTH) {

@@ -12,6 +12,15 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
+    /// The one that answers with a stream, or not.
+    pub(crate) fn of(stream: bool) -> Self {
+        if stream {
+            Self::ConverseStream
+        } else {
+            Self::Converse
+        }
+    }
+
     /// `:path`; the model, often an ARN, is one escaped segment.
     pub(crate) fn path(self, model: &str) -> String {
         let mut path = String::from("/model/");

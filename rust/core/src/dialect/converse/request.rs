@@ -62,8 +62,9 @@ fn additional_fields<'a>(req: &'a ChatRequest<'a>) -> Option<AdditionalFields<'a
     let fields = AdditionalFields {
         thinking: req.thinking.as_ref().map(thinking),
         reasoning_config: effort.filter(|effort| !effort.is_empty()),
+        ..AdditionalFields::default()
     };
-    (fields.thinking.is_some() || fields.reasoning_config.is_some()).then_some(fields)
+    (!fields.is_empty()).then_some(fields)
 }
 
 fn thinking<'a>(thinking: &'a openai::Thinking<'a>) -> Thinking<'a> {

@@ -32,9 +32,6 @@ use crate::wire::openai::{
     ReplyMessage, ReplyThinkingBlock, ReplyToolCall,
 };
 
-/// The header with the id that replies go by.
-const REQUEST_ID: &str = "x-amzn-requestid";
-
 const ASSISTANT: &str = "assistant";
 
 pub(crate) struct Chat {
@@ -59,11 +56,7 @@ impl Translate for Chat {
 
     fn bind(binding: &Binding<'_>) -> Self {
         Self {
-            operation: if binding.stream {
-                Operation::ConverseStream
-            } else {
-                Operation::Converse
-            },
+            operation: Operation::of(binding.stream),
             head: Head {
                 id: format!("chatcmpl-{:032x}", binding.request_id),
                 model: binding.model.to_owned(),
@@ -81,7 +74,7 @@ impl Translate for Chat {
     }
 
     fn response_head(&mut self, headers: &Headers) {
-        if let Some(id) = headers.get_str(REQUEST_ID).filter(|id| !id.is_empty()) {
+        if let Some(id) = converse::request_id(headers) {
             id.clone_into(&mut self.head.id);
         }
     }
