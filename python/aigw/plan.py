@@ -28,10 +28,14 @@ class HeaderMatch:
 
 @dataclass(frozen=True, slots=True)
 class RouteMatch:
-    """All header conditions must hold; then the rule with id `rule` takes the request."""
+    """All header conditions must hold; then the rule with id `rule` takes the request.
+
+    With `paths`, only requests to one of these endpoints.
+    """
 
     headers: tuple[HeaderMatch, ...]
     rule: str
+    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +122,20 @@ class AuthType(StrEnum):
     ANTHROPIC_API_KEY = "AnthropicAPIKey"
     AZURE_API_KEY = "AzureAPIKey"
     AWS_CREDENTIALS = "AWSCredentials"
+    GCP_CREDENTIALS = "GCPCredentials"
 
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """How a backend authenticates; `credential` is a key of `Plan.credentials`."""
+    """How a backend authenticates; `credential` is a key of `Plan.credentials`.
+
+    `region` is of AWS or GCP, `project` of GCP.
+    """
 
     type: AuthType
     credential: str
     region: str = ""
+    project: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +155,22 @@ class AwsKeys:
     session_token: str | None = field(default=None, repr=False)
 
 
-Credential = ApiKey | AwsKeys
+@dataclass(frozen=True, slots=True)
+class GcpServiceAccount:
+    """A service account that gets access tokens: the members of its key file."""
+
+    info: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An access token that a credential was exchanged for; `expires_at` in Unix seconds."""
+
+    access_token: str = field(repr=False)
+    expires_at: int
+
+
+Credential = ApiKey | AwsKeys | GcpServiceAccount
 
 
 class CostType(StrEnum):

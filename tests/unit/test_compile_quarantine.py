@@ -178,7 +178,7 @@ BROKEN: dict[str, tuple[list[Document], str, str]] = {
         "Secret default/odd not found",
     ),
     "a credential that cannot be read yet": (
-        changed("BackendSecurityPolicy", "odd", type="GCPCredentials", gcpCredentials={}),
+        changed("BackendSecurityPolicy", "odd", type="AzureCredentials", azureCredentials={}),
         "BackendSecurityPolicy default/odd",
         "not supported yet",
     ),

@@ -196,7 +196,8 @@ def test_a_failover_is_one_group_per_attempt(tmp_path: Path, authorities: str) -
     )
     config = render_envoy(plan_of(text), target(tmp_path, DataPlane.MODULE, authorities))
     resources: Any = config.files["rds/http.json"]["resources"]
-    action = resources[0]["virtual_hosts"][0]["routes"][0]["route"]
+    routes = resources[0]["virtual_hosts"][0]["routes"]
+    action = next(route["route"] for route in routes if "prefix" in route["match"])
     specifier = action["inline_cluster_specifier_plugin"]["extension"]["typed_config"]
     order = [
         group["clusters"][0]["cluster_name"].split("/")[1] for group in specifier["priority_groups"]

@@ -47,6 +47,22 @@ class AWSCredentials(ApiModel):
     credentials_file: AWSCredentialsFile | None = None
 
 
+class GCPCredentialsFile(ApiModel):
+    """A service-account key: Secret key `service_account.json`."""
+
+    secret_ref: SecretObjectReference
+
+
+class GCPCredentials(ApiModel):
+    """A service account, and the project and region of its requests."""
+
+    NOT_YET = frozenset({"workloadIdentityFederationConfig"})
+
+    project_name: Annotated[str, Field(min_length=1)]
+    region: Annotated[str, Field(min_length=1)]
+    credentials_file: GCPCredentialsFile | None = None
+
+
 def _own_field_only(type_name: str) -> Rule:
     own = CREDENTIAL_FIELDS[type_name]
     others = [field for field in CREDENTIAL_FIELDS.values() if field != own]
@@ -64,7 +80,7 @@ def _own_field_only(type_name: str) -> Rule:
 class BackendSecurityPolicySpec(ApiModel):
     """Spec of a BackendSecurityPolicy."""
 
-    NOT_YET = frozenset({"azureCredentials", "gcpCredentials", "credentialOverride"})
+    NOT_YET = frozenset({"azureCredentials", "credentialOverride"})
     RULES = (
         *(_own_field_only(name) for name in CREDENTIAL_FIELDS),
         Rule(
@@ -92,6 +108,7 @@ class BackendSecurityPolicySpec(ApiModel):
     anthropic_api_key: Annotated[KeyInSecret | None, Field(alias="anthropicAPIKey")] = None
     azure_api_key: Annotated[KeyInSecret | None, Field(alias="azureAPIKey")] = None
     aws_credentials: AWSCredentials | None = None
+    gcp_credentials: GCPCredentials | None = None
 
     @property
     def credential_fields(self) -> set[str]:

@@ -136,9 +136,12 @@ class Backends:
 
     def _has_fitting_auth(self, found: AIServiceBackend, auth: Auth | None) -> bool:
         name = found.spec.api_schema.name
-        if name in _GCP_SCHEMAS:
-            message = f"the schema {name} needs GCPCredentials, which are not supported yet"
-            self._report.error(found.id, Code.UNSUPPORTED, "spec.schema.name", message)
+        if name in _GCP_SCHEMAS and (auth is None or auth.type != AuthType.GCP_CREDENTIALS):
+            message = (
+                f"the schema {name} needs a BackendSecurityPolicy with GCPCredentials: project "
+                "and region are part of its paths"
+            )
+            self._report.error(found.id, Code.INVALID_CREDENTIAL, "spec.schema.name", message)
             return False
         if name in _AWS_SCHEMAS and (auth is None or auth.type != AuthType.AWS_CREDENTIALS):
             message = f"the schema {name} needs a BackendSecurityPolicy with AWSCredentials"

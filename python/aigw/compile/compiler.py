@@ -74,7 +74,7 @@ def _plan(gateway: Gateway, index: Index, report: Report, loaded_at: int) -> Pla
             continue
         compiled = compiler.compile(gateway, route)
         compiled = guarded(route, gateway, compiled, index, report)
-        rules.update({item.rule.id: item.rule for item in compiled})
+        rules.update({rule.id: rule for item in compiled for rule in item.rules})
         backends.update({backend.name: backend for item in compiled for backend in item.backends})
         offers.append(models.offer_of(route, compiled, loaded_at))
         for listener in attached:

@@ -1,5 +1,6 @@
 """BackendSecurityPolicies to credentials."""
 
+import json
 from dataclasses import dataclass
 
 from aigw.api.ai_service_backend import AIServiceBackend
@@ -9,9 +10,11 @@ from aigw.api.secret import Secret
 from aigw.compile.index import Index
 from aigw.compile.report import Report
 from aigw.errors import Code
-from aigw.plan import ApiKey, Auth, AuthType, AwsKeys, Credential
+from aigw.plan import ApiKey, Auth, AuthType, AwsKeys, Credential, GcpServiceAccount
 
 _KIND = (BackendSecurityPolicy.GROUP, BackendSecurityPolicy.KIND)
+# Members of a key file that a token cannot be had without.
+_SERVICE_ACCOUNT = ("client_email", "private_key", "token_uri")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,8 @@ class Credentials:
             credential = self._read(policy)
             self._auths[key] = Unusable(f"{policy.id} has errors")
             if credential is not None:
-                aws = policy.spec.aws_credentials
                 self.found[key] = credential
-                self._auths[key] = Auth(AuthType(policy.spec.type), key, aws.region if aws else "")
+                self._auths[key] = _auth(policy, key)
         return self._auths[key]
 
     def _read(self, policy: BackendSecurityPolicy) -> Credential | None:
@@ -71,6 +73,8 @@ class Credentials:
         }
         if spec.type == "AWSCredentials":
             return self._read_aws(policy)
+        if spec.type == "GCPCredentials":
+            return self._read_gcp(policy)
         field, member = keys.get(spec.type, ("", None))
         if member is None:
             message = f"{spec.type} is not supported yet"
@@ -98,6 +102,27 @@ class Credentials:
             )
             self._report.error(policy.id, Code.INVALID_CREDENTIAL, path, message)
         return keys
+
+    def _read_gcp(self, policy: BackendSecurityPolicy) -> GcpServiceAccount | None:
+        gcp = policy.spec.gcp_credentials
+        source = gcp.credentials_file if gcp else None
+        if source is None:
+            message = (
+                "application default credentials of GCP are not supported yet; set credentialsFile"
+            )
+            self._report.error(policy.id, Code.UNSUPPORTED, "spec.gcpCredentials", message)
+            return None
+        path = "spec.gcpCredentials.credentialsFile"
+        key = "service_account.json"
+        text = self._secret_value(policy, source.secret_ref, f"{path}.secretRef", key)
+        if not text:
+            return None
+        info = _service_account(text)
+        if isinstance(info, str):
+            message = f"the service-account key {info}"
+            self._report.error(policy.id, Code.INVALID_CREDENTIAL, path, message)
+            return None
+        return GcpServiceAccount(info)
 
     def _secret_value(
         self, policy: BackendSecurityPolicy, ref: SecretObjectReference, path: str, key: str
@@ -130,6 +155,31 @@ def _targets(policy: BackendSecurityPolicy, backend: AIServiceBackend) -> bool:
         (ref.group, ref.kind, ref.name) == (backend.GROUP, backend.KIND, backend.metadata.name)
         for ref in policy.spec.target_refs
     )
+
+
+def _auth(policy: BackendSecurityPolicy, key: str) -> Auth:
+    kind = AuthType(policy.spec.type)
+    aws, gcp = policy.spec.aws_credentials, policy.spec.gcp_credentials
+    if gcp is not None:
+        return Auth(kind, key, gcp.region, gcp.project_name)
+    return Auth(kind, key, aws.region if aws else "")
+
+
+def _service_account(text: str) -> dict[str, str] | str:
+    """The members of a key file, or what is wrong with it."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return "is not JSON"
+    if not isinstance(found, dict) or found.get("type") != "service_account":
+        return 'has no "type": "service_account"'
+    info = {name: value for name, value in found.items() if isinstance(value, str)}
+    missing = [name for name in _SERVICE_ACCOUNT if not info.get(name)]
+    if missing:
+        return f"lacks {', '.join(missing)}"
+    if not info["token_uri"].startswith(("https://", "http://")):
+        return "has a token_uri that is no URL"
+    return info
 
 
 def _aws_keys(text: str, profile: str) -> AwsKeys | None:

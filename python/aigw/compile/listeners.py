@@ -1,6 +1,6 @@
 """Gateway listeners and the routes attached to them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from aigw.api.ai_gateway_route import AIGatewayRoute
@@ -105,9 +105,10 @@ class Ports:
                 continue
             port.hostnames[hostname] = None
             port.entries.extend(
-                (hostname, RouteMatch(headers, compiled.rule.id))
+                (hostname, match)
                 for compiled in rules
                 for headers in compiled.matches
+                for match in _matches(headers, compiled)
             )
 
     def listeners(self) -> tuple[Listener, ...]:
@@ -116,6 +117,13 @@ class Ports:
             Listener(port.name, port.number, _virtual_hosts(port))
             for _, port in sorted(self._ports.items())
         )
+
+
+def _matches(headers: tuple[HeaderMatch, ...], compiled: CompiledRule) -> Iterator[RouteMatch]:
+    """Endpoints that only some backends serve come before all others."""
+    for rule, paths in compiled.narrowed:
+        yield RouteMatch(headers, rule.id, paths)
+    yield RouteMatch(headers, compiled.rule.id)
 
 
 def _virtual_hosts(port: Port) -> tuple[VirtualHost, ...]:
@@ -144,7 +152,11 @@ def _in_order(entries: list[tuple[str, RouteMatch]]) -> tuple[RouteMatch, ...]:
 
 def _first_of_each(ranked: list[tuple[str, RouteMatch]]) -> tuple[RouteMatch, ...]:
     """Without matches that an equal one before them hides."""
-    seen: dict[tuple[HeaderMatch, ...], RouteMatch] = {}
+    seen: dict[tuple[tuple[HeaderMatch, ...], tuple[str, ...]], RouteMatch] = {}
+    hidden: set[tuple[HeaderMatch, ...]] = set()
     for _, match in ranked:
-        seen.setdefault(match.headers, match)
+        if match.headers not in hidden:
+            seen.setdefault((match.headers, match.paths), match)
+        if not match.paths:
+            hidden.add(match.headers)
     return tuple(seen.values())

@@ -1,9 +1,10 @@
 """AIGatewayRoutes to rules."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aigw.api.ai_gateway_route import AIGatewayRoute, AIGatewayRouteRuleMatch, HTTPHeaderMatch
 from aigw.api.gateway import Gateway
+from aigw.compile import support
 from aigw.compile.backends import Backends, RefPlace
 from aigw.compile.expressions import is_regular_expression
 from aigw.compile.report import Report
@@ -23,11 +24,21 @@ from aigw.plan import (
 
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
-    """A rule of the plan, its backends, and one set of header conditions per match."""
+    """A rule of the plan, its backends, and one set of header conditions per match.
+
+    `narrowed` are rules for the endpoints that only some of the backends can serve, each with
+    the paths of these endpoints.
+    """
 
     rule: Rule
     backends: tuple[Backend, ...]
     matches: tuple[tuple[HeaderMatch, ...], ...]
+    narrowed: tuple[tuple[Rule, tuple[str, ...]], ...] = ()
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """All rules."""
+        return (*(rule for rule, _ in self.narrowed), self.rule)
 
 
 class Routes:
@@ -63,7 +74,19 @@ class Routes:
             timeouts=timeouts,
             retry=retry_policy(retry, len(groups), timeouts),
         )
-        return CompiledRule(rule, backends, self._matches(route, index))
+        narrowed = tuple(
+            (
+                replace(
+                    rule,
+                    id=f"{rule.id}/some/{number}",
+                    groups=fewer,
+                    retry=retry_policy(retry, len(fewer), timeouts),
+                ),
+                paths,
+            )
+            for number, (fewer, paths) in enumerate(support.narrowed(groups, backends).items())
+        )
+        return CompiledRule(rule, backends, self._matches(route, index), narrowed)
 
     def _groups(
         self, route: AIGatewayRoute, index: int, costs: tuple[Cost, ...]

@@ -2,10 +2,11 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import aigw
-from aigw.plan import Plan
+from aigw.plan import Plan, Token
 from aigw.render import envoy as rendering
 from aigw.render.envoy import DataPlane
 from aigw.standalone import layout as files
@@ -29,11 +30,17 @@ def publish(plan: Plan, layout: Layout, options: RunOptions) -> None:
     config = _json(rendering.render_filter_config(plan))
     _core.check_config(config)
     files.write(layout.core / "config.json", config)
-    files.write(layout.core / "credentials.json", _json(rendering.render_credentials(plan)))
+    publish_credentials(plan, layout, {})
     rendered = rendering.render_envoy(plan, _target(layout, options))
     for path, content in rendered.files.items():
         files.write(layout.envoy / path, _json(content))
     files.write(layout.envoy / BOOTSTRAP, _json(rendered.bootstrap))
+
+
+def publish_credentials(plan: Plan, layout: Layout, tokens: Mapping[str, Token]) -> None:
+    """The credentials for the core, with the tokens that were had so far."""
+    content = _json(rendering.render_credentials(plan, tokens))
+    files.write(layout.core / "credentials.json", content)
 
 
 def _target(layout: Layout, options: RunOptions) -> rendering.EnvoyTarget:

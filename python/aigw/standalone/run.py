@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from aigw.api.load import load
 from aigw.api.secret_sources import Environment
 from aigw.compile.compiler import Compiled, compile_plan
+from aigw.credentials import Refresher
 from aigw.errors import AigwError, Code, Diagnostic
 from aigw.plan import Plan
 from aigw.render.envoy import DataPlane, log_arguments
@@ -74,7 +75,11 @@ async def _started(options: RunOptions, layout: Layout, plan: Plan) -> AsyncIter
     extproc = ExtProc(layout, options.transport, debug)
     server = extproc if options.data_plane is DataPlane.EXTPROC else None
     watchers: list[asyncio.Task[None]] = []
+    tokens = Refresher(
+        plan.credentials, lambda found: publish.publish_credentials(plan, layout, found)
+    )
     try:
+        watchers.append(asyncio.create_task(tokens.run()))
         if server is not None:
             await server.start()
             watchers.append(asyncio.create_task(server.supervise()))

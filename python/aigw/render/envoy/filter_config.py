@@ -81,8 +81,12 @@ def _entry(backend: Backend) -> Json:
         entry["model_name_override"] = backend.model_name_override
     if backend.auth:
         auth = backend.auth
-        region = {"region": auth.region} if auth.region else {}
-        entry["auth"] = {"type": auth.type.value, "credential": auth.credential, **region}
+        where = {"region": auth.region, "project": auth.project}
+        entry["auth"] = {
+            "type": auth.type.value,
+            "credential": auth.credential,
+            **{name: value for name, value in where.items() if value},
+        }
     entry.update(_mutations(backend))
     if backend.costs:
         entry["costs"] = [

@@ -42,7 +42,7 @@ def _virtual_host(
     for match in host.matches:
         rule = plan.rules[match.rule]
         if rule.groups:
-            routes.append(_route(match, rule, target, ids))
+            routes.extend(_routes(match, rule, target, ids))
         else:
             message = "no backend of this route can be used"
             routes.extend(_direct(_headers(match), 503, "ServiceUnavailable", message))
@@ -61,7 +61,10 @@ def _virtual_host(
     }
 
 
-def _route(match: RouteMatch, rule: Rule, target: EnvoyTarget, ids: Mapping[str, str]) -> Json:
+def _routes(
+    match: RouteMatch, rule: Rule, target: EnvoyTarget, ids: Mapping[str, str]
+) -> list[Json]:
+    """One route, or one per path."""
     action: Json = {
         **_destination(rule, target, ids),
         "auto_host_rewrite": True,
@@ -69,12 +72,16 @@ def _route(match: RouteMatch, rule: Rule, target: EnvoyTarget, ids: Mapping[str,
     }
     if policy := _retry_policy(rule, target):
         action["retry_policy"] = policy
-    return {
-        "name": rule.id,
-        "match": {"prefix": "/", "headers": _headers(match)},
-        "metadata": {"filter_metadata": {HOST_METADATA: {"aigw_route_name": rule.route}}},
-        "route": action,
-    }
+    paths: list[Json] = [{"path": path} for path in match.paths]
+    return [
+        {
+            "name": rule.id,
+            "match": {**path, "headers": _headers(match)},
+            "metadata": {"filter_metadata": {HOST_METADATA: {"aigw_route_name": rule.route}}},
+            "route": action,
+        }
+        for path in paths or [{"prefix": "/"}]
+    ]
 
 
 def _headers(match: RouteMatch) -> list[Json]:
