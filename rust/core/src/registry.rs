@@ -1,7 +1,7 @@
 //! The table of translators: which endpoint can be served by which backend schema.
 
 use crate::endpoint::Endpoint;
-use crate::schema::ApiSchema;
+use crate::schema::{ApiSchema, BackendSchema};
 use crate::translate::count_tokens::aws::{self, CountTokens};
 use crate::translate::{
     Binding, Exchange, Passed, Passthrough, Translate, Translated, chat, completions, count_tokens,
@@ -66,7 +66,15 @@ pub static TRANSLATORS: &[Entry] = &[
     translated::<chat::aws_anthropic::Chat>(),
     translated::<chat::gcp_anthropic::Chat>(),
     translated::<chat::gcp_vertex_ai::Chat>(),
+    translated::<chat::cohere::Chat>(),
     passed::<completions::openai::Completions>(),
+    translated::<completions::anthropic::Completions>(),
+    translated::<completions::aws_anthropic::Completions>(),
+    translated::<completions::aws_bedrock::Completions>(),
+    translated::<completions::cohere::Completions>(),
+    translated::<completions::gcp_anthropic::Completions>(),
+    translated::<completions::gcp_vertex_ai::Completions>(),
+    translated::<completions::azure_openai::Completions>(),
     passed::<embeddings::openai::Embeddings>(),
     passed::<embeddings::azure_openai::Embeddings>(),
     translated::<embeddings::aws_bedrock::Embeddings>(),
@@ -74,6 +82,12 @@ pub static TRANSLATORS: &[Entry] = &[
     translated::<embeddings::cohere::Embeddings>(),
     passed::<responses::openai::Responses>(),
     passed::<responses::azure_openai::Responses>(),
+    translated::<responses::anthropic::Responses>(),
+    translated::<responses::aws_anthropic::Responses>(),
+    translated::<responses::aws_bedrock::Responses>(),
+    translated::<responses::cohere::Responses>(),
+    translated::<responses::gcp_anthropic::Responses>(),
+    translated::<responses::gcp_vertex_ai::Responses>(),
     passed::<input_tokens::openai::InputTokens>(),
     passed::<input_tokens::azure_openai::InputTokens>(),
     passed::<speech::openai::Speech>(),
@@ -88,6 +102,7 @@ pub static TRANSLATORS: &[Entry] = &[
     translated::<messages::openai::Messages>(),
     translated::<messages::azure_openai::Messages>(),
     translated::<messages::gcp_vertex_ai::Messages>(),
+    translated::<messages::cohere::Messages>(),
     passed::<tokenize::openai::Tokenize>(),
     translated::<tokenize::aws_bedrock::Tokenize>(),
     translated::<tokenize::aws_anthropic::Tokenize>(),
@@ -99,11 +114,17 @@ pub static TRANSLATORS: &[Entry] = &[
     passed::<count_tokens::gcp_anthropic::CountTokens>(),
 ];
 
+/// Pairs of OpenAI-compatible servers that have no endpoint for text but chat.
+static CHAT_ONLY: &[Entry] = &[
+    translated::<completions::openai_chat::Completions>(),
+    translated::<responses::openai_chat::Responses>(),
+];
+
 /// The entry of a pair.
-pub fn find(endpoint: Endpoint, schema: ApiSchema) -> Option<&'static Entry> {
-    TRANSLATORS
-        .iter()
-        .find(|entry| entry.endpoint == endpoint && entry.schema == schema)
+pub fn find(endpoint: Endpoint, schema: &BackendSchema) -> Option<&'static Entry> {
+    let fits = |entry: &&Entry| entry.endpoint == endpoint && entry.schema == schema.name;
+    let chat_only = CHAT_ONLY.iter().filter(|_| schema.chat_only);
+    chat_only.chain(TRANSLATORS).find(fits)
 }
 
 #[cfg(test)]

@@ -55,4 +55,8 @@ pub struct BackendSchema {
     /// API version (the other schemas).
     #[serde(default)]
     pub version: String,
+    /// The server has no other endpoint for text than chat completions (OpenAI): completions
+    /// and responses are served by these.
+    #[serde(default)]
+    pub chat_only: bool,
 }

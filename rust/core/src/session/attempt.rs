@@ -96,7 +96,7 @@ impl Attempt {
         backend: Arc<Backend>,
         now: u64,
     ) -> std::result::Result<Self, Reply> {
-        let Some(entry) = registry::find(request.endpoint, backend.schema.name) else {
+        let Some(entry) = registry::find(request.endpoint, &backend.schema) else {
             let error = Error::UnsupportedSchema {
                 backend: backend.backend.clone(),
                 schema: backend.schema.name.name(),

@@ -1,8 +1,12 @@
-//! Cohere's v2 API.
+//! Cohere's v2 API, and OpenAI chat in both directions.
 
 mod error;
+mod reply;
+mod request;
 
 pub(crate) use error::provider_error;
+pub(crate) use reply::ChatReply;
+pub(crate) use request::{chat_request, note_dropped};
 
 use crate::schema::BackendSchema;
 

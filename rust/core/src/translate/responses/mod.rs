@@ -1,4 +1,11 @@
 //! OpenAI responses.
 
+pub(crate) mod anthropic;
+pub(crate) mod aws_anthropic;
+pub(crate) mod aws_bedrock;
 pub(crate) mod azure_openai;
+pub(crate) mod cohere;
+pub(crate) mod gcp_anthropic;
+pub(crate) mod gcp_vertex_ai;
 pub(crate) mod openai;
+pub(crate) mod openai_chat;

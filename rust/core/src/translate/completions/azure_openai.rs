@@ -1,0 +1,8 @@
+//! OpenAI completions to Azure OpenAI, by way of chat completions: see
+//! [`completions_client`](crate::dialect::completions_client) for what is mapped, refused and dropped.
+
+use crate::dialect::completions_client;
+use crate::translate::Via;
+use crate::translate::chat::{azure_openai, decoded::Decoded};
+
+pub(crate) type Completions = Via<completions_client::Completions, Decoded<azure_openai::Chat>>;

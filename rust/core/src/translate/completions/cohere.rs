@@ -1,0 +1,8 @@
+//! OpenAI completions to Cohere, by way of chat completions: see
+//! [`completions_client`](crate::dialect::completions_client) for what is mapped, refused and dropped.
+
+use crate::dialect::completions_client;
+use crate::translate::Via;
+use crate::translate::chat::cohere;
+
+pub(crate) type Completions = Via<completions_client::Completions, cohere::Chat>;
