@@ -385,11 +385,24 @@ fn anthropic_type(status: u16) -> &'static str {
     }
 }
 
+/// Anthropic's error types.
+const ANTHROPIC_TYPES: &[&str] = &[
+    "invalid_request_error",
+    "authentication_error",
+    "billing_error",
+    "permission_error",
+    "not_found_error",
+    "request_too_large",
+    "rate_limit_error",
+    "timeout_error",
+    "api_error",
+    "overloaded_error",
+];
+
 /// Anthropic's error type for an error inside a stream: its own stays.
 fn anthropic_stream_type(kind: &str, status: u16) -> &str {
-    let own = kind.ends_with("_error") || kind == "request_too_large";
     match status {
-        _ if own => kind,
+        _ if ANTHROPIC_TYPES.contains(&kind) => kind,
         400 => "invalid_request_error",
         429 => "rate_limit_error",
         503 | 504 | 529 => "overloaded_error",

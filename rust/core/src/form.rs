@@ -30,7 +30,7 @@ pub(crate) fn scan(endpoint: Endpoint, content_type: &str, body: &[u8]) -> Resul
                 if scan.model_span.replace(part.value).is_some() {
                     return Err(malformed("field 'model' is there twice"));
                 }
-                scan.model = text("model", value)?.to_owned();
+                text("model", value)?.clone_into(&mut scan.model);
             }
             "file" => has_file = true,
             "temperature" if text("temperature", value)?.trim().parse::<f64>().is_err() => {
@@ -190,7 +190,15 @@ mod tests {
     fn form(parts: &[(&str, &str)]) -> String {
         let mut body = String::new();
         for (head, value) in parts {
-            body += &format!("--X b\r\nContent-Disposition: form-data; {head}\r\n\r\n{value}\r\n");
+            for piece in [
+                "--X b\r\nContent-Disposition: form-data; ",
+                head,
+                "\r\n\r\n",
+                value,
+            ] {
+                body.push_str(piece);
+            }
+            body.push_str("\r\n");
         }
         body + "--X b--\r\n"
     }

@@ -120,6 +120,18 @@ static CHAT_ONLY: &[Entry] = &[
     translated::<responses::openai_chat::Responses>(),
 ];
 
+/// Every pair, those of servers that have chat only last.
+pub fn all() -> impl Iterator<Item = &'static Entry> {
+    TRANSLATORS.iter().chain(CHAT_ONLY)
+}
+
+impl Entry {
+    /// The pair is for servers that have no endpoint for text but chat.
+    pub fn is_chat_only(&self) -> bool {
+        CHAT_ONLY.iter().any(|entry| std::ptr::eq(entry, self))
+    }
+}
+
 /// The entry of a pair.
 pub fn find(endpoint: Endpoint, schema: &BackendSchema) -> Option<&'static Entry> {
     let fits = |entry: &&Entry| entry.endpoint == endpoint && entry.schema == schema.name;

@@ -15,7 +15,11 @@ use crate::error::{Error, Result};
 /// Byte range in the scanned body.
 pub(crate) type Span = Range<usize>;
 
-/// What the gateway reads of a JSON request.
+/// What the gateway reads of a request.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts of their own, not states"
+)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scan {
     /// `model`, decoded; empty when absent or null.

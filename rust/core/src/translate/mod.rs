@@ -176,7 +176,14 @@ impl<'a> Outbox<'a> {
     /// [`Error::Internal`] when the value cannot be written.
     pub fn sse(&mut self, value: &impl Serialize) -> Result<()> {
         self.bytes.extend_from_slice(b"data: ");
+        let start = self.bytes.len();
         self.json(value)?;
+        // Raw values may have line ends between their tokens, which would end the event.
+        for byte in self.bytes.iter_mut().skip(start) {
+            if matches!(byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
+        }
         self.bytes.extend_from_slice(b"\n\n");
         Ok(())
     }

@@ -144,7 +144,8 @@ pub(crate) struct EmbeddingsUsage {
 #[derive(Debug, Serialize)]
 pub(crate) struct Embedding<'a> {
     object: &'static str,
-    embedding: Vector<'a>,
+    #[serde(rename = "embedding")]
+    vector: Vector<'a>,
     index: usize,
     /// Written only where it is true.
     #[serde(skip_serializing_if = "is_false")]
@@ -179,7 +180,7 @@ impl<'a> EmbeddingsReply<'a> {
             .enumerate()
             .map(|(index, (raw, truncated))| {
                 let numbers: Vec<f32> = serde_json::from_str(raw.get())?;
-                let embedding = match encoding {
+                let vector = match encoding {
                     Encoding::Float => Vector::Float(raw),
                     Encoding::Base64 => {
                         let bytes = numbers.iter().flat_map(|number| number.to_le_bytes());
@@ -188,7 +189,7 @@ impl<'a> EmbeddingsReply<'a> {
                 };
                 Ok(Embedding {
                     object: "embedding",
-                    embedding,
+                    vector,
                     index,
                     truncated,
                 })

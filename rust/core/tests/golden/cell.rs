@@ -4,23 +4,30 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use aigw_core::endpoint::Endpoint;
+use aigw_core::registry::{self, Service};
+use aigw_core::schema::{ApiSchema, BackendSchema};
 use aigw_core::usage::Usage;
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
+use base64::Engine as _;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 /// A case and a schema.
 pub(crate) struct Cell {
     pub(crate) name: String,
     pub(crate) folder: PathBuf,
-    pub(crate) endpoint: String,
-    pub(crate) schema: String,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) schema: ApiSchema,
     pub(crate) request: Vec<u8>,
+    pub(crate) content_type: &'static str,
     pub(crate) upstream: Option<Vec<u8>>,
     pub(crate) response: Option<Response>,
     pub(crate) client_json: Option<Vec<u8>>,
     pub(crate) client_sse: Option<Vec<u8>>,
+    pub(crate) client_bin: Option<Vec<u8>>,
     pub(crate) expect: Expect,
 }
 
@@ -49,6 +56,7 @@ pub(crate) struct BackendSettings {
     pub(crate) model_name_override: Option<String>,
     pub(crate) prefix: Option<String>,
     pub(crate) version: String,
+    pub(crate) chat_only: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -83,6 +91,8 @@ struct Line {
     event: Option<String>,
     exception: Option<String>,
     error: Option<String>,
+    /// An event inside of a frame of Bedrock's `InvokeModel`.
+    chunk: Option<Box<RawValue>>,
     message: String,
     data: Option<Box<RawValue>>,
     corrupt: bool,
@@ -92,17 +102,25 @@ fn read(path: &Path) -> Option<Vec<u8>> {
     fs::read(path).ok()
 }
 
-fn component(path: &Path, up: usize) -> String {
+/// A folder's name as the value that is spelled so.
+fn component<T: DeserializeOwned>(path: &Path, up: usize) -> T {
     let name = path.ancestors().nth(up).and_then(Path::file_name).unwrap();
-    name.to_str().unwrap().to_owned()
+    let name = name.to_str().unwrap();
+    serde_json::from_value(name.into()).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 impl Cell {
     pub(crate) fn read(folder: &Path) -> Self {
         let case = folder.parent().unwrap();
         let name = folder.display().to_string();
-        let request =
-            read(&case.join("request.json")).unwrap_or_else(|| panic!("{name}: no request.json"));
+        let (request, content_type) = match read(&case.join("request.form")) {
+            Some(form) => (form, "multipart/form-data; boundary=golden"),
+            None => {
+                let json = read(&case.join("request.json"));
+                let json = json.unwrap_or_else(|| panic!("{name}: no request.json"));
+                (json.trim_ascii().to_vec(), "application/json")
+            }
+        };
         let expect: Expect = read(&folder.join("expect.toml"))
             .map(|bytes| toml::from_slice(&bytes).unwrap_or_else(|e| panic!("{name}: {e}")))
             .unwrap_or_default();
@@ -110,11 +128,13 @@ impl Cell {
         Self {
             endpoint: component(folder, 2),
             schema: component(folder, 0),
-            request: request.trim_ascii().to_vec(),
-            upstream: file("upstream.json"),
+            request,
+            content_type,
+            upstream: file("upstream.json").or_else(|| file("upstream.form")),
             response: Response::read(folder, &expect.response),
             client_json: file("client.json"),
             client_sse: file("client.sse"),
+            client_bin: file("client.bin"),
             name,
             folder: folder.to_owned(),
             expect,
@@ -123,8 +143,18 @@ impl Cell {
 
     /// The gateway writes the reply itself, so it answers for its end.
     pub(crate) fn is_rebuilt(&self) -> bool {
-        !(self.schema == "OpenAI" && self.endpoint != "messages"
-            || self.schema == "Anthropic" && self.endpoint == "messages")
+        let entry = registry::find(self.endpoint, &self.backend_schema());
+        entry.is_some_and(|entry| entry.service == Service::Translated)
+    }
+
+    pub(crate) fn backend_schema(&self) -> BackendSchema {
+        let backend = &self.expect.backend;
+        BackendSchema {
+            name: self.schema,
+            prefix: backend.prefix.as_deref().unwrap_or("v1").to_owned(),
+            version: backend.version.clone(),
+            chat_only: backend.chat_only,
+        }
     }
 
     /// Rewrites a file when asked to.
@@ -145,6 +175,8 @@ impl Response {
         let file = |name: &str| read(&folder.join(name));
         let (status, content_type, mut events) = if let Some(body) = file("response.json") {
             (200, "application/json", vec![body])
+        } else if let Some(body) = file("response.bin") {
+            (200, "application/octet-stream", vec![body])
         } else if let Some(body) = file("response.sse") {
             (200, "text/event-stream", sse_events(&body))
         } else if let Some(lines) = file("response.events.jsonl") {
@@ -163,7 +195,9 @@ impl Response {
         Some(Self {
             status: settings.status.unwrap_or(status),
             content_type,
-            streamed: content_type != "application/json" && status == 200,
+            streamed: content_type.ends_with("stream")
+                && content_type != "application/octet-stream"
+                && status == 200,
             events,
         })
     }
@@ -186,9 +220,16 @@ fn messages(lines: &[u8]) -> Vec<Vec<u8>> {
 
 impl Line {
     fn encode(self) -> Vec<u8> {
-        let payload = self.data.map_or_else(Vec::new, |data| data.get().into());
+        let mut payload = self.data.map_or_else(Vec::new, |data| data.get().into());
         let headers = if let Some(event) = self.event {
             vec![(":message-type", "event".into()), (":event-type", event)]
+        } else if let Some(chunk) = self.chunk {
+            let bytes = base64::engine::general_purpose::STANDARD.encode(chunk.get());
+            payload = format!(r#"{{"bytes":"{bytes}","p":"abc"}}"#).into_bytes();
+            vec![
+                (":message-type", "event".into()),
+                (":event-type", "chunk".into()),
+            ]
         } else if let Some(kind) = self.exception {
             vec![
                 (":message-type", "exception".into()),

@@ -5,10 +5,12 @@
 mod cell;
 mod exchange;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use aigw_core::record::Outcome;
+use aigw_core::registry::{self, Entry};
 use cell::Cell;
 use exchange::{Client, prepare, reply};
 use serde_json::Value;
@@ -74,12 +76,22 @@ fn check_request(cell: &Cell) -> Check {
         Ok((_, prepared)) => prepared,
         Err(refused) => return check_refusal(cell, &refused.into()),
     };
-    let body = String::from_utf8(prepared.body.clone()).map_err(|e| e.to_string())?;
-    cell.write("upstream.json", &prepared.body);
+    let body = utf8(&prepared.body);
+    let is_form = cell.content_type != "application/json";
+    let file = if is_form {
+        "upstream.form"
+    } else {
+        "upstream.json"
+    };
+    cell.write(file, &prepared.body);
     let Some(want) = &cell.upstream else {
         return Err(format!("the request must be refused, but gave {body}"));
     };
-    equal_json("upstream body", body.as_bytes(), want)?;
+    if is_form {
+        equal("upstream form", &body, &utf8(want))?;
+    } else {
+        equal_json("upstream body", body.as_bytes(), want)?;
+    }
     for text in &cell.expect.upstream.contains {
         if !body.contains(text.as_str()) {
             return Err(format!("upstream body lacks {text}: {body}"));
@@ -114,6 +126,9 @@ fn check_client(cell: &Cell, client: &Client) -> Check {
         let want = cell.client_sse.as_deref().unwrap_or_default();
         return equal("client stream", &client.text(), &utf8(want));
     }
+    if let Some(want) = &cell.client_bin {
+        return equal("client bytes", &client.text(), &utf8(want));
+    }
     cell.write("client.json", &client.body);
     let want = cell
         .client_json
@@ -146,6 +161,55 @@ fn check_reply(cell: &Cell) -> Check {
         )?;
     }
     Ok(())
+}
+
+/// What the cells of a pair show.
+#[derive(Default)]
+struct Shown {
+    reply: bool,
+    stream: bool,
+    failure: bool,
+}
+
+#[test]
+fn every_pair_is_shown_with_a_reply_a_stream_and_an_error() {
+    let shown = std::cell::RefCell::new(BTreeMap::<_, Shown>::new());
+    for_each_cell(|cell| {
+        let mut shown = shown.borrow_mut();
+        let schema = cell.backend_schema();
+        let pair = shown.entry((cell.endpoint, cell.schema, schema.chat_only));
+        let pair = pair.or_default();
+        if let Some(response) = &cell.response {
+            pair.failure |= response.status >= 400;
+            pair.stream |= response.status < 300 && response.streamed;
+            pair.reply |= response.status < 300 && !response.streamed;
+        }
+        Ok(())
+    });
+    let shown = shown.into_inner();
+    let streams = |entry: &Entry| {
+        shown
+            .iter()
+            .any(|((endpoint, _, _), pair)| *endpoint == entry.endpoint && pair.stream)
+    };
+    let mut missing = Vec::new();
+    for entry in registry::all() {
+        let key = (entry.endpoint, entry.schema, entry.is_chat_only());
+        let found = shown.get(&key);
+        for (what, there) in [
+            ("reply", found.is_some_and(|pair| pair.reply)),
+            ("error", found.is_some_and(|pair| pair.failure)),
+            (
+                "stream",
+                !streams(entry) || found.is_some_and(|pair| pair.stream),
+            ),
+        ] {
+            if !there {
+                missing.push(format!("{key:?}: no {what}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
 #[test]
@@ -218,7 +282,7 @@ fn streams_report_the_usage_of_the_same_unary_reply() {
             return Ok(());
         };
         let endpoint = cell.folder.ancestors().nth(2).unwrap();
-        let other = Cell::read(&endpoint.join(other).join(&cell.schema));
+        let other = Cell::read(&endpoint.join(other).join(cell.schema.name()));
         let usage = |cell: &Cell| -> Result<_, String> {
             let response = cell.response.as_ref().ok_or("no reply")?;
             Ok(reply(cell, &response.events)?.record.usage)

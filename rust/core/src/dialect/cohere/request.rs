@@ -126,11 +126,10 @@ fn is_object(raw: Raw<'_>) -> bool {
 fn tools<'a>(tools: &'a [openai::Tool<'_>]) -> Result<Vec<Tool<'a>>> {
     let mut all = Vec::with_capacity(tools.len());
     for (index, tool) in tools.iter().enumerate() {
-        let function = match (&*tool.r#type, &tool.function) {
-            ("function", Some(function)) => function,
-            _ => return Err(refuse(format!("tools[{index}]"), "a function is expected")),
+        let ("function", Some(function)) = (&*tool.r#type, &tool.function) else {
+            return Err(refuse(format!("tools[{index}]"), "a function is expected"));
         };
-        let parameters = function.parameters.or_else(|| no_parameters());
+        let parameters = function.parameters.or_else(no_parameters);
         let parameters = parameters.filter(|raw| is_object(raw)).ok_or_else(|| {
             let place = format!("tools[{index}].function.parameters");
             refuse(place, "an object is expected")

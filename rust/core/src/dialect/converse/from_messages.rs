@@ -180,7 +180,7 @@ fn tool_config<'a>(
 fn definition<'a>(tool: &'a client::Tool<'_>, index: usize) -> Result<ToolSpec<'a>> {
     let json = tool
         .input_schema
-        .or_else(|| empty_schema())
+        .or_else(empty_schema)
         .filter(|raw| raw.get().starts_with('{'))
         .ok_or_else(|| {
             refuse(
@@ -406,7 +406,7 @@ fn text<'a>(block: &'a From<'_>) -> Option<&'a str> {
     block.text.as_deref().filter(|text| !text.is_empty())
 }
 
-fn base64<'a>(data: &'a str, place: Place) -> Result<Text<'a>> {
+fn base64(data: &str, place: Place) -> Result<Text<'_>> {
     base64_text(data)
         .map(Text::from)
         .ok_or_else(|| refuse(format!("{place}.source.data"), "base64 is expected"))
@@ -442,7 +442,7 @@ fn redacted_bytes(data: &str) -> Text<'_> {
 }
 
 fn tool_use<'a>(block: &'a From<'_>, place: Place) -> Result<ToolUse<'a>> {
-    let input = block.input.or_else(|| empty_object());
+    let input = block.input.or_else(empty_object);
     Ok(ToolUse {
         tool_use_id: block
             .id

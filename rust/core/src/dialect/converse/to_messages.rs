@@ -60,7 +60,7 @@ impl MessagesReply {
         let blocks = output.message.as_ref().and_then(|m| m.content.as_deref());
         let blocks = blocks.unwrap_or_default();
         let redacted: Vec<Option<Cow<'_, str>>> = blocks.iter().map(redacted).collect();
-        let content = blocks.iter().zip(&redacted);
+        let content = blocks.iter().zip(redacted.iter().map(Option::as_deref));
         let content = content.filter_map(|(block, redacted)| content_block(block, redacted));
         let usage = reply.usage.map(|raw| report(raw, out)).unwrap_or_default();
         out.json(&MessageReply {
@@ -194,7 +194,7 @@ fn stop_reason(reason: &str) -> &'static str {
 
 fn content_block<'a>(
     block: &'a ReplyBlock<'a>,
-    redacted: &'a Option<Cow<'a, str>>,
+    redacted: Option<&'a str>,
 ) -> Option<client::ReplyBlock<'a>> {
     if let Some(tool) = &block.tool_use {
         return Some(client::ReplyBlock::ToolUse {

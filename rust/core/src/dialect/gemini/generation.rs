@@ -180,7 +180,6 @@ fn known(thinking: &Thinking<'_>, features: Features) -> Result<KnownThinking> {
             known.thinking_budget = Some(budget.unwrap_or(0));
             known.include_thoughts = thinking.include_thoughts.filter(|wanted| *wanted);
         }
-        ThinkingType::Adaptive => {}
         // Models that cannot be told not to think are told to think as little as they can.
         ThinkingType::Disabled if features.levels() => {
             known.thinking_level = Some(if features.flash { "MINIMAL" } else { "LOW" });
@@ -188,7 +187,7 @@ fn known(thinking: &Thinking<'_>, features: Features) -> Result<KnownThinking> {
         ThinkingType::Disabled if features.budget() => {
             known.thinking_budget = Some(if features.flash { 0 } else { LEAST_BUDGET });
         }
-        ThinkingType::Disabled => {}
+        ThinkingType::Adaptive | ThinkingType::Disabled => {}
     }
     Ok(known)
 }

@@ -8,6 +8,7 @@ use crate::wire::openai::{ChatUsage, CompletionDetails, PromptDetails};
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the provider's names")]
 struct Counters {
     prompt_token_count: Count,
     tool_use_prompt_token_count: Count,

@@ -383,7 +383,7 @@ impl<'a> Turns<'a> {
     }
 }
 
-fn message<'a>(role: Role, content: Option<openai::Content<'a>>) -> openai::Message<'a> {
+fn message(role: Role, content: Option<openai::Content<'_>>) -> openai::Message<'_> {
     openai::Message {
         role,
         name: None,
