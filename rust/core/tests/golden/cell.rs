@@ -113,13 +113,13 @@ impl Cell {
     pub(crate) fn read(folder: &Path) -> Self {
         let case = folder.parent().unwrap();
         let name = folder.display().to_string();
-        let (request, content_type) = match read(&case.join("request.form")) {
-            Some(form) => (form, "multipart/form-data; boundary=golden"),
-            None => {
-                let json = read(&case.join("request.json"));
-                let json = json.unwrap_or_else(|| panic!("{name}: no request.json"));
-                (json.trim_ascii().to_vec(), "application/json")
-            }
+        let form = read(&case.join("request.form"));
+        let (request, content_type) = if let Some(form) = form {
+            (form, "multipart/form-data; boundary=golden")
+        } else {
+            let json = read(&case.join("request.json"));
+            let json = json.unwrap_or_else(|| panic!("{name}: no request.json"));
+            (json.trim_ascii().to_vec(), "application/json")
         };
         let expect: Expect = read(&folder.join("expect.toml"))
             .map(|bytes| toml::from_slice(&bytes).unwrap_or_else(|e| panic!("{name}: {e}")))
