@@ -60,11 +60,15 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """API that a provider speaks; `prefix` as written, with or without slashes."""
+    """API that a provider speaks; `prefix` as written, with or without slashes.
+
+    `chat_only`: an OpenAI-compatible server without completions and responses.
+    """
 
     name: str
     prefix: str = ""
     version: str = ""
+    chat_only: bool = False
 
 
 class AddressKind(StrEnum):

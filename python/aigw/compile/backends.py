@@ -20,6 +20,9 @@ _DEFAULT_VERSIONS = {
     "GCPAnthropic": "vertex-2023-10-16",
 }
 _DEFAULT_PREFIXES = {"OpenAI": "v1", "Anthropic": "v1"}
+CHAT_ONLY = "aigateway.envoyproxy.io/chat-only"
+"""Annotation of AIServiceBackends whose server has chat completions and no other text endpoint:
+completions and responses are served by these."""
 _AWS_SCHEMAS = ("AWSBedrock", "AWSAnthropic")
 _GCP_SCHEMAS = ("GCPVertexAI", "GCPAnthropic")
 
@@ -154,7 +157,18 @@ class Backends:
         if name == "AzureOpenAI" and not version:
             message = "is empty; AzureOpenAI wants the api-version of its requests here"
             self._report.warning(found.id, Code.INVALID_FIELD, "spec.schema.version", message)
-        return Schema(name, written.prefix or _DEFAULT_PREFIXES.get(name, ""), version)
+        prefix = written.prefix or _DEFAULT_PREFIXES.get(name, "")
+        return Schema(name, prefix, version, self._is_chat_only(found, name))
+
+    def _is_chat_only(self, found: AIServiceBackend, schema: str) -> bool:
+        value = found.metadata.annotations.get(CHAT_ONLY)
+        path = f"metadata.annotations[{CHAT_ONLY}]"
+        if value not in (None, "true", "false"):
+            self._report.error(found.id, Code.INVALID_FIELD, path, "must be true or false")
+        elif value == "true" and schema != "OpenAI":
+            message = f"has no meaning for the schema {schema}"
+            self._report.warning(found.id, Code.NO_EFFECT, path, message)
+        return value == "true" and schema == "OpenAI"
 
     def _with_upstream(self, found: AIServiceBackend) -> Backend | None:
         ref = found.spec.backend_ref

@@ -70,11 +70,14 @@ def _models(models: Iterable[Model]) -> list[Json]:
 
 def _entry(backend: Backend) -> Json:
     schema = backend.schema
+    api: Json = {"name": schema.name, "prefix": schema.prefix, "version": schema.version}
+    if schema.chat_only:
+        api["chat_only"] = True
     entry: Json = {
         "name": backend.name,
         "backend": backend.backend,
         "route": backend.route,
-        "schema": {"name": schema.name, "prefix": schema.prefix, "version": schema.version},
+        "schema": api,
         "host": backend.host,
     }
     if backend.model_name_override:
