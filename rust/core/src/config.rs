@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::endpoint::{EndpointPrefixes, PathTable};
 use crate::mutate::{BodyMutation, HeaderMutation};
+use crate::scan::place;
 use crate::schema::BackendSchema;
 use crate::usage::Usage;
 
@@ -222,8 +223,11 @@ impl Config {
     /// # Errors
     /// Names the backend or the place.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let document: Document =
-            serde_json::from_slice(bytes).map_err(|error| format!("filter config: {error}"))?;
+        let json = &mut serde_json::Deserializer::from_slice(bytes);
+        // Values may be secrets, so they are not quoted.
+        let document: Document = serde_path_to_error::deserialize(json).map_err(|error| {
+            format!("filter config: {}: {}", error.path(), place(error.inner()))
+        })?;
         if document.version != VERSION {
             return Err(format!(
                 "filter config: version {} is not supported",

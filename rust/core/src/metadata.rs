@@ -19,7 +19,9 @@ pub type Metadata = Vec<(Cow<'static, str>, Value)>;
 
 /// The model that the client asked for.
 pub const ORIGINAL_MODEL: &str = "original_model";
-/// `:path` as the client sent it, query included.
+/// Id of the request, 32 hex digits.
+pub const REQUEST_ID: &str = "request_id";
+/// `:path` as the client sent it, without its query, which may hold a key.
 pub const ORIGINAL_PATH: &str = "original_path";
 /// `<ns>/<backend>/route/<route>/rule/<i>/ref/<j>` of the serving backend.
 pub const BACKEND_NAME: &str = "backend_name";

@@ -38,24 +38,27 @@ const OWN_EDITS: &[&str] = &[
     "content-length",
     "content-type",
 ];
+/// Parts of the names of headers that carry secrets.
+const SECRET_WORDS: &[&str] = &[
+    "auth",
+    "cookie",
+    "credential",
+    "key",
+    "password",
+    "secret",
+    "session",
+    "signature",
+    "token",
+    "amz-content-sha256",
+    "amz-date",
+];
 const HIDDEN: &str = "[REDACTED]";
 
 /// True for headers that carry credentials or sessions. `name` is lower case.
 pub fn is_sensitive(name: &str) -> bool {
-    matches!(
-        name,
-        "authorization"
-            | "proxy-authorization"
-            | "x-api-key"
-            | "api-key"
-            | "x-goog-api-key"
-            | "cookie"
-            | "set-cookie"
-            | "x-amz-security-token"
-    ) || name.starts_with("x-aigw-")
-        || ["-access-key-id", "-secret-access-key", "-session-token"]
-            .iter()
-            .any(|suffix| name.ends_with(suffix))
+    let is_header = !name.starts_with(':');
+    is_header
+        && (name.starts_with("x-aigw-") || SECRET_WORDS.iter().any(|word| name.contains(word)))
 }
 
 /// Stands for a text: its length in bytes and the start of its SHA-256. Empty stays empty.
@@ -204,6 +207,8 @@ mod tests {
             ("authorization", "Bearer canary"),
             ("x-aigw-api-key", "canary"),
             ("my-session-token", "canary"),
+            ("ocp-apim-subscription-key", "canary"),
+            ("helicone-auth", "canary"),
             ("set-cookie", "canary"),
             ("x-team", "hive"),
         ]
@@ -218,6 +223,13 @@ mod tests {
         changes.set("x-api-key", "canary");
         changes.remove("cookie");
         assert_eq!(edits(&changes), r#"["x-api-key: [REDACTED]","-cookie"]"#);
+    }
+
+    #[test]
+    fn every_header_that_carries_a_credential_is_hidden() {
+        for name in crate::auth::CREDENTIAL_HEADERS {
+            assert!(is_sensitive(name), "{name}");
+        }
     }
 
     #[test]

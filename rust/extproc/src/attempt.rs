@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aigw_core::endpoint::ClientApi;
 use aigw_core::error::{Error, Reply};
-use aigw_core::metadata::{NAMESPACE, Value};
+use aigw_core::metadata::{NAMESPACE, REQUEST_ID, Value};
 use aigw_core::session::UpstreamRequest;
 use aigw_runtime::{Exchange, Prepared, Ticket, Wake};
 
@@ -14,10 +14,6 @@ use crate::messages::{
 use crate::reply::{self, Replies};
 use crate::response::ResponseStream;
 use crate::session::{Host, Next, WakeUp};
-
-/// Metadata key that carries the request's id, 32 hex digits, from the request stream to its
-/// attempts.
-pub const REQUEST_ID: &str = "request_id";
 
 /// Metadata key with the length of the body that the provider gets. Envoy drops
 /// `content-length` from a reply that replaces the body; a `header_mutation` filter behind this

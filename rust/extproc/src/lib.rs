@@ -22,7 +22,7 @@ mod response;
 mod server;
 mod session;
 
-pub use attempt::{CONTENT_LENGTH, REQUEST_ID};
+pub use attempt::CONTENT_LENGTH;
 pub use server::{Server, ServerOptions};
 pub use session::{Host, Next, Role, Session, SessionError, WakeUp};
 

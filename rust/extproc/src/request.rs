@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use aigw_core::endpoint::ClientApi;
 use aigw_core::error::{Error, Reply};
-use aigw_core::metadata::Value;
 use aigw_core::session::{Ended, HeadStep, PendingRequest};
 use bytes::Bytes;
 
-use crate::attempt::REQUEST_ID;
 use crate::messages::{
     Action, Event, HttpHeaders, ProcessingRequest, ProcessingResponse, TrailersReply,
 };
@@ -102,12 +100,10 @@ impl RequestStream {
             return Err(Error::NotReady.reply(api));
         }
         self.state = State::Read(id);
-        let mut metadata = parts.metadata;
-        metadata.push((REQUEST_ID.into(), Value::Text(format!("{id:032x}"))));
         let mut common = reply::edited(&parts.edits);
         common.clear_route_cache = true;
         let mut response = reply::response(Action::RequestBody(reply::common(common)));
-        response.dynamic_metadata = reply::dynamic_metadata(metadata);
+        response.dynamic_metadata = reply::dynamic_metadata(parts.metadata);
         Ok(response)
     }
 

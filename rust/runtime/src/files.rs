@@ -84,44 +84,67 @@ fn stamp(dir: &Path, name: &str) -> Stamp {
         .unwrap_or_default()
 }
 
-/// Both files' stamps.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+/// A file as it was read last.
+#[derive(Default)]
+struct Read {
+    stamp: Stamp,
+    /// Why its content is not in force.
+    fault: Option<String>,
+}
+
+impl Read {
+    /// Takes the stamp of the file, then reads it. True when `load` was to be called.
+    fn again(
+        &mut self,
+        dir: &Path,
+        name: &str,
+        load: impl FnOnce() -> Result<(), StartError>,
+    ) -> bool {
+        let now = stamp(dir, name);
+        if now == self.stamp {
+            return false;
+        }
+        self.stamp = now;
+        self.fault = load().err().map(|fault| fault.to_string());
+        true
+    }
+}
+
+/// Both files as they were read last. Stamps are taken before a file is read: one that is
+/// replaced meanwhile is read again.
+#[derive(Default)]
 pub(crate) struct Seen {
-    config: Stamp,
-    credentials: Stamp,
+    config: Read,
+    credentials: Read,
 }
 
 impl Seen {
     pub(crate) fn now(dir: &Path) -> Self {
+        let read = |name| Read {
+            stamp: stamp(dir, name),
+            fault: None,
+        };
         Self {
-            config: stamp(dir, CONFIG),
-            credentials: stamp(dir, CREDENTIALS),
+            config: read(CONFIG),
+            credentials: read(CREDENTIALS),
         }
     }
 }
 
-/// Takes over changed files; a bad one leaves the last good content in force and is reported.
-/// True when credentials changed.
-pub(crate) fn refresh(runtime: &Runtime, seen: &mut Seen) -> bool {
-    let now = Seen::now(runtime.dir());
-    if now == *seen {
-        return false;
+/// Takes over changed files; a bad one leaves the last good content in force and is reported
+/// for as long as it stands.
+pub(crate) fn refresh(runtime: &Runtime, seen: &mut Seen) {
+    let dir = runtime.dir();
+    let config = seen.config.again(dir, CONFIG, || {
+        load_config(dir).map(|config| runtime.set_config(config))
+    });
+    let credentials = seen.credentials.again(dir, CREDENTIALS, || {
+        load_credentials(dir).map(|credentials| runtime.set_credentials(credentials))
+    });
+    if config || credentials {
+        let faults = [&seen.config.fault, &seen.credentials.fault];
+        let faults: Vec<&str> = faults.into_iter().flatten().map(String::as_str).collect();
+        let text = (!faults.is_empty()).then(|| faults.join("; "));
+        report(runtime, text.as_deref());
     }
-    let mut error = None;
-    if now.config != seen.config {
-        match load_config(runtime.dir()) {
-            Ok(config) => runtime.set_config(config),
-            Err(fault) => error = Some(fault.to_string()),
-        }
-    }
-    let credentials_changed = now.credentials != seen.credentials;
-    if credentials_changed {
-        match load_credentials(runtime.dir()) {
-            Ok(credentials) => runtime.set_credentials(credentials),
-            Err(fault) => error = Some(fault.to_string()),
-        }
-    }
-    *seen = now;
-    report(runtime, error.as_deref());
-    credentials_changed
 }

@@ -43,6 +43,9 @@ pub enum StartError {
         /// What is wrong.
         reason: String,
     },
+    /// The watcher thread cannot be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
 }
 
 /// One data plane's state: config, credentials, requests in flight.
@@ -72,6 +75,7 @@ impl Runtime {
     }
 
     fn open(dir: &Path) -> Result<Arc<Self>, StartError> {
+        let seen = files::Seen::now(dir);
         let config = files::load_config(dir)?;
         let credentials = files::load_credentials(dir)?;
         let runtime = Arc::new(Self {
@@ -82,7 +86,7 @@ impl Runtime {
             waits: wait::Waits::default(),
         });
         files::report(&runtime, None);
-        wait::spawn_watcher(&runtime);
+        wait::spawn_watcher(&runtime, seen).map_err(StartError::Thread)?;
         Ok(runtime)
     }
 

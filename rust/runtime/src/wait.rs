@@ -1,5 +1,7 @@
 //! Waiting without blocking: an attempt leaves a wake-up call, the watcher thread makes it.
 
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -104,18 +106,21 @@ impl Waits {
 }
 
 /// Starts the thread that watches files and deadlines. It ends with the runtime.
-pub(crate) fn spawn_watcher(runtime: &Arc<Runtime>) {
+///
+/// # Errors
+/// The thread cannot be started: without it nothing would reload, and no wait would end.
+pub(crate) fn spawn_watcher(runtime: &Arc<Runtime>, mut seen: files::Seen) -> io::Result<()> {
     let weak = Arc::downgrade(runtime);
     let alarm = Arc::clone(&runtime.waits.alarm);
-    let mut seen = files::Seen::now(runtime.dir());
     let run = move || {
         loop {
             let pause = {
                 let Some(runtime) = weak.upgrade() else {
                     return;
                 };
-                files::refresh(&runtime, &mut seen);
-                runtime.waits.wake_ready(&runtime);
+                // A fault of ours in one file must not end the watch over all.
+                let _ = catch_unwind(AssertUnwindSafe(|| files::refresh(&runtime, &mut seen)));
+                let _ = catch_unwind(AssertUnwindSafe(|| runtime.waits.wake_ready(&runtime)));
                 let next = runtime.waits.next_deadline();
                 next.map_or(TICK, |at| {
                     at.saturating_duration_since(Instant::now()).min(TICK)
@@ -126,10 +131,8 @@ pub(crate) fn spawn_watcher(runtime: &Arc<Runtime>) {
             *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
         }
     };
-    // Without the thread nothing reloads and waits end only with their streams; requests work.
-    let _ = std::thread::Builder::new()
-        .name("aigw-runtime".into())
-        .spawn(run);
+    let thread = std::thread::Builder::new().name("aigw-runtime".into());
+    thread.spawn(run).map(drop)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -18,7 +18,7 @@ _PATH = json.dumps(
     {
         "operators": [
             {"command": "DYNAMIC_METADATA", "param": f"{METADATA}:original_path"},
-            {"command": "REQ", "param": ":PATH"},
+            {"command": "REQ_WITHOUT_QUERY", "param": ":PATH"},
         ]
     }
 )
@@ -41,7 +41,7 @@ DEFAULT_FORMAT: Json = {
     "total_tokens": _metadata("total_tokens"),
     "duration_ms": "%DURATION%",
     "time_to_first_token_ms": _metadata("token_latency_ttft"),
-    "request_id": "%STREAM_ID%",
+    "request_id": _metadata("request_id"),
     "response_flags": "%RESPONSE_FLAGS%",
     "response_code_details": "%RESPONSE_CODE_DETAILS%",
 }

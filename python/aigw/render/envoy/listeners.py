@@ -81,6 +81,7 @@ def _strip_internal_headers() -> Json:
     """Before the first route match: nothing that a client sends may look like our own headers."""
     mutations = [
         {"remove_on_match": {"key_matcher": {"prefix": "x-ai-eg-"}}},
+        {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}},
         {"remove": "x-gateway-destination-endpoint"},
     ]
     return {

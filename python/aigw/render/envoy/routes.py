@@ -14,8 +14,11 @@ _SPECIFIER = (
 _PREVIOUS = "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
 # What Envoy and clients add on the way; providers get what the client's library sent.
 _NOT_FOR_PROVIDERS = [
+    "forwarded",
+    "via",
     "x-envoy-external-address",
     "x-forwarded-for",
+    "x-forwarded-host",
     "x-forwarded-proto",
     "x-request-id",
 ]

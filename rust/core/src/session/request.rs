@@ -9,11 +9,15 @@ use crate::error::{Error, Reply, Result};
 use crate::form;
 use crate::headers::{HeaderEdits, Headers};
 use crate::listing;
-use crate::metadata::{Metadata, ORIGINAL_MODEL, ORIGINAL_PATH, Value};
+use crate::metadata::{Metadata, ORIGINAL_MODEL, ORIGINAL_PATH, REQUEST_ID, Value};
 use crate::scan::{self, Scan};
 
 /// Header that routes are matched on.
 pub const MODEL_HEADER: &str = "x-ai-eg-model";
+/// Longest model name.
+const MODEL_BYTES: usize = 512;
+/// For the hop to this gateway (RFC 9110 section 11.7.1): never for a provider.
+const PROXY_CREDENTIAL: &[u8] = b"proxy-authorization";
 
 /// What a request head leads to.
 #[derive(Debug)]
@@ -55,7 +59,7 @@ pub struct Request {
 ///
 /// `ended` tells that no body follows.
 pub fn on_head(config: &Arc<Config>, gateway: &Gateway, head: Headers, ended: Ended) -> HeadStep {
-    match classify(gateway, &head, ended) {
+    match classify(config, gateway, &head, ended) {
         Ok(Found::Listing(api)) => HeadStep::Reply(listing::list(&gateway.models, api, &head)),
         Ok(Found::Endpoint(endpoint)) => HeadStep::Body(Box::new(PendingRequest {
             config: Arc::clone(config),
@@ -86,7 +90,12 @@ enum Found {
     Endpoint(Endpoint),
 }
 
-fn classify(gateway: &Gateway, head: &Headers, ended: Ended) -> Result<Found, (ClientApi, Error)> {
+fn classify(
+    config: &Config,
+    gateway: &Gateway,
+    head: &Headers,
+    ended: Ended,
+) -> Result<Found, (ClientApi, Error)> {
     let path = head.get(":path").unwrap_or_default();
     let Some(endpoint) = gateway.paths.lookup(path) else {
         return Err((ClientApi::OpenAI, unknown_path(gateway, path)));
@@ -122,6 +131,11 @@ fn classify(gateway: &Gateway, head: &Headers, ended: Ended) -> Result<Found, (C
     }
     if ended == Ended::Yes {
         return Err((api, empty_body(endpoint)));
+    }
+    let limit = config.limits.request_body_bytes;
+    let announced = head.get_str("content-length").and_then(|n| n.parse().ok());
+    if announced.is_some_and(|length: u64| length > limit) {
+        return Err((api, Error::BodyTooLarge { limit }));
     }
     Ok(Found::Endpoint(endpoint))
 }
@@ -188,11 +202,17 @@ impl PendingRequest {
         if body.is_empty() {
             return Err(empty_body(self.endpoint));
         }
-        if self.endpoint.takes_form() {
+        let scan = if self.endpoint.takes_form() {
             let content_type = self.head.get_str("content-type").unwrap_or_default();
-            return form::scan(self.endpoint, content_type, body);
+            form::scan(self.endpoint, content_type, body)?
+        } else {
+            scan::scan(self.endpoint, body)?
+        };
+        if scan.model.len() > MODEL_BYTES || scan.model.contains(char::is_control) {
+            return Err(Error::InvalidRequest(format!(
+                "model: at most {MODEL_BYTES} bytes without control characters are expected"
+            )));
         }
-        let scan = scan::scan(self.endpoint, body)?;
         if self.endpoint == Endpoint::Tokenize {
             scan::check_tokenize(body)?;
         }
@@ -208,10 +228,7 @@ impl PendingRequest {
         let mut edits = HeaderEdits::new();
         let mut client_credentials = Headers::default();
         for (name, value) in self.head.iter().filter(|(name, _)| is_removed(name)) {
-            if CREDENTIAL_HEADERS
-                .iter()
-                .any(|known| known.as_bytes() == name)
-            {
+            if is_credential(name) && name != PROXY_CREDENTIAL {
                 client_credentials.push(name, value);
             }
             if let Ok(name) = std::str::from_utf8(name) {
@@ -219,12 +236,12 @@ impl PendingRequest {
             }
         }
         let mut head = self.head;
-        head.retain(|name| !is_removed(name));
+        head.retain(|name| !is_removed(name) && !is_of_the_way(name));
         // An empty value would match no route anyway, and Envoy treats it as present.
         if scan.model.is_empty() {
             edits.remove(MODEL_HEADER);
         } else {
-            edits.set(MODEL_HEADER, header_value(&scan.model));
+            edits.set(MODEL_HEADER, scan.model.as_bytes());
         }
         let request = Request {
             id,
@@ -244,17 +261,28 @@ fn is_removed(name: &[u8]) -> bool {
     name.starts_with(b"x-ai-eg-")
         || name.starts_with(b"x-aigw-")
         || name == b"x-gateway-destination-endpoint"
-        || CREDENTIAL_HEADERS
-            .iter()
-            .any(|known| known.as_bytes() == name)
+        || is_credential(name)
 }
 
-/// A model name as a header value: control bytes would be refused by Envoy.
-fn header_value(model: &str) -> Vec<u8> {
-    model
-        .bytes()
-        .filter(|byte| *byte >= 0x20 && *byte != 0x7f)
-        .collect()
+/// May carry a credential of some provider, or the one for this gateway.
+fn is_credential(name: &[u8]) -> bool {
+    let mut known = CREDENTIAL_HEADERS.iter();
+    known.any(|known| known.as_bytes() == name)
+}
+
+/// Headers that Envoy and proxies before it add on the way. No provider gets them, on whichever
+/// attempt: the data plane's configuration takes them off as well.
+fn is_of_the_way(name: &[u8]) -> bool {
+    name.starts_with(b"x-envoy-")
+        || matches!(
+            name,
+            b"x-request-id"
+                | b"x-forwarded-for"
+                | b"x-forwarded-host"
+                | b"x-forwarded-proto"
+                | b"forwarded"
+                | b"via"
+        )
 }
 
 impl Request {
@@ -270,14 +298,13 @@ impl Request {
 
     /// Metadata that is known before any attempt.
     pub fn metadata(&self) -> Metadata {
-        let path = self
-            .head
-            .get(":path")
-            .map(String::from_utf8_lossy)
-            .unwrap_or_default();
+        let path = self.head.get(":path").unwrap_or_default();
+        let end = memchr::memchr(b'?', path).unwrap_or(path.len());
+        let path = String::from_utf8_lossy(path.get(..end).unwrap_or_default());
         vec![
             (ORIGINAL_MODEL.into(), Value::Text(self.scan.model.clone())),
             (ORIGINAL_PATH.into(), Value::Text(path.into_owned())),
+            (REQUEST_ID.into(), Value::Text(format!("{:032x}", self.id))),
         ]
     }
 }

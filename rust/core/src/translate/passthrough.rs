@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::{Binding, Findings, ProviderError};
+use crate::edit;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::framing::{Event, TopLevel};
@@ -82,12 +83,12 @@ fn append_member(appended: &mut Vec<u8>, scan: &Scan, key: &[u8], value: &[u8]) 
     appended.extend_from_slice(value);
 }
 
-/// A `stream_options` value with `include_usage` set; other members keep their bytes' meaning.
+/// A `stream_options` value with `include_usage` set; other members keep their bytes.
 fn with_usage(options: &[u8]) -> Vec<u8> {
-    let mut map: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_slice(options).unwrap_or_default();
-    map.insert("include_usage".into(), true.into());
-    serde_json::to_vec(&map).unwrap_or_default()
+    let set = || edit::set(options, &["include_usage".to_owned()], b"true");
+    let is_object = options.starts_with(b"{");
+    let edited = if is_object { set() } else { None };
+    edited.unwrap_or_else(|| br#"{"include_usage":true}"#.to_vec())
 }
 
 fn apply(body: &[u8], mut edits: Vec<(Span, Vec<u8>)>) -> Vec<u8> {
