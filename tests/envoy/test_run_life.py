@@ -84,6 +84,8 @@ def test_a_crashed_envoy_is_restarted(free_port: FreePorts, host: tuple[str, ...
         (("gateway.yaml",), "{kind: Nothing, apiVersion: v9, metadata: {name: n}}", 1, "Nothing"),
         (("gateway.yaml",), "", 1, "no Gateway found in configuration"),
         (("--port", "99999"), None, 80, "99999 is not a port"),
+        (("--port", "abc"), None, 80, "abc is not a port"),
+        (("--listen-address", "203.0.113.9"), None, 1, "cannot listen on 203.0.113.9"),
         (("--nothing",), None, 80, "--nothing"),
         (("--mcp-json", "{}"), None, 80, "--mcp-json: MCP is not served yet"),
         (("--run-id", "a/b"), None, 80, "--run-id"),
@@ -172,3 +174,52 @@ def test_nothing_heavy_is_imported_by_aigw_run() -> None:
             [sys.executable, "-c", code], capture_output=True, check=True, text=True, cwd=folder
         )
     assert done.stdout.strip() == "[]"
+
+
+def test_what_a_killed_run_left_behind_is_no_obstacle(free_port: FreePorts) -> None:
+    arguments = ("--port", str(free_port()))
+    with tempfile.TemporaryDirectory(prefix="aigw-test-") as name:
+        gateway = spawn(arguments, Path(name))
+        gateway.wait_until(lambda: "listening on" in gateway.errors, "start")
+        gateway.process.kill()
+        gateway.process.wait()
+        assert (gateway.core / "credentials.json").exists()
+        again = spawn(arguments, Path(name))
+        again.wait_until(lambda: "listening on" in again.errors, "second start")
+        assert again.interrupt() == 0
+        assert not again.runtime.exists()
+
+
+def test_a_signal_during_the_start_is_heard(free_port: FreePorts) -> None:
+    with tempfile.TemporaryDirectory(prefix="aigw-test-") as name:
+        gateway = spawn(("--port", str(free_port())), Path(name))
+        gateway.wait_until(lambda: has_envoy(gateway), "envoy")
+        envoy = gateway.envoy_pid()
+        os.kill(envoy, signal.SIGSTOP)
+        assert gateway.interrupt() == 0
+        assert "listening on" not in gateway.errors
+        assert not gateway.runtime.exists()
+
+
+def has_envoy(gateway: RunningGateway) -> bool:
+    names = [Path(f"/proc/{pid}/comm") for pid in gateway.descendants()]
+    return any(name.exists() and "envoy" in name.read_text() for name in names)
+
+
+def test_a_second_signal_ends_the_drain(free_port: FreePorts, provider: ProviderBed) -> None:
+    from aigw.providers import Gate, Reply
+
+    gate = Gate()
+    pieces = (b"data: {}\n\n", b"data: [DONE]\n\n")
+    reply = Reply(200, (("content-type", "text/event-stream"),), pieces).gated(1, gate)
+    provider.on(reply)
+    text = gateway_yaml(free_port(), [BackendSpec("a", provider.port)], [rule(None, "a")])
+    options = ("--drain-seconds", "1000")
+    with run_gateway(*options, config=text) as gateway, RawConnection(gateway.port, 30) as client:
+        body = BODY.replace(b"}]}", b'}],"stream":true}')
+        client.send(request("POST", "/v1/chat/completions", body=body))
+        assert next(client.pieces(client.head())).data == pieces[0]
+        gateway.process.send_signal(signal.SIGTERM)
+        gateway.wait_until(lambda: "stopping" in gateway.errors, "drain")
+        assert gateway.interrupt() == 0
+        gate.open()

@@ -27,7 +27,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--ext-proc-transport", choices=("native", "grpcio"), default="native")
     parser.add_argument("--concurrency", type=_positive, help="Envoy worker threads")
     parser.add_argument("--drain-seconds", type=_positive, default=10, help="longest drain at stop")
-    parser.add_argument("--debug", action="store_true", default="AIGW_DEBUG" in os.environ)
+    parser.add_argument("--debug", action="store_true", default=_is_on("AIGW_DEBUG"))
     parser.add_argument("--run-id", default=os.environ.get("AIGW_RUN_ID"))
     for name, default in (("config-home", "~/.config/aigw"), ("runtime-dir", _runtime_default())):
         variable = f"AIGW_{name.upper().replace('-', '_')}"
@@ -82,8 +82,12 @@ def _is_plain(name: str) -> bool:
     return bool(name) and name not in {".", ".."} and not set("/\\") & set(name)
 
 
+def _is_on(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() in {"1", "true", "yes", "on"}
+
+
 def _port(text: str) -> int:
-    port = int(text)
+    port = int(text) if text.isdecimal() else 0
     if not 1 <= port <= 65535:
         message = f"{text} is not a port"
         raise argparse.ArgumentTypeError(message)
@@ -99,8 +103,8 @@ def _address(text: str) -> str:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
+    number = int(text) if text.isdecimal() else 0
     if number < 1:
-        message = f"{text} is not positive"
+        message = f"{text} is not a positive number"
         raise argparse.ArgumentTypeError(message)
     return number

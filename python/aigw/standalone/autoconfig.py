@@ -184,13 +184,20 @@ class _Url:
 
     @classmethod
     def parse(cls, text: str) -> "_Url":
-        parts = urlsplit(text)
+        try:
+            parts = urlsplit(text)
+            given = parts.port
+        except ValueError:
+            message = "invalid base URL: its host or port cannot be read"
+            raise RunError(message) from None
         if not parts.hostname:
-            message = f"invalid base URL {text!r}: missing hostname"
+            message = "invalid base URL: missing hostname"
             raise RunError(message)
-        port = parts.port or _PORTS.get(parts.scheme)
-        if port is None:
-            message = f'invalid base URL {text!r}: unsupported scheme "{parts.scheme}"'
+        port = given or _PORTS.get(parts.scheme)
+        # Never the whole URL: it may hold a password.
+        shown = f"{parts.scheme}://{parts.hostname}"
+        if port is None or parts.scheme not in _PORTS:
+            message = f'invalid base URL {shown}: unsupported scheme "{parts.scheme}"'
             raise RunError(message)
         return cls(parts.hostname, port, parts.path.strip("/"), parts.scheme == "https")
 

@@ -1,6 +1,7 @@
 """Files of one run, below `<runtime-dir>/<run-id>/`. Nothing stays behind."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import stat
@@ -12,6 +13,8 @@ from pathlib import Path
 from aigw.standalone.errors import RunError
 
 _SOCKET_PATH_LIMIT = 107
+# How often a directory is claimed that others make and remove at the same time.
+_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,9 @@ class Layout:
 def created(runtime_dir: Path, run_id: str | None) -> Iterator[Layout]:
     """Makes the directories of a run and removes them at the end.
 
+    A run holds a lock on its directory for as long as it lives. What a run left behind that was
+    killed is not locked: it is removed by the next one.
+
     Raises:
         RunError: a directory cannot be made, belongs to somebody else, or is in use.
     """
@@ -53,13 +59,18 @@ def created(runtime_dir: Path, run_id: str | None) -> Iterator[Layout]:
     if len(str(layout.ext_proc_socket)) > _SOCKET_PATH_LIMIT:
         message = f"the runtime directory {runtime_dir} is too long for Unix sockets"
         raise RunError(message)
-    _make(runtime_dir, root)
-    try:
-        for directory in (layout.core, layout.envoy):
-            directory.mkdir(mode=0o700)
+    with contextlib.ExitStack() as stack:
+        try:
+            _check_parent(runtime_dir)
+            stack.callback(os.close, _claimed(root))
+            stack.callback(shutil.rmtree, root, ignore_errors=True)
+            for directory in (layout.core, layout.envoy):
+                directory.mkdir(mode=0o700)
+        except OSError as error:
+            message = f"cannot make the runtime directory {root}: {error.strerror}"
+            raise RunError(message) from None
+        _sweep(runtime_dir)
         yield layout
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
 
 
 def write(path: Path, content: bytes) -> None:
@@ -72,17 +83,58 @@ def write(path: Path, content: bytes) -> None:
     draft.replace(path)
 
 
-def _make(runtime_dir: Path, root: Path) -> None:
+def _check_parent(runtime_dir: Path) -> None:
     try:
         runtime_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = runtime_dir.lstat()
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-            message = f"the runtime directory {runtime_dir} belongs to somebody else"
-            raise RunError(message)
-        root.mkdir(mode=0o700)
     except FileExistsError:
-        message = f"a run with the id {root.name} exists already ({root})"
+        message = f"the runtime directory {runtime_dir} is not a directory"
         raise RunError(message) from None
-    except OSError as error:
-        message = f"cannot make the runtime directory {root}: {error.strerror}"
-        raise RunError(message) from None
+    status = runtime_dir.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        message = f"the runtime directory {runtime_dir} belongs to somebody else"
+        raise RunError(message)
+
+
+def _claimed(root: Path) -> int:
+    """A new directory, locked: the descriptor that holds the lock."""
+    for _ in range(_TRIES):
+        with contextlib.suppress(FileExistsError):
+            root.mkdir(mode=0o700)
+            if (lock := _lock(root)) is not None:
+                return lock
+        if (lock := _lock(root)) is not None:
+            shutil.rmtree(root, ignore_errors=True)
+            os.close(lock)
+        else:
+            break
+    message = f"a run with the id {root.name} exists already ({root})"
+    raise RunError(message)
+
+
+def _lock(directory: Path) -> int | None:
+    """A descriptor with the lock of a directory; None where somebody else has it."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # It may have been removed, and made again, before the lock was there.
+        if os.fstat(descriptor).st_ino == directory.stat().st_ino:
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(descriptor)
+    return None
+
+
+def _sweep(runtime_dir: Path) -> None:
+    """Removes what runs left behind that were killed: their credentials above all."""
+    for directory in runtime_dir.iterdir():
+        layout = Layout(directory)
+        if directory.is_symlink() or not (layout.core.is_dir() and layout.envoy.is_dir()):
+            continue
+        with contextlib.suppress(OSError):
+            if (lock := _lock(directory)) is not None:
+                shutil.rmtree(directory, ignore_errors=True)
+                os.close(lock)

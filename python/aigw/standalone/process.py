@@ -5,8 +5,11 @@ import contextlib
 import ctypes
 import logging
 import signal
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from aigw.standalone.errors import RunError
 
 logger = logging.getLogger(__name__)
 
@@ -63,15 +66,23 @@ async def spawn(
 
     The child has a session of its own, so that an interrupt at the terminal reaches us alone
     and we can drain it; the kernel ends it if we die.
+
+    Raises:
+        RunError: the system cannot start it.
     """
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-        env=dict(environment),
-        start_new_session=True,
-        preexec_fn=_die_with_parent,
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            env=dict(environment),
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        message = f"cannot start {name}: {reason}"
+        raise RunError(message) from None
     child = Child(name, process)
     child._reader = asyncio.create_task(_read_lines(child, on_line))
     return child
@@ -94,4 +105,6 @@ async def _read_lines(child: Child, on_line: Callable[[str], None]) -> None:
             return
         text = line.decode(errors="replace").rstrip()
         child.tail = [*child.tail[-_TAIL_LINES:], text]
-        on_line(text)
+        # Nobody may be reading any more; the child must not block for that.
+        with contextlib.suppress(OSError):
+            on_line(text)

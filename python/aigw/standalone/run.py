@@ -3,18 +3,21 @@
 import asyncio
 import contextlib
 import errno
+import ipaddress
 import logging
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from aigw.api.load import load
 from aigw.api.secret_sources import Environment
 from aigw.compile.compiler import Compiled, compile_plan
-from aigw.credentials import Refresher
+from aigw.credentials import Refresher, needs_exchange
 from aigw.errors import AigwError, Code, Diagnostic
 from aigw.plan import Plan
 from aigw.render.envoy import DataPlane, log_arguments
@@ -28,6 +31,8 @@ from aigw.standalone.layout import Layout
 from aigw.standalone.options import RunOptions
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # Our own lines are redacted; Envoy's `http` and `router` would print credentials.
 _DEBUG_LEVELS = {"default": "info", "dynamic_modules": "debug"}
@@ -43,29 +48,44 @@ def run(options: RunOptions) -> int:
     except AigwError as error:
         sys.stderr.write(f"Error running: {error}\n")
         return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"Error running: {where}{error.strerror}\n")
+        return 1
     return 0
 
 
 async def _run(options: RunOptions, began: float) -> None:
-    stop = _stop_signal()
+    stop = _Stop()
     found = await source.find(options, os.environ)
     try:
         plan = _plan(found)
         _check_ports(plan, options.listen_address)
         with layouts.created(options.runtime_dir, options.run_id) as layout:
             publish.publish(plan, layout, options)
-            async with _started(options, layout, plan) as envoy:
-                _announce(found, plan, layout, time.monotonic() - began)
-                await stop.wait()
-                logger.info("stopping")
-                await envoy.drain(options.drain_seconds)
+            async with contextlib.AsyncExitStack() as stack:
+                entering = stack.enter_async_context(_started(options, layout, plan))
+                running = await _unless(stop.asked, entering)
+                if running is not None:
+                    _announce(found, plan, layout, options, time.monotonic() - began)
+                    await _until(stop.asked, running.watchers)
+                    logger.info("stopping")
+                    await _unless(stop.urged, running.envoy.drain(options.drain_seconds))
     finally:
         if found.demo is not None:
             await found.demo.stop()
 
 
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A data plane that serves, and the tasks that keep it so."""
+
+    envoy: Envoy
+    watchers: list[asyncio.Task[None]]
+
+
 @contextlib.asynccontextmanager
-async def _started(options: RunOptions, layout: Layout, plan: Plan) -> AsyncIterator[Envoy]:
+async def _started(options: RunOptions, layout: Layout, plan: Plan) -> AsyncIterator[_Running]:
     """Starts the data plane, keeps it running, ends it."""
     levels = _DEBUG_LEVELS if options.debug else plan.telemetry.log_levels
     bootstrap = str(layout.envoy / publish.BOOTSTRAP)
@@ -75,17 +95,15 @@ async def _started(options: RunOptions, layout: Layout, plan: Plan) -> AsyncIter
     extproc = ExtProc(layout, options.transport, debug)
     server = extproc if options.data_plane is DataPlane.EXTPROC else None
     watchers: list[asyncio.Task[None]] = []
-    tokens = Refresher(
-        plan.credentials, lambda found: publish.publish_credentials(plan, layout, found)
-    )
     try:
-        watchers.append(asyncio.create_task(tokens.run()))
+        if any(needs_exchange(credential) for credential in plan.credentials.values()):
+            watchers.append(asyncio.create_task(_refresher(plan, layout).run()))
         if server is not None:
             await server.start()
             watchers.append(asyncio.create_task(server.supervise()))
         await envoy.start()
         watchers.append(asyncio.create_task(envoy.supervise()))
-        yield envoy
+        yield _Running(envoy, watchers)
     finally:
         for watcher in watchers:
             watcher.cancel()
@@ -95,19 +113,60 @@ async def _started(options: RunOptions, layout: Layout, plan: Plan) -> AsyncIter
             await server.stop()
 
 
-def _stop_signal() -> asyncio.Event:
-    """Set by the first SIGINT or SIGTERM; a second one ends the process at once."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+def _refresher(plan: Plan, layout: Layout) -> Refresher:
+    return Refresher(
+        plan.credentials, lambda tokens: publish.publish_credentials(plan, layout, tokens)
+    )
 
-    def on_signal() -> None:
-        stop.set()
+
+class _Stop:
+    """SIGINT and SIGTERM: the first asks for the end, the second is impatient, a third kills."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.urged = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+            self._loop.add_signal_handler(number, self._on_signal)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
-    return stop
+    def _on_signal(self) -> None:
+        if not self.asked.is_set():
+            self.asked.set()
+            return
+        self.urged.set()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.remove_signal_handler(number)
+
+
+async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """The result of `work`; None when `event` came first, and `work` was cancelled."""
+    task = asyncio.create_task(work)
+    waiting = asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return None
+    finally:
+        waiting.cancel()
+
+
+async def _until(event: asyncio.Event, watchers: Sequence[asyncio.Task[None]]) -> None:
+    """Waits for the event.
+
+    Raises:
+        RunError: a task that keeps the data plane running has ended.
+    """
+    waiting = asyncio.create_task(event.wait())
+    try:
+        done, _ = await asyncio.wait({waiting, *watchers}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+    for watcher in done - {waiting}:
+        message = f"the supervision ended: {watcher.exception()!r}"
+        raise RunError(message)
 
 
 def _plan(found: source.Found) -> Plan:
@@ -147,12 +206,18 @@ def _check_ports(plan: Plan, address: str) -> None:
                 if error.errno == errno.EADDRINUSE:
                     message = f"port {listener.port} is in use"
                 else:
-                    message = f"port {listener.port}: {error.strerror}"
+                    message = f"cannot listen on {address}, port {listener.port}: {error.strerror}"
                 raise RunError(message) from None
 
 
-def _announce(found: source.Found, plan: Plan, layout: Layout, seconds: float) -> None:
-    url = f"http://127.0.0.1:{plan.listeners[0].port}"
+def _announce(
+    found: source.Found, plan: Plan, layout: Layout, options: RunOptions, seconds: float
+) -> None:
+    address = ipaddress.ip_address(options.listen_address)
+    if address.is_unspecified:
+        address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
+    host = f"[{address}]" if address.version == 6 else str(address)
+    url = f"http://{host}:{plan.listeners[0].port}"
     lines = [
         found.summary,
         f"Envoy AI Gateway listening on {url} (admin {layout.admin_socket}) after {seconds:.1f}s",

@@ -18,7 +18,7 @@ _PATH = json.dumps(
     {
         "operators": [
             {"command": "DYNAMIC_METADATA", "param": f"{METADATA}:original_path"},
-            {"command": "REQ_WITHOUT_QUERY", "param": ":PATH"},
+            {"command": "PATH", "param": "NQ:PATH"},
         ]
     }
 )
