@@ -118,6 +118,7 @@ def test_the_access_log_has_model_backend_tokens_and_times(demo: RunningGateway)
     assert line["output_tokens"] > 0
     assert line["time_to_first_token_ms"] >= 0
     assert line["duration_ms"] >= 0
+    assert len(line["request_id"]) == 32
 
 
 @pytest.mark.parametrize(
@@ -128,6 +129,7 @@ def test_the_access_log_has_model_backend_tokens_and_times(demo: RunningGateway)
         ("POST", "/v1/chat/completions", b'{"model":5}', 400, "model: a string is expected"),
         ("POST", "/v1/chat/completions", b'{"model":"\xff"}', 400, "malformed request"),
         ("POST", "/v1/chat/completions", b'{"messages":[]}', 400, "names no model"),
+        ("POST", "/v1/chat/completions", b'{"model":"a\\u0001b"}', 400, "without control characters"),
         ("POST", "/anthropic/v1/messages", b'{"messages":[]}', 400, "model field is required"),
         ("POST", "/v1/nothing?x=1", b"{}", 404, "unsupported path: /v1/nothing"),
         ("GET", "/v1/chat/completions", b"", 405, "use POST"),
@@ -154,5 +156,7 @@ def test_bad_requests_get_json_errors(
 def test_errors_are_the_exceptions_of_the_sdks(demo: RunningGateway) -> None:
     with pytest.raises(openai.BadRequestError):
         openai_client(demo).chat.completions.create(model=5, messages=HELLO)  # type: ignore[call-overload]
+    with pytest.raises(openai.UnprocessableEntityError, match="unsupported API schema"):
+        openai_client(demo).images.generate(model="claude-demo", prompt="a lighthouse")
     with pytest.raises(anthropic.UnprocessableEntityError, match="unsupported API schema"):
-        anthropic_client(demo).messages.create(model="gpt", max_tokens=1, messages=HELLO)
+        anthropic_client(demo).messages.count_tokens(model="gpt", messages=HELLO)
