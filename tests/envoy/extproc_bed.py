@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,11 +44,11 @@ class Bed:
 
         def there() -> bool:
             lines = self.gateway.access_log(0)
-            newest[:] = [line for line in lines if line["path"] == Target.newest]
+            newest[:] = [line for line in lines if line["start_time"] >= Target.sent]
             return bool(newest)
 
         self.gateway.wait_until(there, "access-log line")
-        return newest[0]
+        return newest[-1]
 
     def settled(self) -> None:
         """Waits until Envoy holds no ext_proc stream."""
@@ -69,16 +69,15 @@ def body(model: str, **more: object) -> bytes:
 
 
 class Target:
-    """A target of its own for each request, so that its access-log line is found."""
+    """Where requests go, and when the newest was sent, so that its access-log line is found."""
 
-    numbers = itertools.count()
-    newest = ""
+    sent = ""
 
     @classmethod
     def fresh(cls) -> str:
         """The target of the next request."""
-        cls.newest = f"/v1/chat/completions?n={next(cls.numbers)}"
-        return cls.newest
+        cls.sent = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return "/v1/chat/completions"
 
 
 def chat(model: str, **more: object) -> bytes:

@@ -70,7 +70,11 @@ def test_the_body_names_the_model_and_drops_the_credential() -> None:
     edits, metadata = found.body(BODY)
     assert ("set", "x-ai-eg-model", b"m") in edits
     assert ("remove", "authorization", b"") in edits
-    assert metadata == {"original_model": "m", "original_path": "/v1/chat/completions"}
+    assert metadata == {
+        "original_model": "m",
+        "original_path": "/v1/chat/completions",
+        "request_id": "0123456789abcdef0123456789abcdef",
+    }
     assert (found.model, found.stream) == ("m", False)
 
 
