@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anthropic
 import openai
@@ -13,6 +13,8 @@ import pytest
 from beds.raw_http import RawConnection, request
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from beds.gateway import RunningGateway
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -20,12 +22,17 @@ WEATHER = [{"role": "user", "content": "what is the weather in Oslo?"}]
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 
 
-def openai_client(gateway: RunningGateway) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="any", max_retries=0)
+@pytest.fixture
+def openai_client(demo: RunningGateway) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{demo.url}/v1", api_key="any", max_retries=0) as client:
+        yield client
 
 
-def anthropic_client(gateway: RunningGateway) -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=f"{gateway.url}/anthropic", api_key="any", max_retries=0)
+@pytest.fixture
+def anthropic_client(demo: RunningGateway) -> Iterator[anthropic.Anthropic]:
+    base_url = f"{demo.url}/anthropic"
+    with anthropic.Anthropic(base_url=base_url, api_key="any", max_retries=0) as client:
+        yield client
 
 
 def test_it_says_what_it_does_and_what_to_try(demo: RunningGateway) -> None:
@@ -42,15 +49,15 @@ def test_curl_gets_an_answer(demo: RunningGateway) -> None:
     assert json.loads(done.stdout)["choices"][0]["message"]["content"]
 
 
-def test_the_openai_sdk_chats(demo: RunningGateway) -> None:
-    reply = openai_client(demo).chat.completions.create(model="demo", messages=HELLO)
+def test_the_openai_sdk_chats(openai_client: openai.OpenAI) -> None:
+    reply = openai_client.chat.completions.create(model="demo", messages=HELLO)
     assert reply.choices[0].message.content
     assert reply.usage is not None
     assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens
 
 
-def test_the_openai_sdk_streams(demo: RunningGateway) -> None:
-    stream = openai_client(demo).chat.completions.create(
+def test_the_openai_sdk_streams(openai_client: openai.OpenAI) -> None:
+    stream = openai_client.chat.completions.create(
         model="demo", messages=HELLO, stream=True, stream_options={"include_usage": True}
     )
     chunks = list(stream)
@@ -58,11 +65,9 @@ def test_the_openai_sdk_streams(demo: RunningGateway) -> None:
     assert chunks[-1].usage is not None
 
 
-def test_the_openai_sdk_calls_tools(demo: RunningGateway) -> None:
+def test_the_openai_sdk_calls_tools(openai_client: openai.OpenAI) -> None:
     tool = {"type": "function", "function": {"name": "weather", "parameters": PARAMETERS}}
-    reply = openai_client(demo).chat.completions.create(
-        model="demo", messages=WEATHER, tools=[tool]
-    )
+    reply = openai_client.chat.completions.create(model="demo", messages=WEATHER, tools=[tool])
     calls = reply.choices[0].message.tool_calls
     assert calls
     assert json.loads(calls[0].function.arguments) is not None
@@ -78,38 +83,44 @@ async def test_the_async_openai_sdk_can_cancel_a_stream(demo: RunningGateway) ->
     assert again.choices
 
 
-def test_the_other_openai_endpoints_answer(demo: RunningGateway) -> None:
-    client = openai_client(demo)
-    assert client.completions.create(model="demo", prompt="hello").choices[0].text
-    assert client.embeddings.create(model="demo", input="hello").data[0].embedding
-    assert client.responses.create(model="demo", input="hello").output_text
-    events = list(client.responses.create(model="demo", input="hello", stream=True))
+def test_the_other_openai_endpoints_answer(openai_client: openai.OpenAI) -> None:
+    assert openai_client.completions.create(model="demo", prompt="hello").choices[0].text
+    assert openai_client.embeddings.create(model="demo", input="hello").data[0].embedding
+    assert openai_client.responses.create(model="demo", input="hello").output_text
+    events = list(openai_client.responses.create(model="demo", input="hello", stream=True))
     assert events[-1].type == "response.completed"
 
 
-def test_the_anthropic_sdk_talks_streams_and_calls_tools(demo: RunningGateway) -> None:
-    client = anthropic_client(demo)
-    message = client.messages.create(model="claude-demo", max_tokens=64, messages=HELLO)
+def test_the_anthropic_sdk_talks_streams_and_calls_tools(
+    anthropic_client: anthropic.Anthropic,
+) -> None:
+    message = anthropic_client.messages.create(model="claude-demo", max_tokens=64, messages=HELLO)
     assert message.content[0].type == "text"
-    with client.messages.stream(model="claude-demo", max_tokens=64, messages=HELLO) as stream:
+    with anthropic_client.messages.stream(
+        model="claude-demo", max_tokens=64, messages=HELLO
+    ) as stream:
         assert "".join(stream.text_stream)
         assert stream.get_final_message().usage.output_tokens > 0
     tool = {"name": "weather", "input_schema": PARAMETERS}
-    called = client.messages.create(
+    called = anthropic_client.messages.create(
         model="claude-demo", max_tokens=64, messages=WEATHER, tools=[tool]
     )
     assert called.stop_reason == "tool_use"
 
 
-def test_the_access_log_has_model_backend_tokens_and_times(demo: RunningGateway) -> None:
-    before = len(demo.access_log(0))
-    stream = openai_client(demo).chat.completions.create(
-        model="demo-logged", messages=HELLO, stream=True
-    )
+def test_the_access_log_has_model_backend_tokens_and_times(
+    demo: RunningGateway, openai_client: openai.OpenAI
+) -> None:
+    stream = openai_client.chat.completions.create(model="demo-logged", messages=HELLO, stream=True)
     list(stream)
-    line = next(
-        entry for entry in demo.access_log(before + 1) if entry.get("model") == "demo-logged"
-    )
+    lines: list[dict[str, Any]] = []
+
+    def logged() -> bool:
+        lines[:] = [entry for entry in demo.access_log(0) if entry["model"] == "demo-logged"]
+        return bool(lines)
+
+    demo.wait_until(logged, "access-log line")
+    (line,) = lines
     assert line["path"] == "/v1/chat/completions"
     assert line["status"] == 200
     assert line["backend"].startswith("default/demo-openai/route/aigw-run/rule/")
@@ -159,10 +170,12 @@ def test_bad_requests_get_json_errors(
     assert part in error["error"]["message"]
 
 
-def test_errors_are_the_exceptions_of_the_sdks(demo: RunningGateway) -> None:
+def test_errors_are_the_exceptions_of_the_sdks(
+    openai_client: openai.OpenAI, anthropic_client: anthropic.Anthropic
+) -> None:
     with pytest.raises(openai.BadRequestError):
-        openai_client(demo).chat.completions.create(model=5, messages=HELLO)  # type: ignore[call-overload]
+        openai_client.chat.completions.create(model=5, messages=HELLO)  # type: ignore[call-overload]
     with pytest.raises(openai.UnprocessableEntityError, match="unsupported API schema"):
-        openai_client(demo).images.generate(model="claude-demo", prompt="a lighthouse")
+        openai_client.images.generate(model="claude-demo", prompt="a lighthouse")
     with pytest.raises(anthropic.UnprocessableEntityError, match="unsupported API schema"):
-        anthropic_client(demo).messages.count_tokens(model="gpt", messages=HELLO)
+        anthropic_client.messages.count_tokens(model="gpt", messages=HELLO)
