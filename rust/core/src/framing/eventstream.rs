@@ -2,6 +2,7 @@
 
 use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder};
 use aws_smithy_types::event_stream::{HeaderValue, Message};
+use flate2::Crc;
 
 use super::{Event, EventKind};
 use crate::error::{Error, Result};
@@ -42,13 +43,20 @@ impl EventStreamDecoder {
         ))
     }
 
-    /// Length of the message at `from` when all of it is there.
+    /// Length of the message at `from` when all of it is there. A corrupt length is found by
+    /// its own checksum, before anything waits for bytes that never come.
     fn next_length(&self, from: usize) -> Result<Option<usize>> {
         let rest = self.pending.get(from..).unwrap_or_default();
-        let Some(head) = rest.first_chunk::<4>() else {
+        let Some((length, checked, checksum)) = prelude(rest) else {
             return Ok(None);
         };
-        let length = u32::from_be_bytes(*head) as usize;
+        let mut crc = Crc::new();
+        crc.update(checked);
+        if crc.sum() != checksum {
+            return Err(Error::UpstreamProtocol(
+                "corrupt event stream: the checksum of a prelude is wrong".into(),
+            ));
+        }
         if !(16..=MAX_MESSAGE).contains(&length) {
             return Err(Error::UpstreamProtocol(
                 "an event-stream message has an impossible length".into(),
@@ -56,6 +64,13 @@ impl EventStreamDecoder {
         }
         Ok((rest.len() >= length).then_some(length))
     }
+}
+
+/// Length of the message, the bytes that the prelude's checksum covers, and the checksum.
+fn prelude(bytes: &[u8]) -> Option<(usize, &[u8], u32)> {
+    let (checked, rest) = bytes.split_at_checked(8)?;
+    let length = u32::from_be_bytes(*checked.first_chunk()?) as usize;
+    Some((length, checked, u32::from_be_bytes(*rest.first_chunk()?)))
 }
 
 fn decode(mut frame: &[u8]) -> Result<Message> {
@@ -171,5 +186,14 @@ mod tests {
         assert!(decode_all(&[&bad]).is_err());
         assert!(decode_all(&[&good[..last]]).is_err());
         assert!(decode_all(&[&[0xff; 16]]).is_err());
+    }
+
+    #[test]
+    fn a_corrupt_length_is_found_at_once() {
+        let mut bytes = frame("event", "messageStart", b"{}");
+        bytes[1] ^= 1;
+        let mut decoder = EventStreamDecoder::default();
+        assert!(decoder.feed(&bytes[..11], &mut |_| Ok(())).is_ok());
+        assert!(decoder.feed(&bytes[11..12], &mut |_| Ok(())).is_err());
     }
 }
