@@ -405,7 +405,7 @@ fn anthropic_stream_type(kind: &str, status: u16) -> &str {
         _ if ANTHROPIC_TYPES.contains(&kind) => kind,
         400 => "invalid_request_error",
         429 => "rate_limit_error",
-        503 | 504 | 529 => "overloaded_error",
+        408 | 503 | 504 | 529 => "overloaded_error",
         _ => "api_error",
     }
 }

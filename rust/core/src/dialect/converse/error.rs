@@ -35,9 +35,8 @@ impl Fault {
     }
 
     fn text(self) -> Option<String> {
-        self.message
-            .or(self.capital)
-            .filter(|text| !text.is_empty())
+        let mut texts = [self.message, self.capital].into_iter().flatten();
+        texts.find(|text| !text.is_empty())
     }
 }
 
@@ -115,7 +114,7 @@ mod tests {
         let json = "application/json";
         for (content_type, header, body, kind, message) in [
             (json, "E:http://x/", r#"{"message":"m"}"#, "E", Some("m")),
-            (json, "E", r#"{"Message":"m"}"#, "E", Some("m")),
+            (json, "E", r#"{"message":"","Message":"m"}"#, "E", Some("m")),
             (json, "", r#"{"message":"m"}"#, UNNAMED, Some("m")),
             (json, "E", "{}", "E", None),
             (json, "E", r#"["m"]"#, UNNAMED, Some(r#"["m"]"#)),
