@@ -299,6 +299,11 @@ pub trait Translate: Send + Sized + 'static {
 
     /// A reply outside 2xx.
     fn provider_error(&self, status: u16, headers: &Headers, body: &[u8]) -> ProviderError;
+
+    /// Whether a reply outside 2xx is in the client's shape already and goes on as it is.
+    fn passes_error(_headers: &Headers, _body: &[u8]) -> bool {
+        false
+    }
 }
 
 /// A pair whose bytes go through; only path, model and usage are the gateway's affair.
@@ -430,7 +435,7 @@ impl<T: Translate> Exchange for Translated<T> {
     }
 
     fn provider_error(&self, status: u16, headers: &Headers, body: &[u8]) -> Option<ProviderError> {
-        Some(self.0.provider_error(status, headers, body))
+        (!T::passes_error(headers, body)).then(|| self.0.provider_error(status, headers, body))
     }
 
     fn rewrites(&self) -> bool {

@@ -16,6 +16,7 @@ use crate::translate::{
     Binding, Outbox, ProviderError, Translate, Upstream, is_json, openai_error,
 };
 use crate::usage::Count;
+use crate::wire::Members;
 use crate::wire::embeddings::{EmbeddingsRequest, Encoding, Input};
 use crate::wire::openai::Raw;
 
@@ -77,11 +78,26 @@ impl Translate for Embeddings {
     }
 
     fn provider_error(&self, status: u16, headers: &Headers, body: &[u8]) -> ProviderError {
-        if is_json(headers) && headers.get("x-amzn-errortype").is_none() {
+        if is_foreign(headers) {
             return openai_error(Self::SCHEMA, status, headers, body);
         }
         converse::provider_error(headers, body)
     }
+
+    /// A gateway in front of Bedrock answers in the client's words.
+    fn passes_error(headers: &Headers, body: &[u8]) -> bool {
+        #[derive(Deserialize)]
+        struct Body<'a> {
+            #[serde(rename = "error", borrow)]
+            _error: Members<'a>,
+        }
+        is_foreign(headers) && serde_json::from_slice::<Body<'_>>(body).is_ok()
+    }
+}
+
+/// JSON that Bedrock itself has not written.
+fn is_foreign(headers: &Headers) -> bool {
+    is_json(headers) && headers.get("x-amzn-errortype").is_none()
 }
 
 fn only_text<'a>(req: &'a EmbeddingsRequest<'_>) -> Result<&'a str> {
