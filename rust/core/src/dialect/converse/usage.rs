@@ -21,8 +21,11 @@ struct TokenUsage {
 /// The counts as recorded. What cannot be read is unknown: usage never fails a good reply.
 pub(crate) fn tokens(usage: Raw<'_>) -> Usage {
     let tokens: TokenUsage = serde_json::from_str(usage.get()).unwrap_or_default();
+    let cache = tokens.cache_read_input_tokens.0;
+    let cache = cache.or(tokens.cache_write_input_tokens.0);
     Usage::with_explicit_caching(
-        tokens.input_tokens.0,
+        // Cache traffic is input even where there was no other.
+        tokens.input_tokens.0.or(cache.map(|_| 0)),
         tokens.output_tokens.0,
         tokens.cache_read_input_tokens.0,
         tokens.cache_write_input_tokens.0,
