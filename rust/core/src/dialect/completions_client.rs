@@ -75,6 +75,7 @@ fn user(prompt: Text<'_>) -> Message<'_> {
         tool_calls: None,
         tool_call_id: None,
         thinking_blocks: None,
+        reasoning_content: None,
         cache_control: None,
     }
 }

@@ -26,6 +26,18 @@ impl Dropped {
         }
     }
 
+    /// Notes that what stands at `place` is of a kind that is left out; `kind` is the client's
+    /// word, of which a name takes few characters.
+    pub(crate) fn note_kind(&mut self, place: &str, kind: &str) {
+        let allowed = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
+        let kind: String = kind.chars().filter(allowed).take(48).collect();
+        self.insert(if kind.is_empty() {
+            place.to_owned()
+        } else {
+            format!("{place}.{kind}")
+        });
+    }
+
     /// Notes a member that the typed request does not know.
     pub(crate) fn unknown(&mut self, path: &Path<'_>) {
         let name = written(path);
@@ -109,12 +121,15 @@ mod tests {
         dropped.note("n", true);
         dropped.note("a", true);
         assert_eq!(dropped.header().as_deref(), Some("a,n"));
+        dropped.note_kind("a", "x,y z");
+        dropped.note_kind("a", "?");
+        assert_eq!(dropped.header().as_deref(), Some("a,a.xyz,n"));
         for i in 0..600 {
             dropped.note(&format!("field_{i:03}"), true);
         }
         let header = dropped.header().unwrap();
         assert!(header.len() <= HEADER_BYTES + 8);
         let shown = header.split(',').count() - 1;
-        assert!(header.ends_with(&format!(",+{}", 602 - shown)));
+        assert!(header.ends_with(&format!(",+{}", 603 - shown)));
     }
 }

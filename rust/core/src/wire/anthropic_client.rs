@@ -48,6 +48,9 @@ pub(crate) struct MessagesRequest<'a> {
     pub(crate) output_config: Option<OutputConfig<'a>>,
     #[serde(default, borrow)]
     pub(crate) service_tier: Option<Text<'a>>,
+    /// Beta flags where clients of Bedrock put them.
+    #[serde(default, borrow)]
+    pub(crate) anthropic_beta: Option<Raw<'a>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -165,6 +165,12 @@ impl ChatRequest<'_> {
         for (name, present) in self.members() {
             dropped.note(name, present && !read.contains(&name));
         }
+        let mut messages = self.messages.iter().flatten();
+        let name = "messages[].reasoning_content";
+        dropped.note(
+            name,
+            !read.contains(&name) && messages.any(|m| m.reasoning_content.is_some()),
+        );
     }
 }
 
@@ -194,8 +200,18 @@ pub(crate) struct Message<'a> {
     pub(crate) tool_call_id: Option<Text<'a>>,
     #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) thinking_blocks: Option<Vec<ThinkingBlock<'a>>>,
+    #[serde(default, borrow, skip_serializing)]
+    pub(crate) reasoning_content: Option<ReasoningContent<'a>>,
     #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) cache_control: Option<CacheControl<'a>>,
+}
+
+/// Thinking that clients send back without its signature: text, or another form.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, bound(deserialize = "'de: 'a"))]
+pub(crate) enum ReasoningContent<'a> {
+    Text(#[serde(borrow)] Text<'a>),
+    Other(IgnoredAny),
 }
 
 /// Message content: a string, parts, or (assistant) one part.
@@ -320,8 +336,12 @@ pub(crate) struct ToolCall<'a> {
 pub(crate) struct FunctionCall<'a> {
     #[serde(borrow)]
     pub(crate) name: Text<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "null_is_empty")]
     pub(crate) arguments: Text<'a>,
+}
+
+fn null_is_empty<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Text<'a>, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 #[derive(Debug, Deserialize, Serialize)]

@@ -49,6 +49,7 @@ fn user(text: Text<'_>) -> Message<'_> {
         tool_calls: None,
         tool_call_id: None,
         thinking_blocks: None,
+        reasoning_content: None,
         cache_control: None,
     }
 }

@@ -33,6 +33,7 @@ pub(super) fn chat<'a>(
     let tools = tools(req.tools.as_deref().unwrap_or_default(), dropped);
     let choice = req.tool_choice.as_ref().filter(|_| !tools.is_empty());
     dropped.note("service_tier", req.service_tier.is_some());
+    dropped.note("anthropic_beta", req.anthropic_beta.is_some());
     Ok(ChatRequest {
         messages: Some(messages),
         max_completion_tokens: req.max_tokens.map(whole),
@@ -200,6 +201,7 @@ fn empty<'a>(role: Role) -> openai::Message<'a> {
         tool_calls: None,
         tool_call_id: None,
         thinking_blocks: None,
+        reasoning_content: None,
         cache_control: None,
     }
 }

@@ -5,8 +5,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::parts::{Names, Place, document_format, image_format};
+use super::parts::{Names, Place, document_format, image_format, mark};
+use super::redacted::to_bytes;
 use super::request::refuse;
+use super::tools::{empty_object, empty_schema, is_object, uses_tools};
 use crate::dialect::claude::{aws_betas, is_claude};
 use crate::dialect::data_uri::base64_text;
 use crate::error::{Error, Result};
@@ -17,7 +19,7 @@ use crate::wire::anthropic_client::{
 };
 use crate::wire::bedrock::{
     AdditionalFields, Block, CachePoint, ConverseRequest, Document, Empty, Image, InferenceConfig,
-    InputSchema, Message, Raw, Reasoning, ReasoningText, ResultBlock, Source, SystemBlock, Text,
+    InputSchema, Message, Reasoning, ReasoningText, ResultBlock, Source, SystemBlock, Text,
     Thinking, Tool, ToolChoice, ToolConfig, ToolName, ToolResult, ToolSpec, ToolUse,
 };
 
@@ -78,7 +80,7 @@ fn additional_fields<'a>(
     dropped: &mut Dropped,
 ) -> Option<AdditionalFields<'a>> {
     let claude = is_claude(model);
-    let (betas, complete) = aws_betas(None, head);
+    let (betas, complete) = aws_betas(req.anthropic_beta, head);
     dropped.note("anthropic_beta", !complete || !(claude || betas.is_empty()));
     dropped.note("output_config", req.output_config.is_some() && !claude);
     let fields = AdditionalFields {
@@ -145,13 +147,14 @@ fn tool_config<'a>(
 ) -> Result<Option<ToolConfig<'a>>> {
     let mut tools = Vec::new();
     for (index, tool) in req.tools.iter().flatten().enumerate() {
-        if !tool.is_custom() {
-            dropped.note("tools[].type", true);
-            continue;
+        if tool.is_custom() {
+            dropped.note("tools[].strict", tool.strict == Some(true));
+            tools.push(Tool::ToolSpec(definition(tool, index)?));
+        } else {
+            dropped.note_kind("tools[]", tool.r#type.as_deref().unwrap_or_default());
         }
-        dropped.note("tools[].strict", tool.strict == Some(true));
-        tools.push(Tool::ToolSpec(definition(tool, index)?));
-        tools.extend(cache_point(tool.cache_control.as_ref()).map(Tool::CachePoint));
+        let point = cache_point(tool.cache_control.as_ref());
+        mark(&mut tools, point, Tool::CachePoint);
     }
     let choice = req.tool_choice.as_ref();
     let banned = choice.is_some_and(|choice| choice.r#type == "none");
@@ -159,29 +162,32 @@ fn tool_config<'a>(
     if tools.is_empty() || banned && !uses_tools(messages) {
         return Ok(None);
     }
+    let tool_choice = choice.map(tool_choice).transpose()?.flatten();
+    dropped.note("tool_choice", choice.is_some() && tool_choice.is_none());
     let serial = choice.and_then(|choice| choice.disable_parallel_tool_use);
     dropped.note(
         "tool_choice.disable_parallel_tool_use",
         serial == Some(true),
     );
-    Ok(Some(ToolConfig {
-        tools,
-        tool_choice: choice.and_then(|choice| match &*choice.r#type {
-            "auto" => Some(ToolChoice::Auto(Empty {})),
-            "any" => Some(ToolChoice::Any(Empty {})),
-            "tool" => Some(ToolChoice::Tool(ToolName {
-                name: choice.name.as_deref().unwrap_or_default(),
-            })),
-            _ => None,
-        }),
-    }))
+    Ok(Some(ToolConfig { tools, tool_choice }))
+}
+
+fn tool_choice<'a>(choice: &'a client::ToolChoice<'_>) -> Result<Option<ToolChoice<'a>>> {
+    let name = choice.name.as_deref().filter(|name| !name.is_empty());
+    Ok(match (&*choice.r#type, name) {
+        ("auto", _) => Some(ToolChoice::Auto(Empty {})),
+        ("any", _) => Some(ToolChoice::Any(Empty {})),
+        ("tool", Some(name)) => Some(ToolChoice::Tool(ToolName { name })),
+        ("tool", None) => return Err(refuse("tool_choice.name", "required")),
+        _ => None,
+    })
 }
 
 fn definition<'a>(tool: &'a client::Tool<'_>, index: usize) -> Result<ToolSpec<'a>> {
     let json = tool
         .input_schema
         .or_else(empty_schema)
-        .filter(|raw| raw.get().starts_with('{'))
+        .filter(is_object)
         .ok_or_else(|| {
             refuse(
                 format!("tools[{index}].input_schema"),
@@ -194,19 +200,6 @@ fn definition<'a>(tool: &'a client::Tool<'_>, index: usize) -> Result<ToolSpec<'
         description: description.filter(|text| !text.is_empty()),
         input_schema: InputSchema { json },
     })
-}
-
-fn empty_object<'a>() -> Option<Raw<'a>> {
-    serde_json::from_str("{}").ok()
-}
-
-fn empty_schema<'a>() -> Option<Raw<'a>> {
-    serde_json::from_str(r#"{"type":"object","properties":{}}"#).ok()
-}
-
-fn uses_tools(messages: &[Message<'_>]) -> bool {
-    let mut blocks = messages.iter().flat_map(|message| &message.content);
-    blocks.any(|block| matches!(block, Block::ToolUse(_) | Block::ToolResult(_)))
 }
 
 // --- messages ---
@@ -230,25 +223,20 @@ impl<'a> Turns<'a, '_> {
             }
             Some(Content::Blocks(blocks)) => {
                 for block in blocks {
-                    match (&*block.r#type, block.text.as_deref()) {
-                        ("text", Some(text)) if !text.is_empty() => {
-                            self.system.push(SystemBlock::Text(text));
-                            let marker = cache_point(block.cache_control.as_ref());
-                            self.system.extend(marker.map(SystemBlock::CachePoint));
-                        }
-                        ("text", _) => {}
+                    match &*block.r#type {
+                        "text" => self.system.extend(text(block).map(SystemBlock::Text)),
                         _ => self.note(block),
                     }
+                    let point = cache_point(block.cache_control.as_ref());
+                    mark(&mut self.system, point, SystemBlock::CachePoint);
                 }
             }
         }
     }
 
     fn note(&mut self, block: &From<'_>) {
-        let allowed = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
-        let kind: String = block.r#type.chars().filter(allowed).take(48).collect();
         self.dropped
-            .note(&format!("messages[].content[].{kind}"), true);
+            .note_kind("messages[].content[]", &block.r#type);
     }
 
     fn add(&mut self, message: &'a client::Message<'_>, index: usize) -> Result<()> {
@@ -277,13 +265,10 @@ impl<'a> Turns<'a, '_> {
                         "user" => self.user_block(block, place)?,
                         _ => self.assistant_block(block, place)?,
                     };
-                    let Some(made) = made else {
-                        continue;
-                    };
-                    let marked = !matches!(made, Block::ReasoningContent(_));
-                    content.push(made);
-                    let marker = cache_point(block.cache_control.as_ref().filter(|_| marked));
-                    content.extend(marker.map(Block::CachePoint));
+                    content.extend(made);
+                    let thinks = matches!(&*block.r#type, "thinking" | "redacted_thinking");
+                    let marker = block.cache_control.as_ref().filter(|_| !thinks);
+                    mark(&mut content, cache_point(marker), Block::CachePoint);
                 }
             }
         }
@@ -378,15 +363,11 @@ impl<'a> Turns<'a, '_> {
     fn assistant_block(&mut self, block: &'a From<'_>, place: Place) -> Result<Option<Block<'a>>> {
         Ok(match &*block.r#type {
             "text" => text(block).map(Block::Text),
-            "thinking" => Some(Block::ReasoningContent(Reasoning::ReasoningText(
-                ReasoningText {
-                    text: block.thinking.as_deref().unwrap_or_default(),
-                    signature: block.signature.as_deref().filter(|text| !text.is_empty()),
-                },
-            ))),
-            "redacted_thinking" => block.data.as_deref().map(|data| {
-                Block::ReasoningContent(Reasoning::RedactedContent(redacted_bytes(data)))
-            }),
+            "thinking" => thought(block).map(Block::ReasoningContent),
+            "redacted_thinking" => block
+                .data
+                .as_deref()
+                .map(|data| Block::ReasoningContent(Reasoning::RedactedContent(to_bytes(data)))),
             "tool_use" => Some(Block::ToolUse(tool_use(block, place)?)),
             _ => {
                 self.note(block);
@@ -432,13 +413,12 @@ fn image<'a>(block: &'a From<'_>, place: Place) -> Result<Image<'a>> {
     })
 }
 
-/// Redacted thinking as the reply side of this dialect writes it: text where it is text,
-/// base64 where it is not.
-fn redacted_bytes(data: &str) -> Text<'_> {
-    match STANDARD.decode(data) {
-        Ok(bytes) if std::str::from_utf8(&bytes).is_err() => data.into(),
-        _ => STANDARD.encode(data).into(),
-    }
+/// Thinking whose text Claude keeps to itself has a signature alone.
+fn thought<'a>(block: &'a From<'_>) -> Option<Reasoning<'a>> {
+    let text = block.thinking.as_deref().unwrap_or_default();
+    let signature = block.signature.as_deref().filter(|text| !text.is_empty());
+    (signature.is_some() || !text.is_empty())
+        .then_some(Reasoning::ReasoningText(ReasoningText { text, signature }))
 }
 
 fn tool_use<'a>(block: &'a From<'_>, place: Place) -> Result<ToolUse<'a>> {
@@ -450,7 +430,7 @@ fn tool_use<'a>(block: &'a From<'_>, place: Place) -> Result<ToolUse<'a>> {
             .ok_or_else(|| refuse(format!("{place}.id"), "required"))?,
         name: block.name.as_deref().unwrap_or_default(),
         input: input
-            .filter(|raw| raw.get().starts_with('{'))
+            .filter(is_object)
             .ok_or_else(|| refuse(format!("{place}.input"), "an object is expected"))?,
     })
 }

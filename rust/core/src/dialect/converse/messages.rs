@@ -1,15 +1,18 @@
 //! Messages: OpenAI's roles to Converse's turns.
 
-use super::parts::{self, Names, Place};
+use super::parts::{self, Names, Place, mark};
 use super::request::refuse;
 use super::tools::arguments;
 use crate::dialect::data_uri::base64_text;
 use crate::error::{Error, Result};
+use crate::translate::Dropped;
 use crate::wire::bedrock::{
     Block, CachePoint, Message, Reasoning, ReasoningText, ResultBlock, SystemBlock, Text,
     ToolResult, ToolUse,
 };
-use crate::wire::openai::{self, CacheControl, Content, Part, Role, ThinkingBlock, ToolCall};
+use crate::wire::openai::{
+    self, CacheControl, Content, Part, ReasoningContent, Role, ThinkingBlock, ToolCall,
+};
 
 /// Turns, and the system blocks that stand before them.
 #[derive(Debug, Default)]
@@ -35,6 +38,7 @@ pub(super) fn conversation<'a>(messages: &'a [openai::Message<'a>]) -> Result<Co
             Role::System | Role::Developer => system_blocks(message, index, &mut all.system)?,
             Role::User => all.push("user", user_blocks(message, index, &mut names)?),
             Role::Assistant => all.push("assistant", assistant_blocks(message, index)?),
+            // Taken above.
             Role::Tool => {}
         }
     }
@@ -46,6 +50,29 @@ impl<'a> Conversation<'a> {
     fn push(&mut self, role: &'static str, content: Vec<Block<'a>>) {
         if !content.is_empty() {
             self.messages.push(Message { content, role });
+        }
+    }
+}
+
+/// Notes what [`conversation`] leaves out of a message.
+pub(super) fn note_dropped(message: &openai::Message<'_>, dropped: &mut Dropped) {
+    if message.reasoning_content.is_some() && streamed_thinking(message).is_none() {
+        dropped.note("messages[].reasoning_content", true);
+    }
+    let Some(Content::Parts(parts)) = &message.content else {
+        return;
+    };
+    for part in parts {
+        let image = part.image_url.as_ref();
+        let detail = image.and_then(|image| image.detail.as_deref());
+        dropped.note(
+            "messages[].content[].image_url.detail",
+            detail.is_some_and(|detail| detail != "auto"),
+        );
+        let kind = part.r#type.as_deref().unwrap_or_default();
+        let known = matches!(kind, "text" | "refusal" | "thinking" | "redacted_thinking");
+        if message.role == Role::Assistant && !known {
+            dropped.note_kind("messages[].content[]", kind);
         }
     }
 }
@@ -70,30 +97,24 @@ fn system_blocks<'a>(
     index: usize,
     system: &mut Vec<SystemBlock<'a>>,
 ) -> Result<()> {
-    let parts = match &message.content {
-        None => {
-            let place = format!("messages[{index}].content");
-            return Err(refuse(place, "a string or an array is expected"));
-        }
-        Some(Content::Text(text)) => {
-            system.extend((!text.is_empty()).then_some(SystemBlock::Text(text)));
-            return Ok(());
-        }
-        Some(Content::Parts(parts)) => parts,
-    };
-    for (at, part) in parts.iter().enumerate() {
-        if !matches!(part.r#type.as_deref(), None | Some("text")) {
-            return Err(refuse(
-                Place::new(index, at),
-                "a system message takes text only",
-            ));
-        }
-        let text = part.text.as_deref().unwrap_or_default();
-        if !text.is_empty() {
-            system.push(SystemBlock::Text(text));
-            system.extend(cache_point(part.cache_control.as_ref()).map(SystemBlock::CachePoint));
+    let said = |text: &'a str| (!text.is_empty()).then_some(SystemBlock::Text(text));
+    match &message.content {
+        None => {}
+        Some(Content::Text(text)) => system.extend(said(text)),
+        Some(Content::Parts(parts)) => {
+            for (at, part) in parts.iter().enumerate() {
+                if !parts::is_text(part) {
+                    let why = "a system message takes text only";
+                    return Err(refuse(Place::new(index, at), why));
+                }
+                system.extend(part.text.as_deref().and_then(said));
+                let point = cache_point(part.cache_control.as_ref());
+                mark(system, point, SystemBlock::CachePoint);
+            }
         }
     }
+    let point = cache_point(message.cache_control.as_ref());
+    mark(system, point, SystemBlock::CachePoint);
     Ok(())
 }
 
@@ -110,11 +131,12 @@ fn user_blocks<'a>(
         Some(Content::Text(text)) => blocks.extend(text_block(text)),
         Some(Content::Parts(parts)) => {
             for (at, part) in parts.iter().enumerate() {
-                let block = parts::block(part, Place::new(index, at), names)?;
-                push_marked(&mut blocks, block, part.cache_control.as_ref());
+                blocks.extend(parts::block(part, Place::new(index, at), names)?);
+                mark_block(&mut blocks, part.cache_control.as_ref());
             }
         }
     }
+    mark_block(&mut blocks, message.cache_control.as_ref());
     Ok(blocks)
 }
 
@@ -122,15 +144,8 @@ fn text_block(text: &str) -> Option<Block<'_>> {
     (!text.is_empty()).then_some(Block::Text(text))
 }
 
-fn push_marked<'a>(
-    blocks: &mut Vec<Block<'a>>,
-    block: Option<Block<'a>>,
-    marker: Option<&'a CacheControl<'a>>,
-) {
-    if let Some(block) = block {
-        blocks.push(block);
-        blocks.extend(cache_point(marker).map(Block::CachePoint));
-    }
+fn mark_block<'a>(blocks: &mut Vec<Block<'a>>, marker: Option<&'a CacheControl<'a>>) {
+    mark(blocks, cache_point(marker), Block::CachePoint);
 }
 
 /// One `toolResult`, and the marker of the message or of one of its parts behind it.
@@ -142,11 +157,7 @@ fn tool_result<'a>(
 ) -> Result<()> {
     let mut marker = message.cache_control.as_ref();
     let content = match &message.content {
-        None => {
-            return Err(Error::Untranslatable(
-                "message 'content' must be a string or an array".into(),
-            ));
-        }
+        None => Vec::new(),
         Some(Content::Text(text)) => vec![ResultBlock::Text(text)],
         Some(Content::Parts(parts)) => {
             let mut markers = parts.iter().filter_map(|part| part.cache_control.as_ref());
@@ -158,12 +169,12 @@ fn tool_result<'a>(
         .tool_call_id
         .as_deref()
         .ok_or_else(|| refuse(format!("messages[{index}].tool_call_id"), "required"))?;
-    let block = Block::ToolResult(ToolResult {
+    results.push(Block::ToolResult(ToolResult {
         tool_use_id,
         content,
         status: None,
-    });
-    push_marked(results, Some(block), marker);
+    }));
+    mark_block(results, marker);
     Ok(())
 }
 
@@ -175,7 +186,7 @@ fn result_blocks<'a>(
     let mut blocks = Vec::with_capacity(parts.len());
     for (at, part) in parts.iter().enumerate() {
         let place = Place::new(index, at);
-        if matches!(part.r#type.as_deref(), None | Some("text")) {
+        if parts::is_text(part) {
             let text = part.text.as_deref().unwrap_or_default();
             blocks.push(ResultBlock::Text(text));
             continue;
@@ -198,22 +209,24 @@ fn assistant_blocks<'a>(message: &'a openai::Message<'a>, index: usize) -> Resul
     };
     let mut blocks = Vec::new();
     if !parts.iter().any(is_thinking) {
+        let streamed = streamed_thinking(message);
         for block in message.thinking_blocks.as_deref().unwrap_or_default() {
-            blocks.extend(replayed_thinking(block)?);
+            blocks.extend(replayed_thinking(block, streamed)?);
         }
     }
     if let Some(Content::Text(text)) = &message.content {
         blocks.extend(text_block(text));
     }
     for part in parts {
-        let block = assistant_part(part)?;
-        push_marked(&mut blocks, block, part.cache_control.as_ref());
+        blocks.extend(assistant_part(part)?);
+        mark_block(&mut blocks, part.cache_control.as_ref());
     }
     let calls = message.tool_calls.as_deref().unwrap_or_default();
     for (at, call) in calls.iter().enumerate() {
-        let block = tool_use(call, index, at)?;
-        push_marked(&mut blocks, Some(block), call.cache_control.as_ref());
+        blocks.push(tool_use(call, index, at)?);
+        mark_block(&mut blocks, call.cache_control.as_ref());
     }
+    mark_block(&mut blocks, message.cache_control.as_ref());
     Ok(blocks)
 }
 
@@ -241,16 +254,36 @@ fn assistant_part<'a>(part: &'a Part<'a>) -> Result<Option<Block<'a>>> {
     }
 }
 
+fn given<'a>(text: Option<&'a openai::Text<'_>>) -> Option<&'a str> {
+    text.map(AsRef::as_ref).filter(|text| !text.is_empty())
+}
+
+/// The text of a thinking block that came as a stream: there it is in `reasoning_content`, and
+/// the block has its signature alone. Of several blocks nobody knows which text is whose.
+fn streamed_thinking<'a>(message: &'a openai::Message<'a>) -> Option<&'a str> {
+    let blocks = message.thinking_blocks.as_deref()?;
+    let mut thinking = blocks
+        .iter()
+        .filter(|b| b.r#type.as_deref() == Some("thinking"));
+    match (thinking.next(), thinking.next(), &message.reasoning_content) {
+        (Some(_), None, Some(ReasoningContent::Text(text))) if !text.is_empty() => Some(text),
+        _ => None,
+    }
+}
+
 /// Thinking as our own replies carry it.
-fn replayed_thinking<'a>(block: &'a ThinkingBlock<'a>) -> Result<Option<Block<'a>>> {
-    let given = |text: &'a Option<openai::Text<'a>>| text.as_deref().filter(|t| !t.is_empty());
+fn replayed_thinking<'a>(
+    block: &'a ThinkingBlock<'a>,
+    streamed: Option<&'a str>,
+) -> Result<Option<Block<'a>>> {
     match block.r#type.as_deref() {
         Some("thinking") => {
-            let (text, signature) = (given(&block.thinking), given(&block.signature));
+            let text = given(block.thinking.as_ref()).or(streamed);
+            let signature = given(block.signature.as_ref());
             let says_something = text.is_some() || signature.is_some();
             Ok(says_something.then(|| reasoning_text(text.unwrap_or_default(), signature)))
         }
-        Some("redacted_thinking") => given(&block.data).map(redacted_content).transpose(),
+        Some("redacted_thinking") => given(block.data.as_ref()).map(redacted_content).transpose(),
         Some(_) | None => Ok(None),
     }
 }

@@ -1,11 +1,12 @@
 //! Content parts: text, images and documents.
 
 use std::fmt::{self, Write as _};
+use std::mem::discriminant;
 
 use super::request::refuse;
 use crate::dialect::data_uri::{self, DataUri};
 use crate::error::{Error, Result};
-use crate::wire::bedrock::{Block, Document, Image, Source, Text};
+use crate::wire::bedrock::{Block, CachePoint, Document, Image, Source, Text};
 use crate::wire::openai::Part;
 
 /// Formats of images by media type.
@@ -54,6 +55,31 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "messages[{}].content[{}]", self.message, self.part)
+    }
+}
+
+/// Whether a part of a system or tool message is text: clients label that in many ways.
+pub(super) fn is_text(part: &Part<'_>) -> bool {
+    match part.r#type.as_deref() {
+        None | Some("text") => true,
+        Some("image_url" | "file" | "input_audio" | "audio_url" | "video_url") => false,
+        Some(_) => part.text.is_some(),
+    }
+}
+
+/// Puts a cache marker behind `blocks`. It covers all that stands before it, so it stays when
+/// its own block is left out, and one that follows another adds nothing.
+pub(super) fn mark<'a, B>(
+    blocks: &mut Vec<B>,
+    point: Option<CachePoint<'a>>,
+    wrap: fn(CachePoint<'a>) -> B,
+) {
+    let Some(point) = point.map(wrap) else {
+        return;
+    };
+    let last = blocks.last().map(discriminant);
+    if last.is_some_and(|last| last != discriminant(&point)) {
+        blocks.push(point);
     }
 }
 
@@ -151,11 +177,10 @@ fn file<'a>(part: &'a Part<'a>, place: Place, names: &mut Names) -> Result<Block
 pub(super) struct Names(Vec<String>);
 
 impl Names {
-    /// A name of the allowed characters like the file name, its extension left out.
-    pub(super) fn claim(&mut self, filename: &str) -> String {
-        let stem = filename.rsplit_once('.').map_or(filename, |(stem, _)| stem);
+    /// A name of the allowed characters like the file name or title, an extension left out.
+    pub(super) fn claim(&mut self, title: &str) -> String {
         let mut name = String::new();
-        for c in stem.trim().chars().take(NAME_LENGTH) {
+        for c in without_extension(title).trim().chars().take(NAME_LENGTH) {
             match c {
                 'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '(' | ')' | '[' | ']' => name.push(c),
                 ' ' if name.ends_with(' ') => {}
@@ -163,6 +188,7 @@ impl Names {
                 _ => name.push('-'),
             }
         }
+        name.truncate(name.trim_end().len());
         if name.is_empty() {
             name.push_str("document");
         }
@@ -179,6 +205,19 @@ impl Names {
     }
 }
 
+/// Titles have dots too: an extension is short and begins with a letter.
+fn without_extension(title: &str) -> &str {
+    let is_extension = |end: &str| {
+        end.len() <= 5
+            && end.starts_with(|c: char| c.is_ascii_alphabetic())
+            && end.chars().all(|c| c.is_ascii_alphanumeric())
+    };
+    match title.rsplit_once('.') {
+        Some((stem, end)) if is_extension(end) => stem,
+        _ => title,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,6 +231,8 @@ mod tests {
             "Tide tables (2025) 2"
         );
         assert_eq!(names.claim("häfen/a.b.txt"), "h-fen-a-b");
+        assert_eq!(names.claim("Dr. Smith's notes"), "Dr- Smith-s notes");
+        assert_eq!(names.claim("Tides v1.2"), "Tides v1-2");
         assert_eq!(names.claim(""), "document");
         assert_eq!(names.claim(".pdf"), "document 2");
     }

@@ -2,11 +2,14 @@
 
 use super::{messages, tools};
 use crate::error::{Error, Result};
-use crate::wire::bedrock::{AdditionalFields, ConverseRequest, InferenceConfig, Thinking, Typed};
+use crate::translate::Dropped;
+use crate::wire::bedrock::{
+    AdditionalFields, ConverseRequest, InferenceConfig, Thinking, ToolConfig, Typed,
+};
 use crate::wire::openai::{self, ChatRequest, Stop, ThinkingType};
 
 /// Optional members of a chat request that a Converse request carries.
-pub(crate) const READ: &[&str] = &[
+const READ: &[&str] = &[
     "max_tokens",
     "max_completion_tokens",
     "temperature",
@@ -17,6 +20,8 @@ pub(crate) const READ: &[&str] = &[
     "reasoning_effort",
     "thinking",
     "service_tier",
+    // Where it belongs to a signature.
+    "messages[].reasoning_content",
 ];
 
 /// The Converse request of a chat request. `model` is the one that the provider gets.
@@ -27,8 +32,11 @@ pub(crate) const READ: &[&str] = &[
 pub(crate) fn chat_request<'a>(
     req: &'a ChatRequest<'a>,
     model: &str,
+    dropped: &mut Dropped,
 ) -> Result<ConverseRequest<'a>> {
     let conversation = messages::conversation(req.messages.as_deref().unwrap_or_default())?;
+    let tool_config = tools::config(req, model, &conversation.messages)?;
+    note_dropped(req, tool_config.as_ref(), dropped);
     Ok(ConverseRequest {
         additional_model_request_fields: additional_fields(req),
         inference_config: InferenceConfig {
@@ -38,10 +46,38 @@ pub(crate) fn chat_request<'a>(
             top_p: req.top_p,
         },
         service_tier: service_tier(req),
-        tool_config: tools::config(req, model, &conversation.messages)?,
+        tool_config,
         system: conversation.system,
         messages: conversation.messages,
     })
+}
+
+/// Notes what the Converse request leaves out.
+fn note_dropped(req: &ChatRequest<'_>, config: Option<&ToolConfig<'_>>, dropped: &mut Dropped) {
+    req.note_unread(READ, dropped);
+    let thinking = req.thinking.as_ref();
+    dropped.note(
+        "thinking.includeThoughts",
+        thinking.is_some_and(|thinking| thinking.include_thoughts.is_some()),
+    );
+    let chosen =
+        matches!(&req.tool_choice, Some(openai::ToolChoice::Word(word)) if !word.is_empty());
+    dropped.note(
+        "tool_choice",
+        chosen && config.is_some_and(|config| config.tool_choice.is_none()),
+    );
+    for tool in req.tools.iter().flatten() {
+        match &tool.function {
+            Some(function) => {
+                dropped.note("tools[].function.strict", function.strict == Some(true));
+            }
+            None => dropped.note_kind("tools[]", &tool.r#type),
+        }
+    }
+    for message in req.messages.iter().flatten() {
+        dropped.note("messages[].name", message.name.is_some());
+        messages::note_dropped(message, dropped);
+    }
 }
 
 fn stop_sequences<'a>(stop: &'a Stop<'a>) -> Vec<&'a str> {

@@ -1,11 +1,9 @@
 //! Converse replies as messages.
 
-use std::borrow::Cow;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
+use super::redacted::to_text;
+use super::tools::empty_object;
 use super::{exception, tokens};
 use crate::dialect::claude_client::{Events, tool_input};
 use crate::error::{Error, Result};
@@ -59,7 +57,7 @@ impl MessagesReply {
         };
         let blocks = output.message.as_ref().and_then(|m| m.content.as_deref());
         let blocks = blocks.unwrap_or_default();
-        let redacted: Vec<Option<Cow<'_, str>>> = blocks.iter().map(redacted).collect();
+        let redacted: Vec<Option<String>> = blocks.iter().map(redacted).collect();
         let content = blocks.iter().zip(redacted.iter().map(Option::as_deref));
         let content = content.filter_map(|(block, redacted)| content_block(block, redacted));
         let usage = reply.usage.map(|raw| report(raw, out)).unwrap_or_default();
@@ -136,7 +134,7 @@ impl MessagesReply {
             return Ok(());
         };
         if let Some(data) = &reasoning.redacted_content {
-            return events.redacted(&unwrapped(data), out);
+            return events.redacted(&to_text(data), out);
         }
         events.thinking(reasoning.text.as_deref().unwrap_or_default(), out)?;
         events.signature(reasoning.signature.as_deref().unwrap_or_default(), out)
@@ -200,7 +198,7 @@ fn content_block<'a>(
         return Some(client::ReplyBlock::ToolUse {
             id: tool.tool_use_id.as_deref().unwrap_or_default(),
             name: tool.name.as_deref().unwrap_or_default(),
-            input: tool.input.unwrap_or_else(|| empty_object()),
+            input: tool.input.or_else(empty_object).unwrap_or(RawValue::NULL),
         });
     }
     if let Some(text) = &block.text {
@@ -216,20 +214,7 @@ fn content_block<'a>(
     })
 }
 
-fn empty_object<'a>() -> Raw<'a> {
-    serde_json::from_str("{}").unwrap_or(RawValue::NULL)
-}
-
-fn redacted<'a>(block: &'a ReplyBlock<'a>) -> Option<Cow<'a, str>> {
+fn redacted(block: &ReplyBlock<'_>) -> Option<String> {
     let reasoning = block.reasoning_content.as_ref()?;
-    reasoning.redacted_content.as_deref().map(unwrapped)
-}
-
-/// Anthropic's data is text; bytes that are none stay base64.
-fn unwrapped(base64: &str) -> Cow<'_, str> {
-    let text = STANDARD.decode(base64).ok();
-    match text.and_then(|bytes| String::from_utf8(bytes).ok()) {
-        Some(text) => Cow::Owned(text),
-        None => Cow::Borrowed(base64),
-    }
+    reasoning.redacted_content.as_deref().map(to_text)
 }

@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::messages::cache_point;
+use super::parts::mark;
 use super::request::refuse;
 use crate::error::Result;
 use crate::wire::bedrock::{
@@ -30,8 +31,8 @@ pub(super) fn config<'a>(
             continue;
         };
         tools.push(Tool::ToolSpec(definition(function, index)?));
-        let marker = cache_point(function.cache_control.as_ref());
-        tools.extend(marker.map(Tool::CachePoint));
+        let point = cache_point(function.cache_control.as_ref());
+        mark(&mut tools, point, Tool::CachePoint);
     }
     Ok(Some(ToolConfig {
         tools,
@@ -39,7 +40,7 @@ pub(super) fn config<'a>(
     }))
 }
 
-fn uses_tools(conversation: &[Message<'_>]) -> bool {
+pub(super) fn uses_tools(conversation: &[Message<'_>]) -> bool {
     conversation
         .iter()
         .flat_map(|message| &message.content)
@@ -49,8 +50,8 @@ fn uses_tools(conversation: &[Message<'_>]) -> bool {
 fn definition<'a>(function: &'a openai::Function<'a>, index: usize) -> Result<ToolSpec<'a>> {
     let json = function
         .parameters
-        .or_else(|| raw_json(r#"{"type":"object","properties":{}}"#))
-        .filter(|raw| is_object(raw))
+        .or_else(empty_schema)
+        .filter(is_object)
         .ok_or_else(|| {
             let place = format!("tools[{index}].function.parameters");
             refuse(place, "an object is expected")
@@ -92,20 +93,30 @@ fn choice<'a>(req: &'a ChatRequest<'a>, model: &str) -> Result<Option<ToolChoice
 /// Arguments of a call as they stand; no arguments are an empty object.
 pub(super) fn arguments(text: &str) -> Option<Raw<'_>> {
     if text.trim().is_empty() {
-        return raw_json("{}");
+        return empty_object();
     }
     let raw: Raw<'_> = serde_json::from_str(text).ok()?;
     match raw.get() {
-        "null" => raw_json("{}"),
-        _ => is_object(raw).then_some(raw),
+        "null" => empty_object(),
+        _ => is_object(&raw).then_some(raw),
     }
 }
 
 /// Raw JSON has no leading blanks.
-fn is_object(raw: Raw<'_>) -> bool {
+pub(super) fn is_object(raw: &Raw<'_>) -> bool {
     raw.get().starts_with('{')
 }
 
-fn raw_json(text: &'static str) -> Option<Raw<'static>> {
+/// No arguments.
+pub(super) fn empty_object<'a>() -> Option<Raw<'a>> {
+    raw_json("{}")
+}
+
+/// The schema of a tool without parameters.
+pub(super) fn empty_schema<'a>() -> Option<Raw<'a>> {
+    raw_json(r#"{"type":"object","properties":{}}"#)
+}
+
+fn raw_json<'a>(text: &'static str) -> Option<Raw<'a>> {
     serde_json::from_str::<&RawValue>(text).ok()
 }

@@ -391,6 +391,7 @@ fn message(role: Role, content: Option<openai::Content<'_>>) -> openai::Message<
         tool_calls: None,
         tool_call_id: None,
         thinking_blocks: None,
+        reasoning_content: None,
         cache_control: None,
     }
 }

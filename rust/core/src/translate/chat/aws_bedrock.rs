@@ -6,12 +6,15 @@
 //! function name; tool calls and results without an id; redacted thinking that is not base64.
 //!
 //! Dropped by contract: `frequency_penalty`, `presence_penalty`, `logit_bias`, `logprobs`,
-//! `top_logprobs`, `n`, `seed`, `response_format`, `user`, `metadata`, `parallel_tool_calls`,
-//! `modalities`, `audio`, `prediction`, `verbosity`, `web_search_options`, `stream_options`
-//! (usage is always sent), `service_tier` `auto`, tool choices by words that mean nothing to
-//! the model, a function's `strict`, tools without a function, an image's `detail`, a message's
-//! `name` and its `refusal` and `audio` members, assistant parts of unknown type, empty texts;
-//! of replies: images, documents, citations, metrics and traces.
+//! `top_logprobs`, `top_k`, `n`, `seed`, `response_format`, `user`, `metadata`,
+//! `parallel_tool_calls`, `modalities`, `audio`, `prediction`, `verbosity`, `web_search_options`,
+//! `stream_options` (usage is always sent), `service_tier` `auto`, `thinking.includeThoughts`;
+//! `guided_choice`, `guided_regex`, `guided_json`, and Gemini's own members; tool choices by
+//! words that mean nothing to the model, and `none` when the conversation has used tools; a
+//! function's `strict`, tools without a function, an image's `detail`, a message's `name` and its
+//! `refusal` and `audio` members, reasoning without a signature, assistant parts of unknown
+//! type, empty texts; of replies: images, documents, citations, cache details, metrics and
+//! traces.
 
 use std::borrow::Cow;
 
@@ -22,7 +25,7 @@ use crate::framing::{Event, EventKind, Framing};
 use crate::headers::Headers;
 use crate::scan::place;
 use crate::schema::ApiSchema;
-use crate::translate::{Binding, Outbox, ProviderError, Translate, Upstream};
+use crate::translate::{Binding, Dropped, Outbox, ProviderError, Translate, Upstream};
 use crate::wire::bedrock::{
     BlockDelta, BlockStart, ConverseResponse, Raw, ReasoningDelta, ReplyBlock, ReplyTier,
     ReplyToolUse, StreamPayload, Text,
@@ -67,9 +70,10 @@ impl Translate for Chat {
     }
 
     fn request(&mut self, req: &ChatRequest<'_>) -> Result<Upstream> {
-        let body = converse::chat_request(req, &self.head.model)?;
+        let mut dropped = Dropped::default();
+        let body = converse::chat_request(req, &self.head.model, &mut dropped)?;
         let mut upstream = Upstream::json(self.operation.path(&self.head.model), &body)?;
-        req.note_unread(converse::READ, &mut upstream.dropped);
+        upstream.dropped = dropped;
         Ok(upstream)
     }
 
@@ -255,7 +259,7 @@ impl Events {
                 None => Ok(()),
             },
             "contentBlockStop" => {
-                self.tools += u32::from(std::mem::take(&mut self.in_tool));
+                self.end_tool();
                 Ok(())
             }
             "messageStop" => {
@@ -270,10 +274,15 @@ impl Events {
         }
     }
 
+    fn end_tool(&mut self) {
+        self.tools += u32::from(std::mem::take(&mut self.in_tool));
+    }
+
     fn start(&mut self, head: &Head, start: &BlockStart<'_>, out: &mut Outbox<'_>) -> Result<()> {
         let Some(tool) = &start.tool_use else {
             return Ok(());
         };
+        self.end_tool();
         self.in_tool = true;
         let call = ReplyToolCall {
             index: Some(self.tools),

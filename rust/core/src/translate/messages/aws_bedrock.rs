@@ -2,12 +2,16 @@
 //!
 //! Rejected (422): roles other than `user`, `assistant` and `system`; images that are not inline
 //! PNG, JPEG, GIF or WebP; documents that are not inline or of no Bedrock document type; tool
-//! calls and results without an id; schemas and inputs that are not objects.
+//! calls and results without an id; a tool choice without its name; schemas and inputs that are
+//! not objects.
 //!
-//! Dropped by contract: `metadata`, `service_tier`, `disable_parallel_tool_use`, tools that
-//! Anthropic runs, a tool's `strict`, blocks of other kinds, beta flags that Bedrock does not
-//! know; adaptive thinking, `thinking.display`, `output_config` and beta flags for models other
-//! than Claude; cache markers of thinking.
+//! Dropped by contract: `metadata`, `service_tier`, `disable_parallel_tool_use`, the choice
+//! `none` when the conversation has used tools, tools that Anthropic runs, a tool's `strict`,
+//! blocks of other kinds (search results and what belongs to server tools), a document's
+//! `context` and `citations`, beta flags that Bedrock does not know; adaptive thinking,
+//! `thinking.display`, `output_config` and beta flags for models other than Claude; cache markers
+//! of thinking; empty texts, and thinking with neither text nor signature; of replies: images,
+//! documents, citations, cache details, metrics and traces.
 
 use crate::dialect::converse::{self, MessagesReply, Operation};
 use crate::endpoint::Endpoint;
