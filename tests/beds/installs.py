@@ -20,7 +20,7 @@ def build_environment(python: Path) -> dict[str, str]:
     return {
         **kept,
         "PATH": os.pathsep.join(folders),
-        "CARGO_TARGET_DIR": str(ROOT / "target" / "packaging"),
+        "CARGO_TARGET_DIR": str(ROOT / "target"),
     }
 
 
