@@ -135,6 +135,23 @@ def test_chat_streams_calls_of_tools(openai: OpenAI, schema: str) -> None:
     assert len(names) > 1
 
 
+@pytest.mark.parametrize("schema", ["AWSAnthropic", "Anthropic", "GCPAnthropic"])
+def test_thinking_of_a_chat_stream_is_put_together(openai: OpenAI, schema: str) -> None:
+    extra = headers(f"chat_completions/stream_thinking/{schema}")
+    with openai.chat.completions.stream(
+        model="harbour",
+        messages=[{"role": "user", "content": QUESTION}],
+        extra_headers=extra,
+    ) as stream:
+        for _ in stream:
+            pass
+        message = stream.get_final_completion().choices[0].message.model_dump()
+    blocks = message["thinking_blocks"]
+    assert blocks[0]["thinking"] == message["reasoning_content"]
+    assert blocks[0]["signature"]
+    assert [block["type"] for block in blocks[1:]] in ([], ["redacted_thinking"])
+
+
 @pytest.mark.parametrize("schema", [*BUILT, "AzureOpenAI"])
 def test_completions_stream(openai: OpenAI, schema: str) -> None:
     extra = headers(f"completions/stream_text/{schema}")

@@ -284,7 +284,7 @@ impl Error {
             Self::UpstreamStream { kind, status, .. } if api == ClientApi::Anthropic => {
                 anthropic_stream_type(kind, *status)
             }
-            Self::UpstreamStream { kind, .. } => kind.as_str(),
+            Self::UpstreamStream { kind, .. } if !kind.is_empty() => kind.as_str(),
             _ => row.r#type,
         };
         error_body(api, kind, self.status(), Some(&text))
@@ -403,8 +403,7 @@ const ANTHROPIC_TYPES: &[&str] = &[
 fn anthropic_stream_type(kind: &str, status: u16) -> &str {
     match status {
         _ if ANTHROPIC_TYPES.contains(&kind) => kind,
-        400 => "invalid_request_error",
-        429 => "rate_limit_error",
+        400 | 401 | 403 | 404 | 413 | 429 => anthropic_type(status),
         408 | 503 | 504 | 529 => "overloaded_error",
         _ => "api_error",
     }

@@ -26,7 +26,7 @@ pub use dropped::Dropped;
 pub(crate) use hub::{ChatSink, Frontend, Via};
 pub use passthrough::ModelIn;
 pub(crate) use passthrough::{ANTHROPIC_KEYS, OPENAI_KEYS, anthropic_event, anthropic_unary};
-pub(crate) use passthrough::{is_json, openai_event, openai_unary, stream_error};
+pub(crate) use passthrough::{error_object, is_json, openai_event, openai_unary, stream_error};
 pub(crate) use passthrough::{media_event, openai_error, openai_usage};
 
 use std::marker::PhantomData;
@@ -216,7 +216,7 @@ impl<'a> Outbox<'a> {
     pub fn sse_raw(&mut self, name: &str, data: &[u8]) {
         self.raw(b"event: ");
         self.raw(name.as_bytes());
-        for line in data.split(|byte| *byte == b'\n') {
+        for line in data.split(|byte| matches!(byte, b'\n' | b'\r')) {
             self.raw(b"\ndata: ");
             self.raw(line);
         }

@@ -1,8 +1,10 @@
 //! What all passthrough pairs share: body splices, usage of OpenAI and Anthropic replies.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{Binding, Findings, ProviderError};
+use crate::dialect::claude;
 use crate::edit;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
@@ -125,30 +127,34 @@ pub(crate) fn openai_error(
     headers: &Headers,
     body: &[u8],
 ) -> ProviderError {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Body {
-        error: serde_json::Value,
-        message: Option<String>,
-        detail: serde_json::Value,
-    }
     let plain = || plain_error(schema, body);
     if !is_json(headers) {
         return plain();
     }
-    let Ok(found) = serde_json::from_slice::<Body>(body) else {
+    let Some(found) = error_object(body) else {
         return plain();
     };
-    let text = |value: Option<&serde_json::Value>| value?.as_str().map(str::to_owned);
-    let kind = text(found.error.get("type")).filter(|kind| !kind.is_empty());
-    let message = text(found.error.get("message"))
-        .or_else(|| text(Some(&found.error)))
-        .or(found.message)
-        .or_else(|| text(Some(&found.detail)));
+    let text = |value: Option<&Value>| value?.as_str().map(str::to_owned);
+    let error = found.get("error");
+    let kind = text(error.and_then(|error| error.get("type"))).filter(|kind| !kind.is_empty());
+    let message = text(error.and_then(|error| error.get("message")))
+        .or_else(|| text(error))
+        .or_else(|| text(found.get("message")))
+        .or_else(|| text(found.get("detail")));
     ProviderError {
         kind: kind.unwrap_or_else(|| status_kind(status).to_owned()),
         message: message.or_else(|| plain().message),
     }
+}
+
+/// The object of an error reply; Google wraps some into an array.
+pub(crate) fn error_object(body: &[u8]) -> Option<Value> {
+    let found: Value = serde_json::from_slice(body).ok()?;
+    let found = match found {
+        Value::Array(all) => all.into_iter().next()?,
+        one => one,
+    };
+    found.is_object().then_some(found)
 }
 
 /// OpenAI's error type for a status, where the provider names none.
@@ -304,40 +310,42 @@ struct Nested<'a> {
     usage: Option<Raw<'a>>,
 }
 
-/// An error object inside a stream, as OpenAI and Anthropic write it.
+/// An error inside a stream: the object of OpenAI, Anthropic or Google, or a mere text.
 pub(crate) fn stream_error(raw: &[u8]) -> Error {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Fault {
-        r#type: Option<String>,
-        message: Option<String>,
-        code: serde_json::Value,
-    }
-    let fault: Fault = serde_json::from_slice(raw).unwrap_or_default();
-    let kind = fault.r#type.unwrap_or_default();
-    let code = fault
-        .code
-        .as_u64()
-        .or_else(|| fault.code.as_str()?.parse().ok());
+    let fault = match serde_json::from_slice(raw) {
+        Ok(fault) => fault,
+        Err(_) => Value::String(String::from_utf8_lossy(raw).into_owned()),
+    };
+    let text = |value: Option<&Value>| {
+        let text = value?.as_str().filter(|text| !text.is_empty());
+        text.map(str::to_owned)
+    };
+    let code = fault.get("code");
+    let named = text(fault.get("type"))
+        .or_else(|| text(fault.get("status")))
+        .unwrap_or_default();
     let status = code
+        .and_then(|code| code.as_u64().or_else(|| code.as_str()?.parse().ok()))
         .and_then(|code| u16::try_from(code).ok())
         .filter(|code| (400..600).contains(code))
-        .unwrap_or_else(|| status_of(&kind));
-    let message = fault
-        .message
-        .unwrap_or_else(|| "the provider reported an error".into());
+        .or_else(|| status_of(&named))
+        // OpenAI's type says what ran out, the code says that it did.
+        .or_else(|| status_of(code?.as_str()?));
     Error::UpstreamStream {
-        status,
-        kind,
-        message,
+        status: status.unwrap_or(502),
+        kind: named,
+        message: text(fault.get("message"))
+            .or_else(|| text(Some(&fault)))
+            .unwrap_or_else(|| "the provider reported an error".into()),
     }
 }
 
 /// HTTP status that stands for a provider's error type.
-pub(crate) fn status_of(kind: &str) -> u16 {
-    match kind {
+fn status_of(kind: &str) -> Option<u16> {
+    Some(match kind {
         "invalid_request_error" => 400,
         "authentication_error" => 401,
+        "billing_error" => 402,
         "permission_error" => 403,
         "not_found_error" => 404,
         "request_too_large" => 413,
@@ -345,40 +353,14 @@ pub(crate) fn status_of(kind: &str) -> u16 {
         "overloaded_error" => 529,
         "timeout_error" => 504,
         "api_error" | "server_error" => 500,
-        _ => 502,
-    }
+        _ => return None,
+    })
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-#[expect(clippy::struct_field_names, reason = "the provider's names")]
-struct AnthropicUsage {
-    input_tokens: Count,
-    output_tokens: Count,
-    cache_read_input_tokens: Count,
-    cache_creation_input_tokens: Count,
-}
-
-/// Anthropic's counters as they stand on the wire; input excludes cache traffic there.
+/// Anthropic's counters; input excludes cache traffic on the wire.
 fn anthropic_usage(raw: &[u8], findings: &mut Findings) {
-    let Ok(Some(usage)) = serde_json::from_slice::<Option<AnthropicUsage>>(raw) else {
-        return;
-    };
-    let known = &findings.usage;
-    let cached = usage.cache_read_input_tokens.0;
-    let created = usage.cache_creation_input_tokens.0;
-    let output = usage.output_tokens.0.or(known.output_tokens);
-    let mut newer = Usage::with_explicit_caching(usage.input_tokens.0, output, cached, created);
-    if usage.input_tokens.0.is_none() {
-        // A delta that repeats only the output: the input stands as reported before.
-        newer.total_tokens = known
-            .input_tokens
-            .zip(output)
-            .map(|(i, o)| i.saturating_add(o));
-        newer.cached_input_tokens = None;
-        newer.cache_creation_input_tokens = None;
-    }
-    findings.usage.merge(&newer);
+    claude::merge_usage(&mut findings.usage, raw);
+    claude::complete_usage(&mut findings.usage);
 }
 
 /// Reads `model` and `usage` of an Anthropic message.
@@ -392,14 +374,14 @@ pub(crate) fn anthropic_unary(members: &TopLevel, findings: &mut Findings) {
 /// Reads one event of an Anthropic stream.
 ///
 /// # Errors
-/// [`Error::UpstreamStream`] for an `error` event.
+/// [`Error::UpstreamStream`] for an `error` event, and for an error in place of an event.
 pub(crate) fn anthropic_event(event: Event<'_>, findings: &mut Findings) -> Result<()> {
     #[derive(Default, Deserialize)]
     #[serde(default, bound(deserialize = "'de: 'a"))]
     struct Body<'a> {
-        r#type: String,
+        r#type: Option<String>,
         #[serde(borrow)]
-        message: Option<Nested<'a>>,
+        message: Option<Raw<'a>>,
         #[serde(borrow)]
         usage: Option<Raw<'a>>,
         #[serde(borrow)]
@@ -411,22 +393,24 @@ pub(crate) fn anthropic_event(event: Event<'_>, findings: &mut Findings) -> Resu
     ) {
         return Ok(());
     }
-    let Ok(body) = serde_json::from_slice::<Body<'_>>(event.data) else {
-        return Ok(());
-    };
-    if let Some(message) = body.message {
-        take_model(message.model.map(|raw| raw.get().as_bytes()), findings);
-        if let Some(raw) = message.usage {
+    let body = serde_json::from_slice::<Body<'_>>(event.data).unwrap_or_default();
+    let error = body.error.map(|raw| raw.get().as_bytes());
+    match (body.r#type.as_deref().unwrap_or(event.name), error) {
+        ("error", error) => return Err(stream_error(error.unwrap_or(event.data))),
+        ("", Some(error)) => return Err(stream_error(error)),
+        _ => {}
+    }
+    let message = body.message.map(|raw| serde_json::from_str(raw.get()));
+    if let Some(Ok(Nested { model, usage })) = message {
+        take_model(model.map(|raw| raw.get().as_bytes()), findings);
+        if let Some(raw) = usage {
             anthropic_usage(raw.get().as_bytes(), findings);
         }
     }
     if let Some(raw) = body.usage {
         anthropic_usage(raw.get().as_bytes(), findings);
     }
-    match body.error {
-        Some(raw) if body.r#type == "error" => Err(stream_error(raw.get().as_bytes())),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ pub(crate) enum Block<'a> {
         cache_control: Option<CacheControl<'a>>,
     },
     Thinking {
-        thinking: &'a str,
+        thinking: Text<'a>,
         signature: &'a str,
     },
     RedactedThinking {
@@ -174,19 +174,23 @@ pub(crate) struct Metadata<'a> {
 
 // --- reply ---
 
-/// A whole message. `content` is the one member that every message has.
-#[derive(Debug, Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
+/// A whole message. `content` is the one member that every message has; some hosts answer an
+/// `error` with a good status.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
 pub(crate) struct MessageReply<'a> {
-    #[serde(default, borrow)]
+    #[serde(borrow)]
     pub(crate) id: Option<Text<'a>>,
-    #[serde(default, borrow)]
+    #[serde(borrow)]
     pub(crate) model: Option<Text<'a>>,
-    pub(crate) content: Vec<ReplyBlock<'a>>,
-    #[serde(default, borrow)]
+    #[serde(borrow)]
+    pub(crate) content: Option<Vec<ReplyBlock<'a>>>,
+    #[serde(borrow)]
     pub(crate) stop_reason: Option<Text<'a>>,
-    #[serde(default, borrow)]
+    #[serde(borrow)]
     pub(crate) usage: Option<Raw<'a>>,
+    #[serde(borrow)]
+    pub(crate) error: Option<Raw<'a>>,
 }
 
 /// A content block of any type, whole or as a stream begins it.

@@ -292,6 +292,9 @@ pub(crate) struct FilePart<'a> {
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(crate) struct ThinkingBlock<'a> {
+    /// Left over from a stream; the order says the same.
+    #[serde(skip_serializing)]
+    pub(crate) index: Option<i64>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) r#type: Option<Text<'a>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
@@ -623,6 +626,9 @@ pub(crate) struct ReplyMessage<'a> {
 /// its signature.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct ReplyThinkingBlock<'a> {
+    /// Streams only: pieces of one block have one index, by which libraries join them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) index: Option<u32>,
     /// `thinking` or `redacted_thinking`.
     pub(crate) r#type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]

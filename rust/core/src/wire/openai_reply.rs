@@ -3,10 +3,14 @@
 //! Providers that call themselves compatible differ: everything is optional, and members of an
 //! unexpected form are absent rather than errors where a reply can do without them.
 
+use std::fmt;
+
 use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 
 use super::Text;
 use super::openai::Raw;
+use crate::usage::Count;
 
 /// `chat.completion` or `chat.completion.chunk`.
 #[derive(Debug, Default, Deserialize)]
@@ -16,7 +20,8 @@ pub(crate) struct Reply<'a> {
     pub(crate) id: Option<Text<'a>>,
     #[serde(borrow)]
     pub(crate) model: Option<Text<'a>>,
-    pub(crate) created: Option<u64>,
+    /// Seconds; some servers write fractions.
+    pub(crate) created: Count,
     #[serde(borrow)]
     pub(crate) service_tier: Option<Text<'a>>,
     #[serde(borrow)]
@@ -46,7 +51,8 @@ pub(crate) struct Choice<'a> {
 pub(crate) struct Message<'a> {
     #[serde(borrow)]
     pub(crate) role: Option<Text<'a>>,
-    #[serde(borrow)]
+    /// Text; some servers send parts, of which the texts count.
+    #[serde(borrow, deserialize_with = "joined_text")]
     pub(crate) content: Option<Text<'a>>,
     #[serde(borrow)]
     pub(crate) refusal: Option<Text<'a>>,
@@ -90,7 +96,8 @@ pub(crate) struct ToolCall<'a> {
 pub(crate) struct Function<'a> {
     #[serde(borrow)]
     pub(crate) name: Option<Text<'a>>,
-    #[serde(borrow)]
+    /// JSON as text; some servers send the JSON itself.
+    #[serde(borrow, deserialize_with = "json_text")]
     pub(crate) arguments: Option<Text<'a>>,
 }
 
@@ -119,4 +126,45 @@ pub(crate) struct SignedText<'a> {
     pub(crate) text: Option<Text<'a>>,
     #[serde(borrow)]
     pub(crate) signature: Option<Text<'a>>,
+}
+
+fn json_text<'de: 'a, 'a, D: Deserializer<'de>>(de: D) -> Result<Option<Text<'a>>, D::Error> {
+    let Some(raw) = Option::<Raw<'a>>::deserialize(de)? else {
+        return Ok(None);
+    };
+    let text = serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().into());
+    Ok(Some(text))
+}
+
+fn joined_text<'de: 'a, 'a, D: Deserializer<'de>>(de: D) -> Result<Option<Text<'a>>, D::Error> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Part<'a> {
+        #[serde(borrow)]
+        text: Option<Text<'a>>,
+    }
+    struct TextOrParts;
+    impl<'de> Visitor<'de> for TextOrParts {
+        type Value = Option<Text<'de>>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string or an array of parts")
+        }
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+        fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+            Ok(Some(text.into()))
+        }
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(Some(text.to_owned().into()))
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
+            let mut joined = String::new();
+            while let Some(part) = parts.next_element::<Part<'de>>()? {
+                joined.push_str(part.text.as_deref().unwrap_or_default());
+            }
+            Ok(Some(joined.into()))
+        }
+    }
+    de.deserialize_any(TextOrParts)
 }

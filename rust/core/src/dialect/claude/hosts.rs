@@ -10,6 +10,7 @@ use crate::dialect::aws_path::push_segment;
 use crate::dialect::gcp_path::publisher_path;
 use crate::error::{Error, Result};
 use crate::framing::{Event, EventKind};
+use crate::wire::Text;
 
 /// A host of the Messages API whose path names the model.
 pub(crate) struct Host {
@@ -129,7 +130,7 @@ pub(crate) fn inner_event(event: Event<'_>) -> Result<Option<Vec<u8>>> {
     #[derive(Deserialize)]
     struct Chunk<'a> {
         #[serde(borrow)]
-        bytes: &'a str,
+        bytes: Text<'a>,
     }
     if event.kind == EventKind::Exception {
         return Err(crate::dialect::converse::exception(event));
@@ -138,7 +139,7 @@ pub(crate) fn inner_event(event: Event<'_>) -> Result<Option<Vec<u8>>> {
         return Ok(None);
     };
     STANDARD
-        .decode(chunk.bytes)
+        .decode(chunk.bytes.as_bytes())
         .map(Some)
         .map_err(|_| Error::UpstreamProtocol("the bytes of a chunk are not base64".into()))
 }

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use super::parts::{self, Place};
 use super::request::is_object;
 use crate::error::{Error, Result};
+use crate::translate::Dropped;
 use crate::wire::anthropic::{Block, CacheControl, Message, Raw, Text};
 use crate::wire::openai::{self, Content, Part, Role, ThinkingBlock, ToolCall};
 
@@ -101,8 +102,8 @@ fn user_blocks<'a>(message: &'a openai::Message<'a>, index: usize) -> Result<Vec
     }
 }
 
-/// One `tool_result`. A cache marker, wherever the client put it, goes to the result itself:
-/// one on an inner block as well would use up a second of the four breakpoints.
+/// One `tool_result`. A cache marker on its last part goes to the result itself: it ends at the
+/// same place, and both would use up two of the four breakpoints.
 fn tool_result<'a>(message: &'a openai::Message<'a>, index: usize) -> Result<Block<'a>> {
     let mut cache_control = parts::cache(message.cache_control.as_ref());
     let mut is_error = false;
@@ -113,9 +114,9 @@ fn tool_result<'a>(message: &'a openai::Message<'a>, index: usize) -> Result<Blo
             parts::text(text, None).into_iter().collect()
         }
         Some(Content::Parts(parts)) => {
-            let mut markers = parts.iter().rev().map(|part| part.cache_control.as_ref());
-            cache_control = cache_control.or_else(|| markers.find_map(parts::cache));
-            parts::unmarked_blocks(parts, index)?
+            let last = parts.last().and_then(|part| part.cache_control.as_ref());
+            cache_control = cache_control.or(parts::cache(last));
+            parts::result_blocks(parts, index)?
         }
     };
     let tool_use_id = message.tool_call_id.as_deref().ok_or_else(|| {
@@ -160,8 +161,8 @@ fn assistant_blocks<'a>(message: &'a openai::Message<'a>, index: usize) -> Resul
     };
     let mut blocks = Vec::new();
     if !parts.iter().any(is_thinking) {
-        let replayed = message.thinking_blocks.as_deref().unwrap_or_default();
-        blocks.extend(replayed.iter().filter_map(thinking_block));
+        let pieces = message.thinking_blocks.as_deref().unwrap_or_default();
+        blocks.extend(replay(pieces).blocks);
     }
     if let Some(Content::Text(text)) = &message.content {
         blocks.extend(parts::text(text, None));
@@ -187,19 +188,92 @@ fn is_thinking(part: &Part<'_>) -> bool {
     )
 }
 
-/// Thinking as our own replies carry it. Without its signature it cannot be sent back.
-fn thinking_block<'a>(block: &'a ThinkingBlock<'a>) -> Option<Block<'a>> {
-    match block.r#type.as_deref()? {
-        "thinking" => Some(Block::Thinking {
-            thinking: block.thinking.as_deref()?,
-            signature: block.signature.as_deref()?,
-        }),
-        "redacted_thinking" => block
-            .data
-            .as_deref()
-            .map(|data| Block::RedactedThinking { data }),
-        _ => None,
+/// Notes what [`conversation`] leaves out of the messages.
+pub(super) fn note_dropped(messages: &[openai::Message<'_>], dropped: &mut Dropped) {
+    for message in messages {
+        dropped.note("messages[].name", message.name.is_some());
+        let marked = parts::cache(message.cache_control.as_ref()).is_some();
+        dropped.note(
+            "messages[].cache_control",
+            marked && message.role != Role::Tool,
+        );
+        let pieces = message.thinking_blocks.as_deref().unwrap_or_default();
+        let parts = match &message.content {
+            Some(Content::Parts(parts)) => parts.as_slice(),
+            None | Some(Content::Text(_)) => &[],
+        };
+        let replaced = !pieces.is_empty() && parts.iter().any(is_thinking);
+        let unsigned = replaced || replay(pieces).unsigned;
+        dropped.note("messages[].thinking_blocks", unsigned);
+        for part in parts {
+            note_part(part, dropped);
+        }
     }
+}
+
+fn note_part(part: &Part<'_>, dropped: &mut Dropped) {
+    let image = part.image_url.as_ref();
+    let detail = image.and_then(|image| image.detail.as_deref());
+    dropped.note(
+        "messages[].content[].image_url.detail",
+        detail.is_some_and(|detail| detail != "auto"),
+    );
+    let unsigned = given(part.signature.as_ref()).is_none() || part.text.is_none();
+    dropped.note(
+        "messages[].content[].thinking",
+        unsigned && part.r#type.as_deref() == Some("thinking"),
+    );
+}
+
+/// Thinking that clients send back.
+pub(super) struct Replay<'a> {
+    blocks: Vec<Block<'a>>,
+    /// Some of it has no signature, without which it cannot be sent back.
+    pub(super) unsigned: bool,
+}
+
+/// Thinking as our own replies carry it. Clients that collect the pieces of a stream without
+/// joining them have its text in several, and the signature in the last.
+pub(super) fn replay<'a>(pieces: &'a [ThinkingBlock<'a>]) -> Replay<'a> {
+    let mut all = Replay {
+        blocks: Vec::new(),
+        unsigned: false,
+    };
+    let mut open: Option<Text<'a>> = None;
+    for piece in pieces {
+        let text = piece.thinking.as_deref();
+        match (piece.r#type.as_deref(), given(piece.signature.as_ref())) {
+            (Some("redacted_thinking"), _) => {
+                let data = piece.data.as_deref();
+                all.blocks
+                    .extend(data.map(|data| Block::RedactedThinking { data }));
+            }
+            (Some("thinking"), None) => {
+                if let Some(more) = text {
+                    open = Some(concat(open.take().unwrap_or_default(), more));
+                }
+            }
+            (Some("thinking"), Some(signature)) => {
+                let whole = text.filter(|text| !text.is_empty()).map(Text::from);
+                all.unsigned |= whole.is_some() && open.is_some();
+                let thinking = whole.or(open.take()).or(text.map(Text::from));
+                all.unsigned |= thinking.is_none();
+                all.blocks.extend(thinking.map(|thinking| Block::Thinking {
+                    thinking,
+                    signature,
+                }));
+                open = None;
+            }
+            _ => all.unsigned = true,
+        }
+    }
+    all.unsigned |= open.is_some();
+    all
+}
+
+fn given<'a>(text: Option<&'a openai::Text<'a>>) -> Option<&'a str> {
+    text.map(AsRef::as_ref)
+        .filter(|text: &&str| !text.is_empty())
 }
 
 fn assistant_part<'a>(part: &'a Part<'a>, place: Place) -> Result<Option<Block<'a>>> {
@@ -209,16 +283,14 @@ fn assistant_part<'a>(part: &'a Part<'a>, place: Place) -> Result<Option<Block<'
     match part.r#type.as_deref().unwrap_or_default() {
         "text" => Ok(text(&part.text, parts::cache(part.cache_control.as_ref()))),
         "refusal" => Ok(text(&part.refusal, None)),
-        "thinking" => {
-            Ok(part
-                .text
-                .as_deref()
-                .zip(part.signature.as_deref())
-                .map(|(thinking, signature)| Block::Thinking {
-                    thinking,
-                    signature,
-                }))
-        }
+        "thinking" => Ok(part
+            .text
+            .as_deref()
+            .zip(given(part.signature.as_ref()))
+            .map(|(thinking, signature)| Block::Thinking {
+                thinking: thinking.into(),
+                signature,
+            })),
         "redacted_thinking" => Ok(part
             .redacted_content
             .as_deref()

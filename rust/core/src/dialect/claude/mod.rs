@@ -19,9 +19,10 @@ mod tools;
 mod usage;
 
 pub(crate) use count::{aws_count_body, count_request, token_count};
-pub(crate) use error::{foreign_error, provider_error};
+pub(crate) use error::{aws_error, foreign_error, is_native_error, provider_error};
 pub(crate) use hosts::{AWS, GCP, gcp_base_model, gcp_count_path, inner_event, is_claude};
 pub(crate) use raw::{aws_betas, aws_body, gcp_body};
 pub(crate) use reply::ChatReply;
 pub(crate) use request::{Gate, Target, chat_request, note_dropped};
 pub(crate) use stream::event_type;
+pub(crate) use usage::{complete_usage, merge_usage};

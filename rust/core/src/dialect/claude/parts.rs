@@ -54,26 +54,24 @@ pub(super) fn text<'a>(
 
 /// Blocks of user content.
 pub(super) fn blocks<'a>(parts: &'a [Part<'a>], message: usize) -> Result<Vec<Block<'a>>> {
-    convert(parts, message, |part| cache(part.cache_control.as_ref()))
+    convert(parts, message, parts.len())
 }
 
-/// Blocks whose cache markers are placed elsewhere.
-pub(super) fn unmarked_blocks<'a>(parts: &'a [Part<'a>], message: usize) -> Result<Vec<Block<'a>>> {
-    convert(parts, message, |_| None)
+/// Blocks of a tool's result; the marker of the last part is placed elsewhere.
+pub(super) fn result_blocks<'a>(parts: &'a [Part<'a>], message: usize) -> Result<Vec<Block<'a>>> {
+    convert(parts, message, parts.len().saturating_sub(1))
 }
 
-fn convert<'a>(
-    parts: &'a [Part<'a>],
-    message: usize,
-    marker: impl Fn(&'a Part<'a>) -> Option<CacheControl<'a>>,
-) -> Result<Vec<Block<'a>>> {
+/// Only the first `marked` parts keep their cache markers.
+fn convert<'a>(parts: &'a [Part<'a>], message: usize, marked: usize) -> Result<Vec<Block<'a>>> {
     let mut blocks = Vec::with_capacity(parts.len());
     for (index, part) in parts.iter().enumerate() {
         let place = Place {
             message,
             part: index,
         };
-        blocks.extend(block(part, marker(part), place)?);
+        let marker = cache(part.cache_control.as_ref()).filter(|_| index < marked);
+        blocks.extend(block(part, marker, place)?);
     }
     Ok(blocks)
 }

@@ -1,6 +1,7 @@
 //! Messages bodies for the hosts that take them nearly as Anthropic does.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::headers::Headers;
 use crate::wire::Members;
@@ -74,16 +75,18 @@ pub(crate) fn aws_body<'a>(
 impl HostedBody<'_> {
     /// A body to count: Bedrock wants a limit in it.
     pub(crate) fn limited(mut self) -> Self {
-        self.max_tokens = self.members.get("max_tokens").is_none().then_some(1);
+        let limit = self.members.get("max_tokens");
+        if limit.is_none_or(|limit| limit.get() == "null") {
+            self.members.remove(&["max_tokens"]);
+            self.max_tokens = Some(1);
+        }
         self
     }
 }
 
 /// The flags of headers and member that Bedrock knows, each once, and whether these are all.
 pub(crate) fn aws_betas(member: Option<Raw<'_>>, head: &Headers) -> (Vec<String>, bool) {
-    let own: Vec<String> = member
-        .and_then(|raw| serde_json::from_str(raw.get()).ok())
-        .unwrap_or_default();
+    let (own, mut complete) = member.map_or((Vec::new(), true), own_betas);
     let values = head.get_all(BETA_HEADER).map(String::from_utf8_lossy);
     let lists: Vec<String> = values.map(std::borrow::Cow::into_owned).collect();
     let asked = lists
@@ -93,7 +96,6 @@ pub(crate) fn aws_betas(member: Option<Raw<'_>>, head: &Headers) -> (Vec<String>
         .map(str::trim)
         .filter(|flag| !flag.is_empty());
     let mut betas: Vec<String> = Vec::new();
-    let mut complete = true;
     for flag in asked {
         let flag = match flag {
             "advanced-tool-use-2025-11-20" => "tool-search-tool-2025-10-19",
@@ -106,6 +108,16 @@ pub(crate) fn aws_betas(member: Option<Raw<'_>>, head: &Headers) -> (Vec<String>
         }
     }
     (betas, complete)
+}
+
+/// The flags of the member, and whether it has nothing else.
+fn own_betas(member: Raw<'_>) -> (Vec<String>, bool) {
+    let member: Value = serde_json::from_str(member.get()).unwrap_or_default();
+    let Some(list) = member.as_array() else {
+        return (Vec::new(), member.is_null());
+    };
+    let flags = list.iter().filter_map(Value::as_str).map(str::to_owned);
+    (flags.collect(), list.iter().all(Value::is_string))
 }
 
 #[cfg(test)]
@@ -134,5 +146,18 @@ mod tests {
                 + r#""tool-search-tool-2025-10-19","context-1m-2025-08-07","pdfs-2024-09-25"]}"#
         );
         assert!(lost);
+    }
+
+    #[test]
+    fn flags_in_another_form_are_reported() {
+        for (member, flags, complete) in [
+            ("null", 0, true),
+            ("[]", 0, true),
+            (r#""pdfs-2024-09-25""#, 0, false),
+            (r#"["pdfs-2024-09-25",7]"#, 1, false),
+        ] {
+            let (betas, all) = aws_betas(serde_json::from_str(member).ok(), &Headers::new());
+            assert_eq!((betas.len(), all), (flags, complete), "{member}");
+        }
     }
 }

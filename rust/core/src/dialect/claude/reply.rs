@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 
 use super::stream::Stream;
-use super::usage::{Tally, client_usage};
+use super::usage::{self, client_usage, merge_usage};
 use crate::error::{Error, Result};
 use crate::framing::Event;
 use crate::scan::place;
-use crate::translate::{Binding, Outbox};
+use crate::translate::{Binding, Outbox, stream_error};
+use crate::usage::Usage;
 use crate::wire::anthropic::{MessageReply, ReplyBlock, Text};
 use crate::wire::openai::{
     ChatResponse, Choice, ReplyFunction, ReplyMessage, ReplyThinkingBlock, ReplyToolCall,
@@ -45,12 +46,26 @@ impl ChatReply {
     /// A whole message.
     ///
     /// # Errors
-    /// [`Error::UpstreamProtocol`] when it cannot be read.
+    /// [`Error::UpstreamProtocol`] when it cannot be read, [`Error::UpstreamStream`] when it is
+    /// an error.
     pub(crate) fn response(&mut self, body: &[u8], out: &mut Outbox<'_>) -> Result<()> {
         let reply: MessageReply<'_> = serde_json::from_slice(body).map_err(|error| {
             Error::UpstreamProtocol(format!("the message cannot be read: {}", place(&error)))
         })?;
-        let usage = reply.usage.map(|raw| Tally::of_message(raw).usage());
+        let content = match (&reply.content, reply.error) {
+            (Some(content), _) => content,
+            (None, Some(error)) => return Err(stream_error(error.get().as_bytes())),
+            (None, None) => {
+                let text = "the message has no content".to_owned();
+                return Err(Error::UpstreamProtocol(text));
+            }
+        };
+        let usage = reply.usage.map(|raw| {
+            let mut usage = Usage::default();
+            merge_usage(&mut usage, raw.get().as_bytes());
+            usage::whole(&mut usage);
+            usage
+        });
         if let Some(usage) = &usage {
             out.usage(usage);
         }
@@ -64,7 +79,7 @@ impl ChatReply {
             service_tier: None,
             choices: vec![Choice {
                 index: 0,
-                message: message(&reply.content),
+                message: message(content),
                 logprobs: None,
                 finish_reason: finish_reason(reply.stop_reason.as_deref()),
             }],
@@ -157,7 +172,7 @@ fn thinking<'a>(block: &'a ReplyBlock<'a>) -> Option<ReplyThinkingBlock<'a>> {
         r#type: "thinking",
         thinking: Some(Cow::Borrowed(text)),
         signature: signature.map(Cow::Borrowed),
-        data: None,
+        ..ReplyThinkingBlock::default()
     })
 }
 

@@ -87,6 +87,18 @@ pub(crate) fn note_dropped(req: &ChatRequest<'_>, target: &Target<'_>, dropped: 
         "reasoning_effort",
         req.reasoning_effort.is_some() && !target.effort.lets_through(model),
     );
+    let chosen = match &req.tool_choice {
+        Some(openai::ToolChoice::Object(object)) => tools::names_function(object),
+        None | Some(openai::ToolChoice::Word(_)) => true,
+    };
+    let has_tools = req.tools.as_ref().is_some_and(|tools| !tools.is_empty());
+    dropped.note(
+        "tool_choice",
+        req.tool_choice.is_some() && !(chosen && has_tools),
+    );
+    let thoughts = req.thinking.as_ref().and_then(|t| t.include_thoughts);
+    dropped.note("thinking.includeThoughts", thoughts.is_some());
+    messages::note_dropped(req.messages.as_deref().unwrap_or_default(), dropped);
 }
 
 /// The Messages request of a chat request.

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 
 use super::reply::{Head, finish_reason, redacted};
-use super::usage::{Tally, client_usage};
+use super::usage::{self, client_usage, merge_usage};
 use crate::error::{Error, Result};
 use crate::framing::Event;
 use crate::translate::{Outbox, stream_error};
+use crate::usage::Usage;
 use crate::wire::anthropic::{self, ReplyBlock, StartedMessage, StreamEvent};
 use crate::wire::openai::{
     ChatChunk, ChunkChoice, Delta, ReplyFunction, ReplyThinkingBlock, ReplyToolCall,
@@ -34,18 +35,31 @@ pub(super) struct Stream {
     stopped: bool,
     blocks: Vec<Started>,
     tool_calls: u32,
+    thoughts: u32,
     stop_reason: Option<String>,
-    tally: Tally,
+    usage: Usage,
 }
 
 /// A block that the stream has begun.
 struct Started {
     /// Its index at the provider.
     index: u64,
-    /// OpenAI's index when it is a tool call.
-    tool_call: Option<u32>,
-    /// Whether the client has any of its arguments.
-    arguments: Arguments,
+    shown: Shown,
+}
+
+/// What an OpenAI client sees of a block.
+#[derive(Clone, Copy)]
+enum Shown {
+    /// A tool call with this index.
+    Call {
+        at: u32,
+        /// Whether the client has any of its arguments.
+        arguments: Arguments,
+    },
+    /// Thinking, in `thinking_blocks` with this index.
+    Thought(u32),
+    /// Text, or nothing.
+    Other,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,12 +80,15 @@ impl Stream {
         }
         let body: StreamEvent<'_> = match serde_json::from_slice(event.data) {
             Ok(body) => body,
-            // A new kind of event may have any form.
-            Err(_) if !event.name.is_empty() && !KNOWN.contains(&event.name) => return Ok(()),
-            Err(_) => return Err(unreadable(event.name)),
+            Err(_) => return odd_event(event),
         };
         // Some hosts leave the event name out, so the body decides.
-        match body.r#type.as_deref().unwrap_or(event.name) {
+        let kind = body.r#type.as_deref().unwrap_or(event.name);
+        if let ("" | "error", Some(error)) = (kind, body.error) {
+            return Err(stream_error(error.get().as_bytes()));
+        }
+        match kind {
+            "error" => Err(stream_error(event.data)),
             "message_start" => {
                 self.start(head, body.message.as_ref(), out);
                 Ok(())
@@ -93,9 +110,6 @@ impl Stream {
             // Before the message begins a ping would release the reply's head, and with it the
             // chance of another try.
             "ping" if self.started => self.emit(head, Delta::default(), out),
-            "error" => Err(stream_error(
-                body.error.map_or(&b"{}"[..], |raw| raw.get().as_bytes()),
-            )),
             _ => Ok(()),
         }
     }
@@ -107,13 +121,12 @@ impl Stream {
                 "the stream ended before message_stop".into(),
             ));
         }
-        if !self.tally.is_empty() {
-            self.tally.complete();
-            let usage = self.tally.usage();
-            out.usage(&usage);
-            if usage.total_tokens.is_some_and(|total| total > 0) {
+        if !self.usage.is_empty() {
+            usage::whole(&mut self.usage);
+            out.usage(&self.usage);
+            if self.usage.total_tokens.is_some_and(|total| total > 0) {
                 out.chunk(&ChatChunk {
-                    usage: Some(client_usage(&usage)),
+                    usage: Some(client_usage(&self.usage)),
                     ..self.chunk(head, Vec::new())
                 })?;
             }
@@ -128,15 +141,20 @@ impl Stream {
         let id = message.and_then(|message| message.id.as_deref());
         self.decide_id(head, id.unwrap_or_default());
         if let Some(raw) = message.and_then(|message| message.usage) {
-            self.tally.start(raw);
-            out.usage(&self.tally.usage());
+            merge_usage(&mut self.usage, raw.get().as_bytes());
+            self.usage.cached_input_tokens.get_or_insert(0);
+            self.usage.cache_creation_input_tokens.get_or_insert(0);
+            // It counts the first token only.
+            self.usage.output_tokens = None;
+            self.usage.total_tokens = None;
+            out.usage(&self.usage);
         }
     }
 
     fn update(&mut self, body: &StreamEvent<'_>, out: &mut Outbox<'_>) {
         if let Some(raw) = body.usage {
-            self.tally.merge(raw);
-            out.usage(&self.tally.usage());
+            merge_usage(&mut self.usage, raw.get().as_bytes());
+            out.usage(&self.usage);
         }
         let reason = body
             .delta
@@ -172,24 +190,26 @@ impl Stream {
         out: &mut Outbox<'_>,
     ) -> Result<()> {
         let kind = block.r#type.as_deref().unwrap_or_default();
-        if matches!(kind, "tool_use" | "server_tool_use") {
-            return self.start_tool_call(head, index, block, out);
-        }
-        self.blocks.push(Started {
-            index,
-            tool_call: None,
-            arguments: Arguments::None,
-        });
+        let shown = match kind {
+            "tool_use" | "server_tool_use" => return self.start_tool_call(head, index, block, out),
+            "thinking" | "redacted_thinking" => {
+                let at = self.thoughts;
+                self.thoughts += 1;
+                Shown::Thought(at)
+            }
+            _ => Shown::Other,
+        };
+        self.blocks.push(Started { index, shown });
         match kind {
             "text" => self.text(head, block.text.as_deref(), out),
             "thinking" => {
-                self.reasoning(head, block.thinking.as_deref(), out)?;
-                self.signature(head, block.signature.as_deref(), out)
+                self.reasoning(head, index, block.thinking.as_deref(), out)?;
+                self.signature(head, index, block.signature.as_deref(), out)
             }
-            "redacted_thinking" => {
-                let blocks: Vec<_> = redacted(block).into_iter().collect();
-                self.thinking_blocks(head, blocks, out)
-            }
+            "redacted_thinking" => match redacted(block) {
+                Some(piece) => self.thought(head, index, None, piece, out),
+                None => Ok(()),
+            },
             _ => Ok(()),
         }
     }
@@ -213,14 +233,14 @@ impl Stream {
             .is_empty();
         let at = self.tool_calls;
         self.tool_calls += 1;
+        let arguments = if is_empty {
+            Arguments::None
+        } else {
+            Arguments::Some
+        };
         self.blocks.push(Started {
             index,
-            tool_call: Some(at),
-            arguments: if is_empty {
-                Arguments::None
-            } else {
-                Arguments::Some
-            },
+            shown: Shown::Call { at, arguments },
         });
         let call = ReplyToolCall {
             index: Some(at),
@@ -243,8 +263,8 @@ impl Stream {
     ) -> Result<()> {
         match delta.r#type.as_deref().unwrap_or_default() {
             "text_delta" => self.text(head, delta.text.as_deref(), out),
-            "thinking_delta" => self.reasoning(head, delta.thinking.as_deref(), out),
-            "signature_delta" => self.signature(head, delta.signature.as_deref(), out),
+            "thinking_delta" => self.reasoning(head, index, delta.thinking.as_deref(), out),
+            "signature_delta" => self.signature(head, index, delta.signature.as_deref(), out),
             "input_json_delta" => {
                 let json = delta.partial_json.as_deref().unwrap_or_default();
                 self.arguments(head, index, json, out)
@@ -266,25 +286,35 @@ impl Stream {
                 "received input_json_delta for unknown tool at index {index}"
             )));
         };
-        if !json.is_empty() {
-            block.arguments = Arguments::Some;
-        }
-        match block.tool_call {
-            Some(at) => self.tool_call(head, more_arguments(at, json), out),
+        match &mut block.shown {
+            Shown::Call { at, arguments } => {
+                if !json.is_empty() {
+                    *arguments = Arguments::Some;
+                }
+                let call = more_arguments(*at, json);
+                self.tool_call(head, call, out)
+            }
             // A block of a kind that OpenAI clients do not see.
-            None => Ok(()),
+            Shown::Thought(_) | Shown::Other => Ok(()),
         }
     }
 
     /// A call without arguments streams none, but clients parse what they have collected.
     fn stop_block(&mut self, head: &Head, index: u64, out: &mut Outbox<'_>) -> Result<()> {
-        let mut blocks = self.blocks.iter_mut().rev();
-        let block = blocks.find(|block| block.index == index);
-        let bare = block.filter(|block| block.arguments == Arguments::None);
-        match bare.and_then(|block| block.tool_call) {
-            Some(at) => self.tool_call(head, more_arguments(at, "{}"), out),
-            None => Ok(()),
+        match self.shown(index) {
+            Some(Shown::Call {
+                arguments: Arguments::None,
+                ..
+            }) => self.arguments(head, index, "{}", out),
+            _ => Ok(()),
         }
+    }
+
+    /// What the client sees of the last block with this index.
+    fn shown(&self, index: u64) -> Option<Shown> {
+        let mut blocks = self.blocks.iter().rev();
+        let block = blocks.find(|block| block.index == index)?;
+        Some(block.shown)
     }
 
     // --- chunks ---
@@ -301,43 +331,62 @@ impl Stream {
         )
     }
 
-    fn reasoning(&mut self, head: &Head, text: Option<&str>, out: &mut Outbox<'_>) -> Result<()> {
-        let text = text.filter(|text| !text.is_empty());
-        self.emit_output(
-            head,
-            text.map(|text| Delta {
-                reasoning_content: Some(text),
-                ..Delta::default()
-            }),
-            out,
-        )
-    }
-
-    fn signature(&mut self, head: &Head, text: Option<&str>, out: &mut Outbox<'_>) -> Result<()> {
-        let signature = text.filter(|text| !text.is_empty());
-        let blocks = signature.map(|signature| ReplyThinkingBlock {
-            r#type: "thinking",
-            signature: Some(Cow::Borrowed(signature)),
-            ..ReplyThinkingBlock::default()
-        });
-        self.thinking_blocks(head, blocks.into_iter().collect(), out)
-    }
-
-    fn thinking_blocks(
+    /// Thinking as text, and as a piece of the block that clients send back.
+    fn reasoning(
         &mut self,
         head: &Head,
-        thinking_blocks: Vec<ReplyThinkingBlock<'_>>,
+        index: u64,
+        text: Option<&str>,
         out: &mut Outbox<'_>,
     ) -> Result<()> {
-        let is_set = !thinking_blocks.is_empty();
-        self.emit_output(
-            head,
-            is_set.then(|| Delta {
-                thinking_blocks,
-                ..Delta::default()
-            }),
-            out,
-        )
+        let Some(text) = text.filter(|text| !text.is_empty()) else {
+            return Ok(());
+        };
+        let piece = ReplyThinkingBlock {
+            r#type: "thinking",
+            thinking: Some(Cow::Borrowed(text)),
+            ..ReplyThinkingBlock::default()
+        };
+        self.thought(head, index, Some(text), piece, out)
+    }
+
+    /// Thinking that was not shown has a text too, an empty one.
+    fn signature(
+        &mut self,
+        head: &Head,
+        index: u64,
+        signature: Option<&str>,
+        out: &mut Outbox<'_>,
+    ) -> Result<()> {
+        let Some(signature) = signature.filter(|signature| !signature.is_empty()) else {
+            return Ok(());
+        };
+        let piece = ReplyThinkingBlock {
+            r#type: "thinking",
+            thinking: Some(Cow::Borrowed("")),
+            signature: Some(Cow::Borrowed(signature)),
+            ..ReplyThinkingBlock::default()
+        };
+        self.thought(head, index, None, piece, out)
+    }
+
+    fn thought(
+        &mut self,
+        head: &Head,
+        index: u64,
+        text: Option<&str>,
+        mut piece: ReplyThinkingBlock<'_>,
+        out: &mut Outbox<'_>,
+    ) -> Result<()> {
+        if let Some(Shown::Thought(at)) = self.shown(index) {
+            piece.index = Some(at);
+        }
+        let delta = Delta {
+            reasoning_content: text,
+            thinking_blocks: vec![piece],
+            ..Delta::default()
+        };
+        self.emit_output(head, Some(delta), out)
     }
 
     fn tool_call(
@@ -426,6 +475,18 @@ fn more_arguments(index: u32, json: &str) -> ReplyToolCall<'_> {
             name: Some(""),
         },
         r#type: None,
+    }
+}
+
+/// An event that is none of the known forms: an error in words, a new kind of event, which may
+/// have any form, or a broken one.
+fn odd_event(event: Event<'_>) -> Result<()> {
+    let named = event_type(event.data).unwrap_or_else(|| event.name.to_owned());
+    match named.as_str() {
+        "error" => Err(stream_error(event.data)),
+        "" => Err(unreadable("")),
+        known if KNOWN.contains(&known) => Err(unreadable(known)),
+        _ => Ok(()),
     }
 }
 

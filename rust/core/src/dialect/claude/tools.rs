@@ -75,6 +75,11 @@ fn raw_json(text: &'static str) -> Option<Raw<'static>> {
 
 // --- choice ---
 
+/// Whether a choice by object is one that Claude knows.
+pub(super) fn names_function(choice: &openai::ToolChoiceObject<'_>) -> bool {
+    choice.r#type == "function" && !choice.function.name.is_empty()
+}
+
 /// The tool choice of a request that has tools.
 ///
 /// `{"type":"allowed_tools"}` and other objects without a function name are dropped.
@@ -88,9 +93,8 @@ pub(super) fn choice<'a>(req: &'a ChatRequest<'a>) -> Result<Option<ToolChoice<'
     let word = match &req.tool_choice {
         None => None,
         Some(openai::ToolChoice::Object(object)) => {
-            let name = object.function.name.as_ref();
-            if object.r#type == "function" && !name.is_empty() {
-                return Ok(Some(of("tool", Some(name))));
+            if names_function(object) {
+                return Ok(Some(of("tool", Some(&object.function.name))));
             }
             None
         }

@@ -292,7 +292,7 @@ impl<'a> Said<'a> {
             r#type: "thinking",
             thinking: thinking.map(Cow::Borrowed),
             signature: Some(Cow::Borrowed(signature)),
-            data: None,
+            ..ReplyThinkingBlock::default()
         })
     }
 

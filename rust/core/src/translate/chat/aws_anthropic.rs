@@ -6,7 +6,6 @@
 //! Added: `anthropic_version`, of the backend's schema or `bedrock-2023-05-31`.
 
 use crate::dialect::claude::{self, AWS, ChatReply, Target, inner_event};
-use crate::dialect::converse;
 use crate::endpoint::Endpoint;
 use crate::error::Result;
 use crate::framing::{Event, EventKind, Framing};
@@ -73,6 +72,6 @@ impl Translate for Chat {
     }
 
     fn provider_error(&self, _status: u16, headers: &Headers, body: &[u8]) -> ProviderError {
-        converse::provider_error(headers, body)
+        claude::aws_error(headers, body)
     }
 }

@@ -200,7 +200,7 @@ fn thinking_block<'a>(
         r#type: "thinking",
         thinking: thinking.map(Cow::Borrowed),
         signature: signature.map(Cow::Borrowed),
-        data: None,
+        ..ReplyThinkingBlock::default()
     })
 }
 

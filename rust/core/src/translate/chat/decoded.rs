@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use crate::endpoint::Endpoint;
@@ -111,7 +113,7 @@ impl<P: Passthrough> Translate for Decoded<P> {
         out.completion(&ChatResponse {
             id: given(reply.id.as_ref()).unwrap_or(&self.own_id),
             object: "chat.completion",
-            created: reply.created.unwrap_or(self.created),
+            created: reply.created.0.unwrap_or(self.created),
             model: given(reply.model.as_ref()).unwrap_or(&self.model),
             service_tier: given(reply.service_tier.as_ref()),
             choices: choices.collect(),
@@ -125,12 +127,15 @@ impl<P: Passthrough> Translate for Decoded<P> {
             return Ok(());
         }
         // One event that cannot be read says nothing; a stream that lost its end is found out.
-        let Ok(reply) = serde_json::from_slice::<Reply<'_>>(event.data) else {
-            return Ok(());
-        };
-        if let Some(error) = reply.error.filter(|raw| raw.get() != "null") {
+        let reply = serde_json::from_slice::<Reply<'_>>(event.data);
+        let error = reply.as_ref().ok().and_then(|reply| reply.error);
+        if let Some(error) = error.filter(|raw| raw.get() != "null") {
             return Err(stream_error(error.get().as_bytes()));
         }
+        if event.name == "error" {
+            return Err(stream_error(event.data));
+        }
+        let Ok(reply) = reply else { return Ok(()) };
         let usage = report(&reply, out);
         let choices = reply.choices.as_deref().unwrap_or_default();
         let said: Vec<Said<'_>> = choices
@@ -149,7 +154,7 @@ impl<P: Passthrough> Translate for Decoded<P> {
         out.chunk(&ChatChunk {
             id: given(reply.id.as_ref()).unwrap_or(&self.own_id),
             object: "chat.completion.chunk",
-            created: reply.created.unwrap_or(self.created),
+            created: reply.created.0.unwrap_or(self.created),
             model: given(reply.model.as_ref()).unwrap_or(&self.model),
             service_tier: given(reply.service_tier.as_ref()),
             choices,
@@ -176,11 +181,11 @@ fn given<'a>(text: Option<&'a Text<'_>>) -> Option<&'a str> {
         .filter(|text: &&str| !text.is_empty())
 }
 
-/// OpenAI's own words; others end a message well.
+/// OpenAI's own words; others end a message well, `function_call` too: such calls are not read.
 fn finish_reason(reason: Option<&str>) -> &'static str {
     match reason {
         Some("length") => "length",
-        Some("tool_calls" | "function_call") => "tool_calls",
+        Some("tool_calls") => "tool_calls",
         Some("content_filter") => "content_filter",
         _ => "stop",
     }
@@ -280,7 +285,7 @@ impl<'a> Said<'a> {
                 r#type: "thinking",
                 thinking: thought.text.as_deref().map(Cow::Borrowed),
                 signature: Some(Cow::Borrowed(signature)),
-                data: None,
+                ..ReplyThinkingBlock::default()
             });
         let redacted = thought.redacted.as_deref().map(|data| ReplyThinkingBlock {
             r#type: "redacted_thinking",
@@ -310,7 +315,17 @@ fn thought(raw: Raw<'_>) -> Thought<'_> {
     Thought {
         text: taken(text),
         signature: taken(signature),
-        redacted: taken(inner.redacted_content),
+        redacted: taken(inner.redacted_content).map(plain_redacted),
+    }
+}
+
+/// The nested form has redacted thinking as base64 of what the provider of the model calls its
+/// data, which is text; what is not was that data itself.
+fn plain_redacted(base64: Cow<'_, str>) -> Cow<'_, str> {
+    let bytes = STANDARD.decode(base64.as_bytes()).ok();
+    match bytes.and_then(|bytes| String::from_utf8(bytes).ok()) {
+        Some(data) => Cow::Owned(data),
+        None => base64,
     }
 }
 
@@ -330,7 +345,7 @@ fn thinking_block<'a>(block: &'a ThinkingBlock<'_>) -> Option<ReplyThinkingBlock
             r#type: "thinking",
             thinking: borrowed(block.thinking.as_ref()),
             signature: borrowed(block.signature.as_ref()),
-            data: None,
+            ..ReplyThinkingBlock::default()
         }),
         Some(_) => None,
     }

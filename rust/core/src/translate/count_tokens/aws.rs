@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use serde::Serialize;
 
-use crate::dialect::claude::{AWS, aws_body, aws_count_body, token_count};
+use crate::dialect::claude::{self, AWS, aws_body, aws_count_body, token_count};
 use crate::dialect::converse;
 use crate::endpoint::Endpoint;
 use crate::error::Result;
@@ -80,6 +80,10 @@ impl<S: OnBedrock> Translate for CountTokens<S> {
     }
 
     fn provider_error(&self, _status: u16, headers: &Headers, body: &[u8]) -> ProviderError {
-        converse::provider_error(headers, body)
+        claude::aws_error(headers, body)
+    }
+
+    fn passes_error(headers: &Headers, body: &[u8]) -> bool {
+        claude::is_native_error(headers, body)
     }
 }

@@ -5,7 +5,6 @@
 //! Dropped by contract: beta flags that Bedrock does not know, named `anthropic_beta`.
 
 use crate::dialect::claude::{self, AWS, aws_body, inner_event};
-use crate::dialect::converse;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::framing::{Event, EventKind, Framing, TopLevel};
@@ -82,6 +81,10 @@ impl Translate for Messages {
     }
 
     fn provider_error(&self, _status: u16, headers: &Headers, body: &[u8]) -> ProviderError {
-        converse::provider_error(headers, body)
+        claude::aws_error(headers, body)
+    }
+
+    fn passes_error(headers: &Headers, body: &[u8]) -> bool {
+        claude::is_native_error(headers, body)
     }
 }

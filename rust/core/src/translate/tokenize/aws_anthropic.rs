@@ -3,7 +3,7 @@
 //! Rejected as for [chat](crate::translate::chat::aws_anthropic). Dropped by contract: all
 //! options of the tokenizer, tools without a function.
 
-use crate::dialect::claude::{AWS, aws_count_body, count_request, token_count};
+use crate::dialect::claude::{self, AWS, aws_count_body, count_request, token_count};
 use crate::dialect::converse;
 use crate::endpoint::Endpoint;
 use crate::error::Result;
@@ -44,6 +44,6 @@ impl Translate for Tokenize {
     }
 
     fn provider_error(&self, _status: u16, headers: &Headers, body: &[u8]) -> ProviderError {
-        converse::provider_error(headers, body)
+        claude::aws_error(headers, body)
     }
 }
