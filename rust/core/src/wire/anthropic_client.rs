@@ -6,7 +6,8 @@
 
 use std::fmt;
 
-use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -93,7 +94,8 @@ pub(crate) struct Block<'a> {
     /// `tool_result`.
     #[serde(default, borrow)]
     pub(crate) tool_use_id: Option<Text<'a>>,
-    #[serde(default, borrow)]
+    /// Results of tools that Anthropic runs may be one object.
+    #[serde(default, borrow, deserialize_with = "nested_content")]
     pub(crate) content: Option<Content<'a>>,
     #[serde(default)]
     pub(crate) is_error: Option<bool>,
@@ -109,18 +111,37 @@ pub(crate) struct Block<'a> {
 }
 
 /// `source`: an object, or the string of a search result.
-#[derive(Debug, Deserialize)]
-#[serde(untagged, bound(deserialize = "'de: 'a"))]
+#[derive(Debug)]
 pub(crate) enum SourceField<'a> {
-    Object(#[serde(borrow)] Source<'a>),
-    Name(IgnoredAny),
+    Object(Source<'a>),
+    Name,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for SourceField<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SourceVisitor;
+        impl<'de> Visitor<'de> for SourceVisitor {
+            type Value = SourceField<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object or a string")
+            }
+            fn visit_str<E>(self, _text: &str) -> Result<Self::Value, E> {
+                Ok(SourceField::Name)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                Source::deserialize(MapAccessDeserializer::new(map)).map(SourceField::Object)
+            }
+        }
+        deserializer.deserialize_any(SourceVisitor)
+    }
 }
 
 /// Where an image or a document comes from.
 #[derive(Debug, Deserialize)]
 #[serde(bound(deserialize = "'de: 'a"))]
 pub(crate) struct Source<'a> {
-    #[serde(borrow)]
+    /// Empty when absent, which blocks of unknown types may want.
+    #[serde(default, borrow)]
     pub(crate) r#type: Text<'a>,
     #[serde(default, borrow)]
     pub(crate) media_type: Option<Text<'a>>,
@@ -217,27 +238,68 @@ pub(crate) struct OutputFormat<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ContentVisitor;
-        impl<'de> Visitor<'de> for ContentVisitor {
-            type Value = Content<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or an array of content blocks")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Content::Text(text.into()))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Content::Text(text.to_owned().into()))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut blocks = Vec::new();
-                while let Some(block) = seq.next_element()? {
-                    blocks.push(block);
-                }
-                Ok(Content::Blocks(blocks))
-            }
+        deserializer.deserialize_any(ContentVisitor {
+            lone_block: LoneBlock::Refused,
+        })
+    }
+}
+
+fn nested_content<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Content<'a>>, D::Error> {
+    struct Nested<'a>(Content<'a>);
+    impl<'de: 'a, 'a> Deserialize<'de> for Nested<'a> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let visitor = ContentVisitor {
+                lone_block: LoneBlock::Taken,
+            };
+            deserializer.deserialize_any(visitor).map(Self)
         }
-        deserializer.deserialize_any(ContentVisitor)
+    }
+    let nested = Option::<Nested<'a>>::deserialize(deserializer)?;
+    Ok(nested.map(|nested| nested.0))
+}
+
+/// What becomes of one block without an array around it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LoneBlock {
+    Taken,
+    Refused,
+}
+
+struct ContentVisitor {
+    lone_block: LoneBlock,
+}
+
+impl<'de> Visitor<'de> for ContentVisitor {
+    type Value = Content<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or an array of content blocks")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Content::Text(text.into()))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Content::Text(text.to_owned().into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut blocks = Vec::new();
+        while let Some(block) = seq.next_element()? {
+            blocks.push(block);
+        }
+        Ok(Content::Blocks(blocks))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        if self.lone_block == LoneBlock::Refused {
+            return Err(A::Error::invalid_type(Unexpected::Map, &self));
+        }
+        let block = Block::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(Content::Blocks(vec![block]))
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Events {
     started: bool,
     closed: bool,
     open: Option<Open>,
+    /// Text of the open block of thinking.
+    thought: String,
     /// Index of the open block, or of the next one.
     index: u32,
 }
@@ -70,7 +72,13 @@ impl Events {
             return Ok(());
         }
         self.continue_with(Open::Thinking, EMPTY_THINKING, out)?;
+        self.thought.push_str(thinking);
         delta(self.index, Delta::Thinking { thinking }, out)
+    }
+
+    /// Whether the open block of thinking says exactly this.
+    pub(crate) fn has_thought(&self, thinking: &str) -> bool {
+        self.open == Some(Open::Thinking) && self.thought == thinking
     }
 
     /// The signature of the thinking so far.
@@ -152,6 +160,7 @@ impl Events {
         }
         let index = self.index;
         self.index += 1;
+        self.thought.clear();
         write(&StreamEvent::ContentBlockStop { index }, out)
     }
 }

@@ -1,12 +1,15 @@
 //! Anthropic clients by way of chat: a [`Frontend`](crate::translate::Frontend) for every
 //! backend that speaks chat.
 //!
-//! Rejected (422): documents by URL, images without a source, tool calls and results without
-//! an id, roles other than `user`, `assistant` and `system`.
+//! Rejected (422): documents by URL, images and documents of other sources, tool calls and
+//! results without an id, roles other than `user`, `assistant` and `system`. Malformed (400):
+//! images and documents without a source, tool inputs that are not objects.
 //!
 //! Dropped by contract: cache markers (chat backends cache on their own), blocks and tools of
-//! kinds that only Anthropic runs, search results, `is_error` of tool results, citations,
-//! `container`, `context_management`, `mcp_servers`, `thinking.display`, `service_tier`.
+//! kinds that only Anthropic runs, search results, `is_error` of tool results, citations, titles
+//! of text documents, tool choices without tools or of unknown type, formats other than
+//! `json_schema`, `container`, `context_management`, `mcp_servers`, `thinking.display`,
+//! `service_tier`.
 //!
 //! Mapped with a loss: images in tool results go into the user message behind the results.
 

@@ -15,12 +15,20 @@ pub(super) struct Reply {
     /// Id of replies whose provider gives none.
     own_id: String,
     events: Events,
-    /// Block of each tool call, by the index that chat gives it.
-    tools: Vec<(u32, u32)>,
+    tools: Vec<Tool>,
     stop_reason: Option<&'static str>,
     usage: Option<Usage>,
     id: String,
     model: String,
+}
+
+/// A tool call that has begun.
+struct Tool {
+    /// Index that chat gives it.
+    index: u32,
+    id: String,
+    /// Index of its block.
+    block: u32,
 }
 
 impl Reply {
@@ -94,8 +102,9 @@ impl Reply {
         Ok(())
     }
 
+    /// Takes the first id and model that the provider gives.
     fn name(&mut self, chunk: &ChatChunk<'_>) {
-        if self.id.is_empty() {
+        if self.id.is_empty() || self.id == self.own_id {
             self.id = self.id_of(chunk.id).to_owned();
             chunk.model.clone_into(&mut self.model);
         }
@@ -116,18 +125,29 @@ impl Reply {
     }
 
     fn tool_call(&mut self, call: &ReplyToolCall<'_>, out: &mut Outbox<'_>) -> Result<()> {
-        let index = call.index.unwrap_or(0);
-        let known = self.tools.iter().find(|(at, _)| *at == index);
-        let block = if let Some((_, block)) = known {
-            *block
+        let id = call.id.unwrap_or_default();
+        let block = if let Some(block) = self.known_tool(call.index, id) {
+            block
         } else {
-            let id = call.id.unwrap_or_default();
             let name = call.function.name.unwrap_or_default();
             let block = self.events.tool(id, name, out)?;
-            self.tools.push((index, block));
+            self.tools.push(Tool {
+                index: call.index.unwrap_or(0),
+                id: id.to_owned(),
+                block,
+            });
             block
         };
         tool_input(block, call.function.arguments, out)
+    }
+
+    /// The block of a call that has begun. Some servers give all calls one index, or none: then
+    /// another id begins another call.
+    fn known_tool(&self, index: Option<u32>, id: &str) -> Option<u32> {
+        let mut begun = self.tools.iter().rev();
+        let tool = begun.find(|tool| index.is_none_or(|index| tool.index == index))?;
+        let same = id.is_empty() || tool.id.is_empty() || tool.id == id;
+        same.then_some(tool.block)
     }
 
     /// The good end of a stream.
@@ -142,7 +162,7 @@ impl Reply {
     }
 }
 
-/// The blocks may repeat the thinking that the chunk has as text.
+/// The blocks may repeat the thinking that the chunk, or those before it, have as text.
 fn thinking_block(
     events: &mut Events,
     block: &ReplyThinkingBlock<'_>,
@@ -153,7 +173,7 @@ fn thinking_block(
         return events.redacted(data, out);
     }
     let text = block.thinking.as_deref().unwrap_or_default();
-    if text != reasoning {
+    if text != reasoning && !events.has_thought(text) {
         events.thinking(text, out)?;
     }
     events.signature(block.signature.as_deref().unwrap_or_default(), out)
@@ -195,14 +215,16 @@ fn content<'a>(message: &'a ReplyMessage<'a>) -> Vec<ReplyBlock<'a>> {
         .iter()
         .map(|block| thinking(block, message))
         .collect();
-    if blocks.is_empty() {
-        let text = message.reasoning_content.as_deref();
-        blocks.extend(
-            text.filter(|text| !text.is_empty())
-                .map(|thinking| ReplyBlock::Thinking {
-                    thinking,
-                    signature: None,
-                }),
+    let shown = |block: &ReplyBlock<'_>| matches!(block, ReplyBlock::Thinking { .. });
+    let text = message.reasoning_content.as_deref();
+    if let Some(thinking) = text.filter(|text| !text.is_empty() && !blocks.iter().any(shown)) {
+        let signature = None;
+        blocks.insert(
+            0,
+            ReplyBlock::Thinking {
+                thinking,
+                signature,
+            },
         );
     }
     let text = message.content.as_deref().filter(|text| !text.is_empty());

@@ -24,7 +24,7 @@ pub(super) fn chat<'a>(
     dropped: &mut Dropped,
 ) -> Result<ChatRequest<'a>> {
     let mut messages: Vec<openai::Message<'a>> = Vec::new();
-    if let Some(text) = req.system.as_ref().map(|system| texts(system, dropped)) {
+    if let Some(text) = req.system.as_ref().map(|s| texts(s, "system[]", dropped)) {
         messages.extend((!text.is_empty()).then(|| plain(Role::System, text)));
     }
     for (index, message) in req.messages.iter().flatten().enumerate() {
@@ -32,8 +32,17 @@ pub(super) fn chat<'a>(
     }
     let tools = tools(req.tools.as_deref().unwrap_or_default(), dropped);
     let choice = req.tool_choice.as_ref().filter(|_| !tools.is_empty());
+    let tool_choice = choice.and_then(tool_choice);
+    dropped.note(
+        "tool_choice",
+        req.tool_choice.is_some() && tool_choice.is_none(),
+    );
     dropped.note("service_tier", req.service_tier.is_some());
     dropped.note("anthropic_beta", req.anthropic_beta.is_some());
+    let response_format = req.output_config.as_ref().and_then(response_format);
+    let format = req.output_config.as_ref().and_then(|c| c.format.as_ref());
+    let lost = format.is_some() && response_format.is_none();
+    dropped.note("output_config.format", lost);
     Ok(ChatRequest {
         messages: Some(messages),
         max_completion_tokens: req.max_tokens.map(whole),
@@ -41,14 +50,14 @@ pub(super) fn chat<'a>(
         top_p: req.top_p,
         top_k: req.top_k,
         stop: stop(req),
-        tool_choice: choice.and_then(tool_choice),
+        tool_choice,
         parallel_tool_calls: choice
             .and_then(|choice| choice.disable_parallel_tool_use)
             .filter(|disabled| *disabled)
             .map(|_| false),
         tools: (!tools.is_empty()).then_some(tools),
         thinking: req.thinking.as_ref().and_then(|t| thinking(t, dropped)),
-        response_format: req.output_config.as_ref().and_then(response_format),
+        response_format,
         reasoning_effort: req.output_config.as_ref().and_then(effort),
         user: user(req),
         ..ChatRequest::default()
@@ -180,9 +189,18 @@ struct Place {
 }
 
 impl Place {
+    /// Chat has no words for it.
     fn refuse(self, why: &str) -> Error {
         let Self { message, block } = self;
         Error::Untranslatable(format!("messages[{message}].content[{block}]: {why}"))
+    }
+
+    /// Anthropic does not take it either.
+    fn malformed(self, what: &str) -> Error {
+        let Self { message, block } = self;
+        Error::MalformedRequest(format!(
+            "failed to parse JSON for /v1/messages: messages[{message}].content[{block}].{what}"
+        ))
     }
 }
 
@@ -217,7 +235,7 @@ fn add<'a>(
         "assistant" => add_assistant(message, index, to, dropped),
         "system" => {
             let content = message.content.as_ref();
-            let text = content.map_or_else(Text::default, |c| texts(c, dropped));
+            let text = content.map_or_else(Text::default, |c| texts(c, CONTENT, dropped));
             to.extend((!text.is_empty()).then(|| plain(Role::System, text)));
             Ok(())
         }
@@ -227,19 +245,19 @@ fn add<'a>(
     }
 }
 
-/// The texts of a content, joined; other blocks are noted.
-fn texts<'a>(content: &'a Content<'_>, dropped: &mut Dropped) -> Text<'a> {
+/// The texts of a content, joined; other blocks are noted as fields of `place`.
+fn texts<'a>(content: &'a Content<'_>, place: &str, dropped: &mut Dropped) -> Text<'a> {
     let blocks = match content {
         Content::Text(text) => return (&**text).into(),
         Content::Blocks(blocks) => blocks,
     };
     let mut joined = Cow::Borrowed("");
     for block in blocks {
-        note_cache(block, dropped);
+        note_cache(block, place, dropped);
         if block.r#type == "text" {
             append(&mut joined, block.text.as_deref().unwrap_or_default());
         } else {
-            note_block(block, dropped);
+            note_block(block, place, dropped);
         }
     }
     joined.into()
@@ -253,21 +271,20 @@ fn append<'a>(to: &mut Cow<'a, str>, text: &'a str) {
     }
 }
 
-fn note_cache(block: &Block<'_>, dropped: &mut Dropped) {
-    dropped.note(
-        "messages[].content[].cache_control",
-        block
-            .cache_control
-            .as_ref()
-            .is_some_and(CacheControl::is_enabled),
-    );
+/// Blocks of a message.
+const CONTENT: &str = "messages[].content[]";
+/// Blocks of a tool's result.
+const RESULT: &str = "messages[].content[].content[]";
+
+fn note_cache(block: &Block<'_>, place: &str, dropped: &mut Dropped) {
+    let marker = block.cache_control.as_ref();
+    if marker.is_some_and(CacheControl::is_enabled) {
+        dropped.note(&format!("{place}.cache_control"), true);
+    }
 }
 
-fn note_block(block: &Block<'_>, dropped: &mut Dropped) {
-    dropped.note(
-        &format!("messages[].content[].{}", name_of(&block.r#type)),
-        true,
-    );
+fn note_block(block: &Block<'_>, place: &str, dropped: &mut Dropped) {
+    dropped.note(&format!("{place}.{}", name_of(&block.r#type)), true);
 }
 
 // --- user ---
@@ -293,18 +310,38 @@ fn add_user<'a>(
             message: index,
             block: at,
         };
-        note_cache(block, dropped);
+        note_cache(block, CONTENT, dropped);
         if block.r#type == "tool_result" {
             to.push(tool_result(block, place, &mut parts, dropped)?);
         } else {
             match part(block, place)? {
                 Some(part) => parts.push(part),
-                None => note_block(block, dropped),
+                None => note_block(block, CONTENT, dropped),
             }
         }
     }
-    to.extend(user_message(parts));
+    to.extend(match (parts.len(), blocks.iter().any(holds_document)) {
+        (2.., true) => Some(in_parts(Role::User, parts)),
+        _ => user_message(parts),
+    });
     Ok(())
+}
+
+/// Text of a document must not run into the text beside it.
+fn holds_document(block: &Block<'_>) -> bool {
+    match &block.content {
+        Some(Content::Blocks(items)) if block.r#type == "tool_result" => {
+            items.iter().any(|item| item.r#type == "document")
+        }
+        _ => block.r#type == "document",
+    }
+}
+
+fn in_parts(role: Role, parts: Vec<Part<'_>>) -> openai::Message<'_> {
+    openai::Message {
+        content: Some(openai::Content::Parts(parts)),
+        ..empty(role)
+    }
 }
 
 fn tool_result<'a>(
@@ -326,11 +363,12 @@ fn tool_result<'a>(
         Some(Content::Text(only)) => append(&mut text, only),
         Some(Content::Blocks(items)) => {
             for item in items {
+                note_cache(item, RESULT, dropped);
                 match item.r#type.as_ref() {
                     "text" => append(&mut text, item.text.as_deref().unwrap_or_default()),
                     // Only text fits into the message of a tool.
                     "image" | "document" => parts.extend(part(item, place)?),
-                    _ => note_block(item, dropped),
+                    _ => note_block(item, RESULT, dropped),
                 }
             }
         }
@@ -361,8 +399,11 @@ fn text_part(text: &str) -> Part<'_> {
 
 fn source<'a>(block: &'a Block<'_>, place: Place) -> Result<&'a Source<'a>> {
     match &block.source {
+        Some(SourceField::Object(source)) if source.r#type.is_empty() => {
+            Err(place.malformed("source.type: a string is expected"))
+        }
         Some(SourceField::Object(source)) => Ok(source),
-        _ => Err(place.refuse("source: an object is expected")),
+        None | Some(SourceField::Name) => Err(place.malformed("source: an object is expected")),
     }
 }
 
@@ -407,10 +448,7 @@ fn data_uri<'a>(source: &'a Source<'_>, place: Place) -> Result<Text<'a>> {
 /// Texts alone are a string, which every server reads.
 fn user_message(parts: Vec<Part<'_>>) -> Option<openai::Message<'_>> {
     if parts.iter().any(|part| part.text.is_none()) {
-        return Some(openai::Message {
-            content: Some(openai::Content::Parts(parts)),
-            ..empty(Role::User)
-        });
+        return Some(in_parts(Role::User, parts));
     }
     let mut text = Cow::Borrowed("");
     for part in parts {
@@ -451,12 +489,12 @@ fn add_assistant<'a>(
             message: index,
             block: at,
         };
-        note_cache(block, dropped);
+        note_cache(block, CONTENT, dropped);
         match &*block.r#type {
             "text" => parts.push(text_part(block.text.as_deref().unwrap_or_default())),
             "thinking" | "redacted_thinking" => parts.push(thought(block)),
             "tool_use" => calls.push(tool_call(block, place)?),
-            _ => note_block(block, dropped),
+            _ => note_block(block, CONTENT, dropped),
         }
     }
     to.push(openai::Message {
@@ -501,7 +539,7 @@ fn tool_call<'a>(block: &'a Block<'_>, place: Place) -> Result<ToolCall<'a>> {
     };
     let input = block.input.map_or("{}", |input| input.get());
     if !input.starts_with('{') {
-        return Err(place.refuse("input: an object is expected"));
+        return Err(place.malformed("input: an object is expected"));
     }
     Ok(ToolCall {
         id: Some(id.into()),
