@@ -254,6 +254,17 @@ pub(crate) struct Part<'a> {
     pub(crate) cache_control: Option<CacheControl<'a>>,
 }
 
+impl Part<'_> {
+    /// Whether a part of a system or tool message is text: clients label that in many ways.
+    pub(crate) fn is_text(&self) -> bool {
+        match self.r#type.as_deref() {
+            None | Some("text") => true,
+            Some("image_url" | "file" | "input_audio" | "audio_url" | "video_url") => false,
+            Some(_) => self.text.is_some(),
+        }
+    }
+}
+
 /// Media by URL, `data:` included.
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub(crate) struct MediaUrl<'a> {

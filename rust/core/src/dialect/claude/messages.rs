@@ -7,7 +7,7 @@ use super::request::is_object;
 use crate::error::{Error, Result};
 use crate::translate::Dropped;
 use crate::wire::anthropic::{Block, CacheControl, Message, Raw, Text};
-use crate::wire::openai::{self, Content, Part, Role, ThinkingBlock, ToolCall};
+use crate::wire::openai::{self, Content, Part, ReasoningContent, Role, ThinkingBlock, ToolCall};
 
 /// Turns, and the system blocks that stand before them.
 #[derive(Debug, Default)]
@@ -50,11 +50,12 @@ impl<'a> Conversation<'a> {
 // --- system ---
 
 fn system_block<'a>(message: &'a openai::Message<'a>, index: usize) -> Result<Option<Block<'a>>> {
-    let (text, cache_control) = match &message.content {
+    let (text, marker) = match &message.content {
         None => return Ok(None),
         Some(Content::Text(text)) => (Text::from(text.as_ref()), None),
         Some(Content::Parts(parts)) => joined_text(parts, index)?,
     };
+    let cache_control = marker.or(parts::cache(message.cache_control.as_ref()));
     Ok((!text.is_empty()).then_some(Block::Text {
         text,
         cache_control,
@@ -69,7 +70,7 @@ fn joined_text<'a>(
     let mut text = Text::default();
     let mut cache = None;
     for (index, part) in parts.iter().enumerate() {
-        if !matches!(part.r#type.as_deref(), None | Some("text")) {
+        if !part.is_text() {
             let place = Place {
                 message,
                 part: index,
@@ -95,11 +96,13 @@ fn concat<'a>(head: Text<'a>, tail: &'a str) -> Text<'a> {
 // --- user and tool ---
 
 fn user_blocks<'a>(message: &'a openai::Message<'a>, index: usize) -> Result<Vec<Block<'a>>> {
-    match &message.content {
-        None => Ok(Vec::new()),
-        Some(Content::Text(text)) => Ok(parts::text(text, None).into_iter().collect()),
-        Some(Content::Parts(parts)) => parts::blocks(parts, index),
-    }
+    let mut blocks = match &message.content {
+        None => Vec::new(),
+        Some(Content::Text(text)) => parts::text(text, None).into_iter().collect(),
+        Some(Content::Parts(parts)) => parts::blocks(parts, index)?,
+    };
+    parts::mark(&mut blocks, parts::cache(message.cache_control.as_ref()));
+    Ok(blocks)
 }
 
 /// One `tool_result`. A cache marker on its last part goes to the result itself: it ends at the
@@ -161,8 +164,7 @@ fn assistant_blocks<'a>(message: &'a openai::Message<'a>, index: usize) -> Resul
     };
     let mut blocks = Vec::new();
     if !parts.iter().any(is_thinking) {
-        let pieces = message.thinking_blocks.as_deref().unwrap_or_default();
-        blocks.extend(replay(pieces).blocks);
+        blocks.extend(replay(message).blocks);
     }
     if let Some(Content::Text(text)) = &message.content {
         blocks.extend(parts::text(text, None));
@@ -172,12 +174,17 @@ fn assistant_blocks<'a>(message: &'a openai::Message<'a>, index: usize) -> Resul
             message: index,
             part: at,
         };
-        blocks.extend(assistant_part(part, place)?);
+        match assistant_part(part, place)? {
+            Some(block) => blocks.push(block),
+            // What it marked stands before it.
+            None => parts::mark(&mut blocks, parts::cache(part.cache_control.as_ref())),
+        }
     }
     let calls = message.tool_calls.as_deref().unwrap_or_default();
     for (at, call) in calls.iter().enumerate() {
         blocks.push(tool_use(call, index, at)?);
     }
+    parts::mark(&mut blocks, parts::cache(message.cache_control.as_ref()));
     Ok(blocks)
 }
 
@@ -192,19 +199,19 @@ fn is_thinking(part: &Part<'_>) -> bool {
 pub(super) fn note_dropped(messages: &[openai::Message<'_>], dropped: &mut Dropped) {
     for message in messages {
         dropped.note("messages[].name", message.name.is_some());
-        let marked = parts::cache(message.cache_control.as_ref()).is_some();
-        dropped.note(
-            "messages[].cache_control",
-            marked && message.role != Role::Tool,
-        );
-        let pieces = message.thinking_blocks.as_deref().unwrap_or_default();
         let parts = match &message.content {
             Some(Content::Parts(parts)) => parts.as_slice(),
             None | Some(Content::Text(_)) => &[],
         };
-        let replaced = !pieces.is_empty() && parts.iter().any(is_thinking);
-        let unsigned = replaced || replay(pieces).unsigned;
+        let replayed = replay(message);
+        let replaced = parts.iter().any(is_thinking) && message.thinking_blocks.is_some();
+        let unsigned = replaced || replayed.unsigned;
         dropped.note("messages[].thinking_blocks", unsigned);
+        let told = |block: &Block<'_>| matches!(block, Block::Thinking { .. });
+        dropped.note(
+            "messages[].reasoning_content",
+            message.reasoning_content.is_some() && !replayed.blocks.iter().any(told),
+        );
         for part in parts {
             note_part(part, dropped);
         }
@@ -226,15 +233,17 @@ fn note_part(part: &Part<'_>, dropped: &mut Dropped) {
 }
 
 /// Thinking that clients send back.
-pub(super) struct Replay<'a> {
+struct Replay<'a> {
     blocks: Vec<Block<'a>>,
     /// Some of it has no signature, without which it cannot be sent back.
-    pub(super) unsigned: bool,
+    unsigned: bool,
 }
 
 /// Thinking as our own replies carry it. Clients that collect the pieces of a stream without
 /// joining them have its text in several, and the signature in the last.
-pub(super) fn replay<'a>(pieces: &'a [ThinkingBlock<'a>]) -> Replay<'a> {
+fn replay<'a>(message: &'a openai::Message<'a>) -> Replay<'a> {
+    let pieces = message.thinking_blocks.as_deref().unwrap_or_default();
+    let streamed = streamed_thinking(message, pieces);
     let mut all = Replay {
         blocks: Vec::new(),
         unsigned: false,
@@ -256,7 +265,8 @@ pub(super) fn replay<'a>(pieces: &'a [ThinkingBlock<'a>]) -> Replay<'a> {
             (Some("thinking"), Some(signature)) => {
                 let whole = text.filter(|text| !text.is_empty()).map(Text::from);
                 all.unsigned |= whole.is_some() && open.is_some();
-                let thinking = whole.or(open.take()).or(text.map(Text::from));
+                let told = whole.or(open.take()).or(streamed.map(Text::from));
+                let thinking = told.or(text.map(Text::from));
                 all.unsigned |= thinking.is_none();
                 all.blocks.extend(thinking.map(|thinking| Block::Thinking {
                     thinking,
@@ -269,6 +279,23 @@ pub(super) fn replay<'a>(pieces: &'a [ThinkingBlock<'a>]) -> Replay<'a> {
     }
     all.unsigned |= open.is_some();
     all
+}
+
+/// Some streams have the text in `reasoning_content` alone. Of several blocks nobody knows which
+/// text is whose.
+fn streamed_thinking<'a>(
+    message: &'a openai::Message<'a>,
+    pieces: &'a [ThinkingBlock<'a>],
+) -> Option<&'a str> {
+    let signed = pieces.iter().filter(|piece| piece.signature.is_some());
+    let told = |piece: &ThinkingBlock<'_>| given(piece.thinking.as_ref()).is_some();
+    if signed.count() != 1 || pieces.iter().any(told) {
+        return None;
+    }
+    match &message.reasoning_content {
+        Some(ReasoningContent::Text(text)) => given(Some(text)),
+        None | Some(ReasoningContent::Other(_)) => None,
+    }
 }
 
 fn given<'a>(text: Option<&'a openai::Text<'a>>) -> Option<&'a str> {

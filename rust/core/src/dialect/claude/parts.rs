@@ -54,16 +54,23 @@ pub(super) fn text<'a>(
 
 /// Blocks of user content.
 pub(super) fn blocks<'a>(parts: &'a [Part<'a>], message: usize) -> Result<Vec<Block<'a>>> {
-    convert(parts, message, parts.len())
+    convert(parts, message, parts.len(), block)
 }
 
 /// Blocks of a tool's result; the marker of the last part is placed elsewhere.
 pub(super) fn result_blocks<'a>(parts: &'a [Part<'a>], message: usize) -> Result<Vec<Block<'a>>> {
-    convert(parts, message, parts.len().saturating_sub(1))
+    convert(parts, message, parts.len().saturating_sub(1), result_block)
 }
 
+type Convert<'a> = fn(&'a Part<'a>, Option<CacheControl<'a>>, Place) -> Result<Option<Block<'a>>>;
+
 /// Only the first `marked` parts keep their cache markers.
-fn convert<'a>(parts: &'a [Part<'a>], message: usize, marked: usize) -> Result<Vec<Block<'a>>> {
+fn convert<'a>(
+    parts: &'a [Part<'a>],
+    message: usize,
+    marked: usize,
+    block: Convert<'a>,
+) -> Result<Vec<Block<'a>>> {
     let mut blocks = Vec::with_capacity(parts.len());
     for (index, part) in parts.iter().enumerate() {
         let place = Place {
@@ -71,9 +78,40 @@ fn convert<'a>(parts: &'a [Part<'a>], message: usize, marked: usize) -> Result<V
             part: index,
         };
         let marker = cache(part.cache_control.as_ref()).filter(|_| index < marked);
-        blocks.extend(block(part, marker, place)?);
+        match block(part, marker, place)? {
+            Some(block) => blocks.push(block),
+            // What it marked stands before it.
+            None => mark(&mut blocks, marker),
+        }
     }
     Ok(blocks)
+}
+
+/// Puts a cache marker at the end of `blocks`, where there is none yet.
+pub(super) fn mark<'a>(blocks: &mut [Block<'a>], marker: Option<CacheControl<'a>>) {
+    match blocks.last_mut() {
+        Some(
+            Block::Text { cache_control, .. }
+            | Block::Image { cache_control, .. }
+            | Block::Document { cache_control, .. }
+            | Block::ToolUse { cache_control, .. }
+            | Block::ToolResult { cache_control, .. },
+        ) => *cache_control = cache_control.or(marker),
+        // Thinking takes no marker.
+        None | Some(Block::Thinking { .. } | Block::RedactedThinking { .. }) => {}
+    }
+}
+
+fn result_block<'a>(
+    part: &'a Part<'a>,
+    cache_control: Option<CacheControl<'a>>,
+    place: Place,
+) -> Result<Option<Block<'a>>> {
+    if part.is_text() {
+        let said = part.text.as_deref().unwrap_or_default();
+        return Ok(text(said, cache_control));
+    }
+    block(part, cache_control, place)
 }
 
 fn block<'a>(

@@ -30,6 +30,7 @@ const READ: &[&str] = &[
     "reasoning_effort",
     "thinking",
     "user",
+    "messages[].reasoning_content",
 ];
 
 /// What differs between the hosts of the Messages API.

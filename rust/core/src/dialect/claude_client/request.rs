@@ -131,8 +131,7 @@ fn tools<'a>(tools: &'a [Tool<'_>], dropped: &mut Dropped) -> Vec<openai::Tool<'
         if tool.is_custom() {
             all.push(function(tool, dropped));
         } else {
-            let kind = tool.r#type.as_deref().unwrap_or_default();
-            dropped.note(&format!("tools[].{}", name_of(kind)), true);
+            dropped.note_kind("tools[]", tool.r#type.as_deref().unwrap_or_default());
         }
     }
     all
@@ -156,12 +155,6 @@ fn function<'a>(tool: &'a Tool<'_>, dropped: &mut Dropped) -> openai::Tool<'a> {
         }),
         google_search: None,
     }
-}
-
-/// A client's word as part of a name: short and of few characters.
-fn name_of(word: &str) -> String {
-    let allowed = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
-    word.chars().filter(allowed).take(48).collect()
 }
 
 fn tool_choice<'a>(choice: &'a ToolChoice<'_>) -> Option<openai::ToolChoice<'a>> {
@@ -284,7 +277,7 @@ fn note_cache(block: &Block<'_>, place: &str, dropped: &mut Dropped) {
 }
 
 fn note_block(block: &Block<'_>, place: &str, dropped: &mut Dropped) {
-    dropped.note(&format!("{place}.{}", name_of(&block.r#type)), true);
+    dropped.note_kind(place, &block.r#type);
 }
 
 // --- user ---

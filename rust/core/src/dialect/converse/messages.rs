@@ -103,7 +103,7 @@ fn system_blocks<'a>(
         Some(Content::Text(text)) => system.extend(said(text)),
         Some(Content::Parts(parts)) => {
             for (at, part) in parts.iter().enumerate() {
-                if !parts::is_text(part) {
+                if !part.is_text() {
                     let why = "a system message takes text only";
                     return Err(refuse(Place::new(index, at), why));
                 }
@@ -186,7 +186,7 @@ fn result_blocks<'a>(
     let mut blocks = Vec::with_capacity(parts.len());
     for (at, part) in parts.iter().enumerate() {
         let place = Place::new(index, at);
-        if parts::is_text(part) {
+        if part.is_text() {
             let text = part.text.as_deref().unwrap_or_default();
             blocks.push(ResultBlock::Text(text));
             continue;

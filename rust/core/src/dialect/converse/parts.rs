@@ -58,15 +58,6 @@ impl fmt::Display for Place {
     }
 }
 
-/// Whether a part of a system or tool message is text: clients label that in many ways.
-pub(super) fn is_text(part: &Part<'_>) -> bool {
-    match part.r#type.as_deref() {
-        None | Some("text") => true,
-        Some("image_url" | "file" | "input_audio" | "audio_url" | "video_url") => false,
-        Some(_) => part.text.is_some(),
-    }
-}
-
 /// Puts a cache marker behind `blocks`. It covers all that stands before it, so it stays when
 /// its own block is left out, and one that follows another adds nothing.
 pub(super) fn mark<'a, B>(

@@ -10,8 +10,8 @@
 //! `prediction`, `verbosity`, `web_search_options`, `stream_options` (usage is always sent),
 //! `response_format` `text` and `json_object`, a schema's `name`, `description` and `strict`,
 //! tool choices by `allowed_tools` or without tools, `thinking.includeThoughts`, an image's
-//! `detail`, a message's `name` and its `refusal` and `audio` members, cache markers on messages
-//! other than a tool's, thinking without a signature.
+//! `detail`, a message's `name` and its `refusal` and `audio` members, thinking without a
+//! signature.
 //!
 //! Added: `max_tokens` where the client names none (4096 and the thinking budget; a body
 //! mutation of the backend can set another), `anthropic-version` where the client sends none.
