@@ -2,7 +2,10 @@
 //! `anyOf`, one type and `nullable`.
 //!
 //! Dropped by contract: every keyword that the subset does not have (`additionalProperties`,
-//! `pattern` of properties, conditionals, exclusive limits and the like).
+//! `patternProperties`, conditionals, exclusive limits and the like), and empty texts, lists and
+//! objects.
+
+use std::cell::Cell;
 
 use serde_json::{Map, Value};
 
@@ -10,6 +13,12 @@ use crate::wire::gemini::Raw;
 
 /// Deepest nesting, references followed.
 const MAX_DEPTH: usize = 100;
+
+/// Largest result, in about its bytes: references can multiply a small schema without bound.
+const MAX_SIZE: usize = 1 << 19;
+
+/// What an empty schema counts for.
+const SCHEMA_SIZE: usize = 16;
 
 /// Keywords that mean the same in both.
 const SAME: &[&str] = &[
@@ -38,7 +47,10 @@ const SAME: &[&str] = &[
 /// What cannot be converted, never a value of the schema.
 pub(super) fn convert(raw: Raw<'_>) -> Result<Value, String> {
     let root: Value = serde_json::from_str(raw.get()).map_err(|_| fault("unreadable"))?;
-    let converter = Converter { root: &root };
+    let converter = Converter {
+        root: &root,
+        left: Cell::new(MAX_SIZE),
+    };
     converter.schema(&root, 0).map(Value::Object)
 }
 
@@ -48,6 +60,8 @@ fn fault(what: &str) -> String {
 
 struct Converter<'a> {
     root: &'a Value,
+    /// How much the result may still grow.
+    left: Cell<usize>,
 }
 
 impl<'a> Converter<'a> {
@@ -58,31 +72,53 @@ impl<'a> Converter<'a> {
         let Value::Object(from) = value else {
             return Err(fault("an object is expected"));
         };
-        // What a reference or `allOf` brings is the base; the keywords beside it come on top.
-        let mut to = match (from.get("$ref"), from.get("allOf")) {
-            (Some(reference), _) => self.schema(self.target(reference)?, depth + 1)?,
-            (None, Some(all)) => self.schema(only(all)?, depth + 1)?,
-            (None, None) => Map::new(),
-        };
+        // What a reference and `allOf` bring is the base; the keywords beside them come on top.
+        let mut to = Map::new();
+        if let Some(reference) = from.get("$ref") {
+            to = self.schema(self.target(reference)?, depth + 1)?;
+        }
+        for member in all_of(from)? {
+            merge(&mut to, self.schema(member, depth + 1)?)?;
+        }
+        merge(&mut to, self.own(from, depth)?)?;
+        Ok(to)
+    }
+
+    /// The keywords of a schema itself.
+    fn own(
+        &self,
+        from: &'a Map<String, Value>,
+        depth: usize,
+    ) -> Result<Map<String, Value>, String> {
+        let mut to = Map::new();
+        self.grow(SCHEMA_SIZE)?;
         for (name, value) in from {
             match name.as_str() {
                 "type" => set_type(value, &mut to)?,
                 "properties" => {
-                    to.insert(name.clone(), self.properties(value, depth)?);
+                    let properties = self.properties(value, depth)?;
+                    insert(&mut to, name, Value::Object(properties));
                 }
                 "items" => {
-                    to.insert(name.clone(), Value::Object(self.schema(value, depth + 1)?));
+                    let items = self.schema(value, depth + 1)?;
+                    to.insert(name.clone(), Value::Object(items));
                 }
                 "anyOf" | "oneOf" => self.any_of(value, &mut to, depth)?,
                 "enum" => {
-                    to.insert(name.clone(), texts(value)?);
+                    self.grow(size(value))?;
+                    let values = value.as_array();
+                    set_enum(
+                        values.ok_or_else(|| fault("'enum' must be a list"))?,
+                        &mut to,
+                    )?;
                 }
                 "const" if !from.contains_key("enum") => {
-                    let one = Value::Array(vec![value.clone()]);
-                    to.insert("enum".into(), texts(&one)?);
+                    self.grow(size(value))?;
+                    set_enum(std::slice::from_ref(value), &mut to)?;
                 }
                 same if SAME.contains(&same) => {
-                    to.insert(name.clone(), value.clone());
+                    self.grow(size(value))?;
+                    insert(&mut to, name, value.clone());
                 }
                 _ => {}
             }
@@ -90,16 +126,24 @@ impl<'a> Converter<'a> {
         Ok(to)
     }
 
-    fn properties(&self, value: &'a Value, depth: usize) -> Result<Value, String> {
+    fn grow(&self, size: usize) -> Result<(), String> {
+        let left = self.left.get().checked_sub(size);
+        self.left
+            .set(left.ok_or_else(|| fault("too large with its references followed"))?);
+        Ok(())
+    }
+
+    fn properties(&self, value: &'a Value, depth: usize) -> Result<Map<String, Value>, String> {
         let Value::Object(properties) = value else {
             return Err(fault("'properties' must be an object"));
         };
         let mut all = Map::new();
         for (name, value) in properties {
+            self.grow(name.len())?;
             let schema = self.schema(value, depth + 1)?;
             all.insert(name.clone(), Value::Object(schema));
         }
-        Ok(Value::Object(all))
+        Ok(all)
     }
 
     fn any_of(
@@ -111,15 +155,18 @@ impl<'a> Converter<'a> {
         let Some(members) = value.as_array().filter(|members| !members.is_empty()) else {
             return Err(fault("'anyOf' must be a list of schemas"));
         };
+        if to.contains_key("anyOf") {
+            return Err(fault("'anyOf' and 'oneOf' cannot stand together"));
+        }
         let mut all = Vec::new();
         for member in members {
-            if member.get("type").and_then(Value::as_str) == Some("null") {
+            if is_null(member) {
                 to.insert("nullable".into(), Value::Bool(true));
             } else {
                 all.push(Value::Object(self.schema(member, depth + 1)?));
             }
         }
-        to.insert("anyOf".into(), Value::Array(all));
+        insert(to, "anyOf", Value::Array(all));
         Ok(())
     }
 
@@ -154,11 +201,99 @@ fn unescaped(pointer: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn only(all: &Value) -> Result<&Value, String> {
-    match all.as_array().map(Vec::as_slice) {
-        Some([one]) => Ok(one),
-        _ => Err(fault("'allOf' must have exactly one schema")),
+/// The members of `allOf`; none without it.
+fn all_of(from: &Map<String, Value>) -> Result<&[Value], String> {
+    match from.get("allOf").map(Value::as_array) {
+        None => Ok(&[]),
+        Some(Some(all)) if !all.is_empty() => Ok(all),
+        Some(_) => Err(fault("'allOf' must be a list of schemas")),
     }
+}
+
+/// Adds what says something.
+fn insert(to: &mut Map<String, Value>, name: &str, value: Value) {
+    let empty = match &value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(all) => all.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    };
+    if !empty || matches!(name, "default" | "example") {
+        to.insert(name.to_owned(), value);
+    }
+}
+
+/// Makes a schema mean what both mean; of two descriptions and the like the second one counts.
+fn merge(to: &mut Map<String, Value>, from: Map<String, Value>) -> Result<(), String> {
+    for (name, value) in from {
+        let Some(known) = to.get_mut(&name).filter(|known| **known != value) else {
+            to.insert(name, value);
+            continue;
+        };
+        match (name.as_str(), known, value) {
+            ("properties", Value::Object(known), Value::Object(more)) => {
+                merge_properties(known, more)?;
+            }
+            ("items", Value::Object(known), Value::Object(more)) => merge(known, more)?,
+            ("required", Value::Array(known), Value::Array(more)) => {
+                for name in more {
+                    if !known.contains(&name) {
+                        known.push(name);
+                    }
+                }
+            }
+            ("type" | "enum" | "anyOf" | "pattern", _, _) => {
+                let what = format!("schemas that must hold together differ in '{name}'");
+                return Err(fault(&what));
+            }
+            (_, known, value) => *known = tighter(&name, known, value),
+        }
+    }
+    Ok(())
+}
+
+fn merge_properties(to: &mut Map<String, Value>, from: Map<String, Value>) -> Result<(), String> {
+    for (name, value) in from {
+        match (to.get_mut(&name), value) {
+            (Some(Value::Object(known)), Value::Object(more)) => merge(known, more)?,
+            (_, value) => {
+                to.insert(name, value);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The tighter of two limits; the second of other values.
+fn tighter(name: &str, first: &Value, second: Value) -> Value {
+    let keeps = match (first.as_f64(), second.as_f64()) {
+        (Some(first), Some(second)) if name.starts_with("min") => first > second,
+        (Some(first), Some(second)) if name.starts_with("max") => first < second,
+        _ => false,
+    };
+    if keeps { first.clone() } else { second }
+}
+
+/// About the bytes of a value.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 1,
+        Value::String(text) => 1 + text.len(),
+        Value::Array(all) => 1 + all.iter().map(size).sum::<usize>(),
+        Value::Object(members) => {
+            let members = members.iter().map(|(name, value)| name.len() + size(value));
+            1 + members.sum::<usize>()
+        }
+    }
+}
+
+/// A schema of nothing but null.
+fn is_null(schema: &Value) -> bool {
+    let only = |keyword: &str, null: &Value| schema.get(keyword) == Some(null);
+    only("type", &"null".into())
+        || only("const", &Value::Null)
+        || only("enum", &Value::Array(vec![Value::Null]))
 }
 
 /// One type, or one and `null`.
@@ -173,7 +308,7 @@ fn set_type(value: &Value, to: &mut Map<String, Value>) -> Result<(), String> {
     };
     let mut others = names.iter().filter(|name| name.as_str() != Some("null"));
     match (others.next(), others.next()) {
-        (Some(one), None) => {
+        (Some(one @ Value::String(_)), None) => {
             to.insert("type".into(), one.clone());
             if names.len() > 1 {
                 to.insert("nullable".into(), Value::Bool(true));
@@ -184,16 +319,29 @@ fn set_type(value: &Value, to: &mut Map<String, Value>) -> Result<(), String> {
     }
 }
 
-/// The subset's enumerations are texts.
-fn texts(values: &Value) -> Result<Value, String> {
-    let Value::Array(values) = values else {
-        return Err(fault("'enum' must be a list"));
-    };
-    let text = |value: &Value| match value {
-        Value::String(_) => value.clone(),
-        other => Value::String(other.to_string()),
-    };
-    Ok(Value::Array(values.iter().map(text).collect()))
+/// The subset's enumerations are texts, and null is said by `nullable`.
+fn set_enum(values: &[Value], to: &mut Map<String, Value>) -> Result<(), String> {
+    let mut texts = Vec::new();
+    for value in values {
+        match value {
+            Value::Null => {
+                to.insert("nullable".into(), Value::Bool(true));
+            }
+            Value::String(_) => texts.push(value.clone()),
+            Value::Number(number) if number.is_f64() && !is_exact(number) => {
+                return Err(fault("numbers of an 'enum' must fit into 64 bits"));
+            }
+            other => texts.push(Value::String(other.to_string())),
+        }
+    }
+    insert(to, "enum", Value::Array(texts));
+    Ok(())
+}
+
+/// Larger numbers have lost digits by now.
+fn is_exact(number: &serde_json::Number) -> bool {
+    const LARGEST: f64 = 9_007_199_254_740_992.0;
+    number.as_f64().is_some_and(|number| number.abs() < LARGEST)
 }
 
 #[cfg(test)]
@@ -217,6 +365,9 @@ mod tests {
                 "note": {"allOf": [{"type": "string", "maxLength": 20}], "title": "N"},
                 "ref": {"oneOf": [{"type": "string"}, {"type": "null"}]},
                 "kind": {"const": 3},
+                "size": {"enum": ["s", null], "description": "", "default": ""},
+                "gone": {"anyOf": [{"const": null}], "properties": {}, "required": []},
+                "$ref": {"$ref": "#/properties/tag"},
             },
             "$defs": {"T/ag": {"type": "string", "description": "theirs"}},
         });
@@ -228,6 +379,9 @@ mod tests {
                 "note": {"type": "string", "maxLength": 20, "title": "N"},
                 "ref": {"anyOf": [{"type": "string"}], "nullable": true},
                 "kind": {"enum": ["3"]},
+                "size": {"enum": ["s"], "nullable": true, "default": ""},
+                "gone": {"nullable": true},
+                "$ref": {"type": "string", "description": "mine"},
             },
         });
         assert_eq!(converted(&schema).unwrap(), want);
@@ -238,17 +392,71 @@ mod tests {
     }
 
     #[test]
+    fn schemas_that_must_hold_together_become_one() {
+        let base = json!({
+            "type": "object", "required": ["a"], "minProperties": 2, "maxProperties": 9,
+            "properties": {"a": {"type": "string"}, "b": {"items": {"type": "string"}}},
+        });
+        let extra = json!({
+            "type": "object", "required": ["a", "c"], "minProperties": 1, "maxProperties": 5,
+            "properties": {"b": {"items": {"maxLength": 3}}, "c": {"type": "integer"}},
+        });
+        let want = json!({
+            "type": "object", "required": ["a", "c"], "minProperties": 2, "maxProperties": 5,
+            "properties": {
+                "a": {"type": "string"},
+                "b": {"items": {"type": "string", "maxLength": 3}},
+                "c": {"type": "integer"},
+            },
+        });
+        let mut beside = extra.clone();
+        beside["$ref"] = "#/$defs/base".into();
+        beside["$defs"] = json!({"base": base});
+        for schema in [
+            json!({"allOf": [base, extra]}),
+            json!({"allOf": [{"$ref": "#/$defs/base"}, extra], "$defs": {"base": base}}),
+            json!({"$ref": "#/$defs/base", "allOf": [extra], "$defs": {"base": base}}),
+            beside,
+        ] {
+            assert_eq!(converted(&schema).unwrap(), want, "{schema}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_said_is_refused() {
         for (schema, part) in [
             (json!({"$ref": "#/a", "a": {"$ref": "#/a"}}), "circular"),
             (json!({"$ref": "other.json"}), "must begin"),
             (json!({"$ref": "#/$defs/x"}), "nowhere"),
             (json!({"type": ["string", "integer"]}), "one type"),
-            (json!({"allOf": [{}, {}]}), "exactly one"),
+            (json!({"type": ["null", 7]}), "one type"),
+            (json!({"allOf": []}), "must be a list"),
+            (
+                json!({"allOf": [{"type": "string"}, {"type": "integer"}]}),
+                "differ in 'type'",
+            ),
+            (
+                json!({"anyOf": [{"type": "string"}], "oneOf": [{"minLength": 1}]}),
+                "cannot stand together",
+            ),
             (json!({"items": [{}]}), "an object is expected"),
+            (json!({"enum": [1e17]}), "64 bits"),
         ] {
             let error = converted(&schema).unwrap_err();
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn references_multiply_a_schema_only_so_far() {
+        let mut defs = Map::new();
+        for level in 0..40 {
+            let next = json!({"$ref": format!("#/$defs/d{}", level + 1)});
+            let two = json!({"properties": {"x": next, "y": next}});
+            defs.insert(format!("d{level}"), two);
+        }
+        defs.insert("d40".into(), json!({"type": "string"}));
+        let schema = json!({"$ref": "#/$defs/d0", "$defs": defs});
+        assert!(converted(&schema).unwrap_err().contains("too large"));
     }
 }
