@@ -130,6 +130,7 @@ def test_chat_streams_calls_of_tools(openai: OpenAI, schema: str) -> None:
             pass
         choice = stream.get_final_completion().choices[0]
     assert choice.finish_reason == "tool_calls"
+    assert choice.message.role == "assistant"
     names = [call.function.name for call in choice.message.tool_calls or []]
     assert names[0] == "depth"
     assert len(names) > 1

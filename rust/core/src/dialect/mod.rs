@@ -11,3 +11,4 @@ pub(crate) mod data_uri;
 pub(crate) mod gcp_path;
 pub(crate) mod gemini;
 pub(crate) mod responses_client;
+pub(crate) mod unread;

@@ -220,8 +220,8 @@ pub(crate) struct MessageDelta<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Usage {
-    pub(crate) tokens: Tokens,
-    pub(crate) billed_units: Tokens,
+    pub(crate) tokens: Option<Tokens>,
+    pub(crate) billed_units: Option<Tokens>,
     pub(crate) cached_tokens: Count,
 }
 

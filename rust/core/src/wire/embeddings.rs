@@ -43,8 +43,8 @@ pub(crate) enum Input<'a> {
     Texts(Vec<Text<'a>>),
     Item(Item<'a>),
     Items(Vec<Item<'a>>),
-    /// Token ids, which mean something to one vocabulary only.
-    Tokens,
+    /// Token ids, which mean something to one vocabulary only; the name of their form.
+    Tokens(&'static str),
 }
 
 /// Texts with what Google wants to know of them.
@@ -71,13 +71,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Input<'a> {
         let text = raw.get();
         let failed = |_| D::Error::custom("invalid input");
         let first = text.trim_start_matches('[').trim_start().chars().next();
-        let is_list = text.starts_with('[');
+        let inner = text.strip_prefix('[');
+        let is_list = inner.is_some();
+        let is_nested = inner.is_some_and(|inner| inner.trim_start().starts_with('['));
         match (is_list, first) {
             (false, Some('"')) => serde_json::from_str(text).map(Self::Text).map_err(failed),
             (false, Some('{')) => serde_json::from_str(text).map(Self::Item).map_err(failed),
             (true, Some('"' | ']')) => serde_json::from_str(text).map(Self::Texts).map_err(failed),
             (true, Some('{')) => serde_json::from_str(text).map(Self::Items).map_err(failed),
-            (true, _) => Ok(Self::Tokens),
+            (true, _) if is_nested => Ok(Self::Tokens("[][]int64")),
+            (true, _) => Ok(Self::Tokens("[]int64")),
             (false, _) => Err(D::Error::custom(
                 "a string, an object or an array is expected",
             )),
@@ -231,8 +234,8 @@ mod tests {
             ("[\"a\"]", "Texts("),
             ("{\"content\":\"a\"}", "Item("),
             ("[ {\"content\":[\"a\"]}]", "Items("),
-            ("[1,2]", "Tokens"),
-            ("[[1],[2]]", "Tokens"),
+            ("[1,2]", "Tokens(\"[]"),
+            ("[ [1],[2]]", "Tokens(\"[][]"),
         ] {
             let input: Input<'_> = serde_json::from_str(text).unwrap();
             assert!(format!("{input:?}").starts_with(want), "{text}");

@@ -3,7 +3,7 @@
 //! <https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference>. Free-form
 //! JSON keeps its text; strings borrow from the body where they have no escapes.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub(crate) use super::Text;
 pub(crate) use super::openai::{Raw, SafetySetting};
@@ -72,7 +72,6 @@ pub(crate) struct Part<'a> {
 pub(crate) struct Blob<'a> {
     /// Base64.
     pub(crate) data: Text<'a>,
-    #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) mime_type: Text<'a>,
 }
 
@@ -321,5 +320,18 @@ pub(crate) struct TopCandidates<'a> {
 pub(crate) struct ScoredToken<'a> {
     #[serde(borrow)]
     pub(crate) token: Text<'a>,
+    #[serde(deserialize_with = "log_probability")]
     pub(crate) log_probability: f32,
+}
+
+/// Stands for a probability of nothing, in OpenAI's API too.
+const LEAST_LOG_PROBABILITY: f32 = -9999.0;
+
+/// Google writes what JSON has no number for as text: `"-Infinity"`.
+fn log_probability<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f32, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    let number = f32::deserialize(value).ok();
+    Ok(number
+        .filter(|number| number.is_finite())
+        .unwrap_or(LEAST_LOG_PROBABILITY))
 }

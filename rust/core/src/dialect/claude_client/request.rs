@@ -97,7 +97,10 @@ fn thinking<'a>(thinking: &'a Thinking<'_>, dropped: &mut Dropped) -> Option<ope
             .budget_tokens
             .filter(|_| r#type == ThinkingType::Enabled),
         display: None,
-        include_thoughts: None,
+        // Anthropic shows the thinking that is asked for, unless told otherwise.
+        include_thoughts: (r#type != ThinkingType::Disabled
+            && thinking.display.as_deref() != Some("omitted"))
+        .then_some(true),
     })
 }
 

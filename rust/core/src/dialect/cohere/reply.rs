@@ -43,7 +43,8 @@ impl ChatReply {
     /// A whole reply.
     ///
     /// # Errors
-    /// [`Error::UpstreamProtocol`] when it cannot be read.
+    /// [`Error::UpstreamProtocol`] when it cannot be read, [`Error::UpstreamStream`] when the
+    /// provider broke off.
     pub(crate) fn response(&mut self, body: &[u8], out: &mut Outbox<'_>) -> Result<()> {
         let reply: cohere::ChatReply<'_> = serde_json::from_slice(body).map_err(|error| {
             Error::UpstreamProtocol(format!("the reply cannot be read: {}", place(&error)))
@@ -51,7 +52,11 @@ impl ChatReply {
         let Some(said) = &reply.message else {
             return Err(Error::UpstreamProtocol("the reply has no message".into()));
         };
-        let usage = reply.usage.map(|raw| report(raw, out));
+        let usage = reply.usage.and_then(|raw| report(raw, out));
+        let reason = reply.finish_reason.as_deref();
+        if let Some(error) = failure(reason, None) {
+            return Err(error);
+        }
         let mut message = ReplyMessage {
             role: "assistant",
             ..ReplyMessage::default()
@@ -73,7 +78,7 @@ impl ChatReply {
                 index: 0,
                 message,
                 logprobs: None,
-                finish_reason: finish_reason(reply.finish_reason.as_deref()),
+                finish_reason: finish_reason(reason),
             }],
             usage,
         })
@@ -112,6 +117,7 @@ impl ChatReply {
                 self.called(body.index.unwrap_or(0), &call, out)
             }
             "message-end" => self.ended(&delta, out),
+            // Ends of parts, citations, and what may come to be.
             _ => Ok(()),
         }
     }
@@ -154,15 +160,10 @@ impl ChatReply {
     fn ended(&mut self, delta: &cohere::EventDelta<'_>, out: &mut Outbox<'_>) -> Result<()> {
         let reason = delta.finish_reason.as_deref();
         if let Some(raw) = delta.usage {
-            self.usage = Some(report(raw, out));
+            self.usage = report(raw, out);
         }
-        if matches!(reason, Some("ERROR" | "ERROR_TOXIC" | "TIMEOUT")) {
-            let message = delta.error.as_deref();
-            return Err(Error::UpstreamStream {
-                status: if reason == Some("TIMEOUT") { 504 } else { 502 },
-                kind: "CohereBackendError".into(),
-                message: message.unwrap_or("the provider reported an error").into(),
-            });
+        if let Some(error) = failure(reason, delta.error.as_deref()) {
+            return Err(error);
         }
         self.finished = true;
         self.emit(Delta::default(), Some(finish_reason(reason)), out)
@@ -251,6 +252,21 @@ fn tool_call<'a>(call: &'a ReplyCall<'_>, index: Option<u32>) -> ReplyToolCall<'
     }
 }
 
+/// A reply that broke off, whatever its status.
+fn failure(reason: Option<&str>, message: Option<&str>) -> Option<Error> {
+    let status = match reason? {
+        "ERROR" | "ERROR_LIMIT" => 502,
+        "TIMEOUT" => 504,
+        _ => return None,
+    };
+    Some(Error::UpstreamStream {
+        status,
+        kind: "CohereBackendError".into(),
+        message: message.unwrap_or("the provider reported an error").into(),
+    })
+}
+
+/// OpenAI's word for a finish reason. Reasons that are unknown end a message that is whole.
 fn finish_reason(reason: Option<&str>) -> &'static str {
     match reason {
         Some("MAX_TOKENS") => "length",
@@ -262,9 +278,10 @@ fn finish_reason(reason: Option<&str>) -> &'static str {
 
 /// Records usage, and gives it in the client's words. What the model saw counts; where that is
 /// not told, what is billed.
-fn report(raw: Raw<'_>, out: &mut Outbox<'_>) -> ChatUsage {
+fn report(raw: Raw<'_>, out: &mut Outbox<'_>) -> Option<ChatUsage> {
     let counters: cohere::Usage = serde_json::from_str(raw.get()).unwrap_or_default();
-    let (seen, billed) = (counters.tokens, counters.billed_units);
+    let seen = counters.tokens.unwrap_or_default();
+    let billed = counters.billed_units.unwrap_or_default();
     let input = seen.input_tokens.0.or(billed.input_tokens.0);
     let output = seen.output_tokens.0.or(billed.output_tokens.0);
     let sum = input.zip(output).map(|(i, o)| i.saturating_add(o));
@@ -275,8 +292,9 @@ fn report(raw: Raw<'_>, out: &mut Outbox<'_>) -> ChatUsage {
         cached_input_tokens: counters.cached_tokens.0,
         ..Usage::default()
     });
+    input.or(output)?;
     let (input, output) = (input.unwrap_or(0), output.unwrap_or(0));
-    ChatUsage {
+    Some(ChatUsage {
         prompt_tokens: input,
         completion_tokens: output,
         total_tokens: input.saturating_add(output),
@@ -285,5 +303,5 @@ fn report(raw: Raw<'_>, out: &mut Outbox<'_>) -> ChatUsage {
             cached_tokens: counters.cached_tokens.0.filter(|count| *count > 0),
             cache_creation_input_tokens: None,
         }),
-    }
+    })
 }

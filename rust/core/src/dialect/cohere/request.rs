@@ -1,5 +1,6 @@
 //! An OpenAI chat request as a Cohere chat request.
 
+use crate::dialect::unread::{note_names_and_markers, parts as parts_of};
 use crate::error::{Error, Result};
 use crate::translate::Dropped;
 use crate::wire::cohere::{
@@ -28,6 +29,23 @@ const READ: &[&str] = &[
 /// Notes what the Cohere request of `req` leaves out.
 pub(crate) fn note_dropped(req: &openai::ChatRequest<'_>, dropped: &mut Dropped) {
     req.note_unread(READ, dropped);
+    note_names_and_markers(req, dropped);
+    let thinking = req.thinking.as_ref();
+    dropped.note(
+        "thinking.display",
+        thinking.is_some_and(|thinking| thinking.display.is_some()),
+    );
+    for message in req.messages.iter().flatten() {
+        let mut signed = parts_of(message).iter();
+        dropped.note(
+            "messages[].content[].signature",
+            signed.any(|part| part.signature.is_some()),
+        );
+        dropped.note(
+            "messages[].thinking_blocks",
+            message.thinking_blocks.is_some(),
+        );
+    }
 }
 
 /// The Cohere request of a chat request for `model`.
@@ -186,7 +204,8 @@ fn convert<'a>(message: &'a openai::Message<'_>, index: usize) -> Result<Option<
         Role::Tool => "tool",
     };
     let content = match &message.content {
-        None => None,
+        // A call has a result, also one that says nothing.
+        None => (message.role == Role::Tool).then(|| Content::Text("".into())),
         Some(openai::Content::Text(text)) => Some(Content::Text((&**text).into())),
         Some(openai::Content::Parts(parts)) if message.role == Role::Tool => {
             Some(Content::Text(joined(parts, index)?))

@@ -1,5 +1,7 @@
 //! Sampling, limits, structured output and thinking.
 
+use serde_json::Value;
+
 use super::features::Features;
 use super::messages::refused;
 use super::schema;
@@ -21,8 +23,8 @@ pub(super) fn config<'a>(
     features: Features,
 ) -> Result<GenerationConfig<'a>> {
     let mut config = GenerationConfig {
-        temperature: req.temperature.map(narrow),
-        top_p: req.top_p.map(narrow),
+        temperature: float("temperature", req.temperature)?,
+        top_p: float("top_p", req.top_p)?,
         top_k: int("top_k", req.top_k)?,
         seed: int("seed", req.seed)?,
         logprobs: int("top_logprobs", req.top_logprobs)?,
@@ -33,8 +35,8 @@ pub(super) fn config<'a>(
             req.max_completion_tokens.or(req.max_tokens),
         )?
         .filter(|limit| *limit != 0),
-        presence_penalty: req.presence_penalty.map(narrow),
-        frequency_penalty: req.frequency_penalty.map(narrow),
+        presence_penalty: float("presence_penalty", req.presence_penalty)?,
+        frequency_penalty: float("frequency_penalty", req.frequency_penalty)?,
         stop_sequences: req.stop.as_ref().and_then(stop_sequences),
         ..GenerationConfig::default()
     };
@@ -46,9 +48,14 @@ pub(super) fn config<'a>(
     Ok(config)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the provider's precision")]
-fn narrow(number: f64) -> f32 {
-    number as f32
+fn float(field: &str, number: Option<f64>) -> Result<Option<f32>> {
+    #[expect(clippy::cast_possible_truncation, reason = "the provider's precision")]
+    let number = number.map(|number| number as f32);
+    if number.is_some_and(|number| !number.is_finite()) {
+        let why = format!("{field}: does not fit into 32 bits");
+        return Err(refused(GENERATION, &why));
+    }
+    Ok(number)
 }
 
 fn int(field: &str, number: Option<i64>) -> Result<Option<i32>> {
@@ -97,26 +104,31 @@ fn structure<'a>(
         let schema = format.json_schema.as_ref().and_then(|json| json.schema);
         response_format(format.r#type, schema, features, config)?;
     }
-    let text_schema = |keyword: &str, value: serde_json::Value| {
-        let mut schema = serde_json::Map::new();
-        schema.insert("type".into(), "STRING".into());
-        schema.insert(keyword.into(), value);
-        Some(serde_json::Value::Object(schema))
-    };
     if let Some(choices) = &req.guided_choice {
         config.response_mime_type = Some("text/x.enum");
         let choices: Vec<&str> = choices.iter().map(AsRef::as_ref).collect();
-        config.response_schema = text_schema("enum", choices.into());
+        let choices = (!choices.is_empty()).then(|| ("enum", choices.into()));
+        config.response_schema = Some(text_schema(choices));
     }
     if let Some(regex) = regex {
         config.response_mime_type = Some("application/json");
-        config.response_schema = text_schema("pattern", regex.into());
+        config.response_schema = Some(text_schema(Some(("pattern", regex.into()))));
     }
     if let Some(schema) = req.guided_json {
         config.response_mime_type = Some("application/json");
         config.response_json_schema = Some(schema);
     }
     Ok(())
+}
+
+fn text_schema(keyword: Option<(&str, Value)>) -> Value {
+    let text = ("type", Value::from("STRING"));
+    let members = std::iter::once(text).chain(keyword);
+    Value::Object(
+        members
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+    )
 }
 
 fn response_format<'a>(
@@ -176,8 +188,8 @@ fn known(thinking: &Thinking<'_>, features: Features) -> Result<KnownThinking> {
     let mut known = KnownThinking::default();
     match thinking.r#type {
         ThinkingType::Enabled => {
-            let budget = int("thinking.budget_tokens", thinking.budget_tokens)?;
-            known.thinking_budget = Some(budget.unwrap_or(0));
+            // No budget is not a budget of nothing: the model decides.
+            known.thinking_budget = int("thinking.budget_tokens", thinking.budget_tokens)?;
             known.include_thoughts = thinking.include_thoughts.filter(|wanted| *wanted);
         }
         // Models that cannot be told not to think are told to think as little as they can.
@@ -187,7 +199,11 @@ fn known(thinking: &Thinking<'_>, features: Features) -> Result<KnownThinking> {
         ThinkingType::Disabled if features.budget() => {
             known.thinking_budget = Some(if features.flash { 0 } else { LEAST_BUDGET });
         }
-        ThinkingType::Adaptive | ThinkingType::Disabled => {}
+        ThinkingType::Adaptive => {
+            known.include_thoughts = thinking.include_thoughts.filter(|wanted| *wanted);
+        }
+        // Older models do not think.
+        ThinkingType::Disabled => {}
     }
     Ok(known)
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::features::Features;
 use super::parts;
+use crate::dialect::data_uri::base64_text;
 use crate::error::{Error, Result};
 use crate::wire::gemini::{
     Content, FunctionCall, FunctionResponse, Output, Part, Raw, SystemInstruction,
@@ -12,6 +13,12 @@ use crate::wire::openai::{self, Message, Role, ToolCall};
 
 /// What a call carries whose signature the client did not keep: Google's word for that.
 const NO_SIGNATURE: &str = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I=";
+
+/// What is wrong with a message of each role.
+const SYSTEM: &str = "invalid system message";
+const DEVELOPER: &str = "invalid developer message";
+const ASSISTANT: &str = "invalid assistant message";
+const TOOL: &str = "invalid tool message";
 
 /// Contents, and the system texts that stand before them.
 #[derive(Debug, Default)]
@@ -44,9 +51,10 @@ pub(super) fn conversation<'a>(
     let mut names: Vec<(&'a str, &'a str)> = Vec::new();
     for (index, message) in messages.iter().enumerate() {
         match message.role {
-            Role::System | Role::Developer => system_parts(message, &mut all.system)?,
+            Role::System => system_parts(message, SYSTEM, &mut all.system)?,
+            Role::Developer => system_parts(message, DEVELOPER, &mut all.system)?,
             Role::User => user_parts(message, index, features, &mut pending)?,
-            Role::Tool => pending.push(tool_result(message, &names)),
+            Role::Tool => pending.push(tool_result(message, &names)?),
             Role::Assistant => {
                 all.push("user", std::mem::take(&mut pending));
                 all.push("model", assistant_parts(message, &mut names)?);
@@ -64,25 +72,34 @@ fn text(text: &str) -> Option<Part<'_>> {
     })
 }
 
-fn system_parts<'a>(message: &'a Message<'a>, to: &mut Vec<Part<'a>>) -> Result<()> {
+fn system_parts<'a>(
+    message: &'a Message<'a>,
+    what: &'static str,
+    to: &mut Vec<Part<'a>>,
+) -> Result<()> {
     match &message.content {
         Some(openai::Content::Text(one)) => to.extend(text(one)),
         Some(openai::Content::Parts(parts)) => {
             for part in parts {
-                if !matches!(part.r#type.as_deref(), None | Some("text")) {
-                    return Err(refused("invalid system message", "text is expected"));
-                }
-                to.extend(text(part.text.as_deref().unwrap_or_default()));
+                to.extend(text(text_of(part, what)?));
             }
         }
         None => {
-            return Err(refused(
-                "invalid system message",
-                "message 'content' must be a string or an array",
-            ));
+            let why = "message 'content' must be a string or an array";
+            return Err(refused(what, why));
         }
     }
     Ok(())
+}
+
+/// The text of a part where nothing else may stand.
+fn text_of<'a>(part: &'a openai::Part<'a>, what: &'static str) -> Result<&'a str> {
+    let is_text = matches!(part.r#type.as_deref(), None | Some("text"));
+    match part.text.as_deref() {
+        Some(text) => Ok(text),
+        None if is_text => Ok(""),
+        None => Err(refused(what, "content: text is expected")),
+    }
 }
 
 /// The parts of a user message; none for empty texts.
@@ -105,7 +122,7 @@ pub(super) fn user_parts<'a>(
 }
 
 /// One result. Gemini knows a call by its name, which only the call itself told.
-fn tool_result<'a>(message: &'a Message<'a>, names: &[(&'a str, &'a str)]) -> Part<'a> {
+fn tool_result<'a>(message: &'a Message<'a>, names: &[(&'a str, &'a str)]) -> Result<Part<'a>> {
     let id = message.tool_call_id.as_deref().unwrap_or_default();
     let name = names.iter().rev().find(|(known, _)| *known == id);
     let mut output = Cow::Borrowed("");
@@ -113,7 +130,8 @@ fn tool_result<'a>(message: &'a Message<'a>, names: &[(&'a str, &'a str)]) -> Pa
         None => {}
         Some(openai::Content::Text(text)) => output = Cow::Borrowed(text),
         Some(openai::Content::Parts(parts)) => {
-            for text in parts.iter().filter_map(|part| part.text.as_deref()) {
+            for part in parts {
+                let text = text_of(part, TOOL)?;
                 if output.is_empty() {
                     output = Cow::Borrowed(text);
                 } else {
@@ -122,7 +140,7 @@ fn tool_result<'a>(message: &'a Message<'a>, names: &[(&'a str, &'a str)]) -> Pa
             }
         }
     }
-    Part {
+    Ok(Part {
         function_response: Some(FunctionResponse {
             name: name.map_or("", |(_, name)| name),
             response: Output {
@@ -130,7 +148,7 @@ fn tool_result<'a>(message: &'a Message<'a>, names: &[(&'a str, &'a str)]) -> Pa
             },
         }),
         ..Part::default()
-    }
+    })
 }
 
 // --- assistant ---
@@ -144,24 +162,14 @@ fn assistant_parts<'a>(
     let calls = message.tool_calls.as_deref().unwrap_or_default();
     let said = match &message.content {
         Some(openai::Content::Parts(parts)) => parts.as_slice(),
-        _ => &[],
+        None | Some(openai::Content::Text(_)) => &[],
     };
-    let in_parts = given(said.iter().map(|part| part.signature.as_deref()));
-    let blocks = message.thinking_blocks.as_deref().unwrap_or_default();
-    let in_blocks = given(blocks.iter().map(|block| block.signature.as_deref()));
-    if let Some(signature) = in_parts.or(in_blocks)
-        && crate::dialect::data_uri::base64_text(signature).is_none()
-    {
-        return Err(refused(
-            "invalid assistant message",
-            "failed to decode thought signature",
-        ));
-    }
+    let signature = signature(message, said)?;
     let mut parts = Vec::new();
     for (index, call) in calls.iter().enumerate() {
         let mut part = function_call(call, index, names)?;
         if index == 0 {
-            part.thought_signature = Some(in_parts.or(in_blocks).unwrap_or(NO_SIGNATURE));
+            part.thought_signature = Some(signature.unwrap_or(NO_SIGNATURE));
         }
         parts.push(part);
     }
@@ -171,17 +179,49 @@ fn assistant_parts<'a>(
     for part in said {
         parts.extend(said_part(part, calls.is_empty())?);
     }
-    if calls.is_empty()
-        && in_parts.is_none()
-        && let Some(last) = parts.iter_mut().rev().find(|part| part.thought.is_none())
-    {
-        last.thought_signature = in_blocks;
+    if calls.is_empty() {
+        sign_text(&mut parts, signature);
     }
     Ok(parts)
 }
 
-fn given<'a>(mut all: impl Iterator<Item = Option<&'a str>>) -> Option<&'a str> {
-    all.find_map(|one| one.filter(|text| !text.is_empty()))
+/// The first signature of the message's thinking; all of them must be base64.
+fn signature<'a>(
+    message: &'a Message<'a>,
+    said: &'a [openai::Part<'a>],
+) -> Result<Option<&'a str>> {
+    let in_parts = said.iter().filter_map(signature_of);
+    let blocks = message.thinking_blocks.as_deref().unwrap_or_default();
+    let in_blocks = blocks.iter().filter_map(|block| block.signature.as_deref());
+    let mut all = in_parts.chain(in_blocks).filter(|text| !text.is_empty());
+    let first = all.next();
+    if first.into_iter().chain(all).all(is_base64) {
+        Ok(first)
+    } else {
+        Err(refused(ASSISTANT, "failed to decode thought signature"))
+    }
+}
+
+fn is_base64(text: &str) -> bool {
+    base64_text(text).is_some()
+}
+
+/// Only thinking has a signature.
+fn signature_of<'a>(part: &'a openai::Part<'a>) -> Option<&'a str> {
+    let thinking = part.r#type.as_deref() == Some("thinking");
+    let signature = part.signature.as_deref().filter(|_| thinking)?;
+    (!signature.is_empty()).then_some(signature)
+}
+
+/// A signature whose thought is not sent back goes to the last text, where Gemini put it.
+fn sign_text<'a>(parts: &mut [Part<'a>], signature: Option<&'a str>) {
+    if parts.iter().any(|part| part.thought_signature.is_some()) {
+        return;
+    }
+    let mut texts = parts.iter_mut().rev().filter(|part| part.thought.is_none());
+    if let Some(last) = texts.next() {
+        last.thought_signature = signature;
+    }
 }
 
 fn said_part<'a>(part: &'a openai::Part<'a>, signed: bool) -> Result<Option<Part<'a>>> {
@@ -191,14 +231,11 @@ fn said_part<'a>(part: &'a openai::Part<'a>, signed: bool) -> Result<Option<Part
         "refusal" => Ok(None),
         "thinking" => Ok(text(words).map(|said| Part {
             thought: Some(true),
-            thought_signature: part
-                .signature
-                .as_deref()
-                .filter(|signature| signed && !signature.is_empty()),
+            thought_signature: signature_of(part).filter(|_| signed),
             ..said
         })),
         other => Err(refused(
-            "invalid assistant message",
+            ASSISTANT,
             &format!("unsupported content type in assistant message: {other}"),
         )),
     }
@@ -209,22 +246,23 @@ fn function_call<'a>(
     index: usize,
     names: &mut Vec<(&'a str, &'a str)>,
 ) -> Result<Part<'a>> {
-    let part = "invalid assistant message";
     let id = call.id.as_deref().ok_or_else(|| {
         let why = format!("tool_call at index {index} is missing required field 'id'");
-        refused(part, &why)
+        refused(ASSISTANT, &why)
     })?;
-    let (name, arguments) = match &call.function {
-        Some(function) => (function.name.as_ref(), function.arguments.as_ref()),
-        None => ("", "{}"),
-    };
+    let function = call.function.as_ref().ok_or_else(|| {
+        let why = format!("tool_call at index {index} is missing required field 'function'");
+        refused(ASSISTANT, &why)
+    })?;
+    let (name, arguments) = (function.name.as_ref(), function.arguments.as_ref());
     let args: Option<Raw<'a>> = if arguments.trim().is_empty() {
         None
     } else {
         let args = serde_json::from_str::<Raw<'a>>(arguments)
             .ok()
             .filter(|args| args.get().starts_with('{') || args.get() == "null");
-        let args = args.ok_or_else(|| refused(part, "function arguments must be valid JSON"))?;
+        let args =
+            args.ok_or_else(|| refused(ASSISTANT, "function arguments must be valid JSON"))?;
         Some(args).filter(|args| !is_empty_object(args))
     };
     names.push((id, name));

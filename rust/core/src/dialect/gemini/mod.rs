@@ -5,6 +5,7 @@
 //! are never read as JSON; a message's `name` and a tool call's `id` are not told (Gemini pairs
 //! calls and results by name and order).
 
+mod dropped;
 mod error;
 mod features;
 mod generation;
@@ -17,6 +18,7 @@ mod stream;
 mod tools;
 mod usage;
 
+pub(crate) use dropped::{note_dropped, note_messages};
 pub(crate) use error::provider_error;
 pub(crate) use reply::ChatReply;
-pub(crate) use request::{chat_request, count_request, embed_parts, note_dropped};
+pub(crate) use request::{chat_request, count_request, embed_parts, path};

@@ -51,12 +51,15 @@ pub(super) fn part<'a>(
                 ..Part::default()
             }))
         }
-        "image_url" => match &part.image_url {
-            Some(image) => image_url(image, features),
-            None => Ok(None),
-        },
-        "audio_url" => media(part.audio_url.as_ref(), "audio/mp3", "invalid audio"),
-        "video_url" => media(part.video_url.as_ref(), "video/mp4", "invalid video"),
+        "image_url" => image_url(required(part.image_url.as_ref(), "image_url")?, features),
+        "audio_url" => {
+            let audio = required(part.audio_url.as_ref(), "audio_url")?;
+            by_url(&audio.url, "audio/mp3", "invalid audio").map(Some)
+        }
+        "video_url" => {
+            let video = required(part.video_url.as_ref(), "video_url")?;
+            by_url(&video.url, "video/mp4", "invalid video").map(Some)
+        }
         "input_audio" => audio(part).map(Some),
         "file" => file(part).map(Some),
         _ => {
@@ -68,10 +71,16 @@ pub(super) fn part<'a>(
     }
 }
 
+fn required<'a, T>(member: Option<&'a T>, name: &str) -> Result<&'a T> {
+    member.ok_or_else(|| refused(USER, &format!("{name}: required")))
+}
+
+/// An image. An empty URL is none.
 fn image_url<'a>(image: &'a openai::MediaUrl<'a>, features: Features) -> Result<Option<Part<'a>>> {
-    let Some(mut part) = by_url(&image.url, "image/jpeg", "invalid image")? else {
+    if image.url.is_empty() {
         return Ok(None);
-    };
+    }
+    let mut part = by_url(&image.url, "image/jpeg", "invalid image")?;
     let detail = image.detail.as_deref().filter(|word| !word.is_empty());
     if let Some(detail) = detail.filter(|_| features.levels()) {
         let level = match detail {
@@ -86,36 +95,27 @@ fn image_url<'a>(image: &'a openai::MediaUrl<'a>, features: Features) -> Result<
     Ok(Some(part))
 }
 
-fn media<'a>(
-    url: Option<&'a openai::MediaUrl<'a>>,
-    fallback: &'static str,
-    fault: &str,
-) -> Result<Option<Part<'a>>> {
-    match url {
-        Some(url) => by_url(&url.url, fallback, fault),
-        None => Ok(None),
-    }
-}
-
-/// Media by URL: inline for `data:`, by reference otherwise. An empty URL is none.
-fn by_url<'a>(url: &'a str, fallback: &'static str, fault: &str) -> Result<Option<Part<'a>>> {
-    if url.is_empty() {
-        return Ok(None);
-    }
+/// Media by URL: inline for `data:`, by reference otherwise.
+fn by_url<'a>(url: &'a str, fallback: &'static str, fault: &str) -> Result<Part<'a>> {
     match data_uri::parse(url) {
-        Ok(uri) => Ok(Some(inline(uri.data.into(), uri.media_type.into()))),
-        Err(DataUriError::OtherScheme) if is_url(url) => Ok(Some(Part {
+        Ok(uri) if has_type(uri.media_type) => Ok(inline(uri.data.into(), uri.media_type.into())),
+        Err(DataUriError::OtherScheme) if is_url(url) => Ok(Part {
             file_data: Some(FileData {
                 file_uri: url,
                 mime_type: guess(url).unwrap_or(fallback),
             }),
             ..Part::default()
-        })),
+        }),
         Err(DataUriError::OtherScheme) => Err(refused(USER, &format!("{fault} URL"))),
-        Err(DataUriError::NoPayload | DataUriError::BadBase64) => {
+        Ok(_) | Err(DataUriError::NoPayload | DataUriError::BadBase64) => {
             Err(refused(USER, &format!("{fault} data URI")))
         }
     }
+}
+
+/// Gemini wants a media type; parameters alone are none.
+fn has_type(media_type: &str) -> bool {
+    !media_type.is_empty() && !media_type.starts_with(';')
 }
 
 fn inline<'a>(data: Text<'a>, mime_type: Text<'a>) -> Part<'a> {
@@ -142,7 +142,7 @@ fn is_url(url: &str) -> bool {
         let digits = rest.as_bytes().get(..2);
         digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
     });
-    scheme_is_good && escapes_are_good && !url.contains(char::is_control)
+    !url.is_empty() && scheme_is_good && escapes_are_good && !url.contains(char::is_control)
 }
 
 /// The media type that the path of a URL tells.
@@ -157,9 +157,7 @@ fn guess(url: &str) -> Option<&'static str> {
 }
 
 fn audio<'a>(part: &'a openai::Part<'a>) -> Result<Part<'a>> {
-    let Some(audio) = &part.input_audio else {
-        return Err(refused(USER, "input_audio is missing"));
-    };
+    let audio = required(part.input_audio.as_ref(), "input_audio")?;
     let media_type = match audio.format.as_ref() {
         "wav" => "audio/wav",
         "mp3" => "audio/mp3",
@@ -181,8 +179,10 @@ fn file<'a>(part: &'a openai::Part<'a>) -> Result<Part<'a>> {
             "file content not supported without file_data",
         ));
     };
-    let uri = data_uri::parse(data)
-        .map_err(|_| refused(USER, "file.file_data: a data URI is expected"))?;
+    let uri = data_uri::parse(data).ok();
+    let uri = uri
+        .filter(|uri| has_type(uri.media_type))
+        .ok_or_else(|| refused(USER, "file.file_data: a data URI with a type is expected"))?;
     Ok(inline(uri.data.into(), uri.media_type.into()))
 }
 
@@ -213,6 +213,7 @@ mod tests {
             ("photo.png", true),
             (":%x%:", false),
             ("://x", false),
+            ("", false),
             ("https://x/%zz", false),
         ] {
             assert_eq!(is_url(url), good, "{url}");

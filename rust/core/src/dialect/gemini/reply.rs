@@ -17,8 +17,8 @@ use crate::wire::gemini::{
     ScoredToken, Text,
 };
 use crate::wire::openai::{
-    ChatRequest, ChatResponse, ChatUsage, Choice, Logprobs, ReplyFunction, ReplyMessage,
-    ReplyThinkingBlock, ReplyToolCall, TokenLogprob, TopLogprob,
+    ChatRequest, ChatResponse, Choice, Logprobs, ReplyFunction, ReplyMessage, ReplyThinkingBlock,
+    ReplyToolCall, TokenLogprob, TopLogprob,
 };
 
 /// The reply side of one attempt.
@@ -62,12 +62,20 @@ impl Mode {
         match self {
             Self::Plain => text,
             Self::Choice => Cow::Owned(text.trim().to_owned()),
-            Self::Quoted => match serde_json::from_str::<String>(&text) {
-                Ok(inner) => Cow::Owned(inner),
-                Err(_) => text,
-            },
+            Self::Quoted => Cow::Owned(unquoted(&text)),
         }
     }
+}
+
+/// What is in a JSON string, which may have been cut; other text as it is.
+fn unquoted(text: &str) -> String {
+    let Some(inner) = text.strip_prefix('"') else {
+        return text.to_owned();
+    };
+    let whole = serde_json::from_str(text);
+    let cut = || serde_json::from_str(&format!("{text}\""));
+    let plain = || inner.strip_suffix('"').unwrap_or(inner).to_owned();
+    whole.or_else(|_| cut()).unwrap_or_else(|_| plain())
 }
 
 impl ChatReply {
@@ -109,11 +117,16 @@ impl ChatReply {
         }
         let model = given(reply.model_version.as_ref()).unwrap_or(&self.head.model);
         out.response_model(model);
-        let usage = reply.usage_metadata.and_then(|raw| report_usage(raw, out));
-        let said = all_said(&self.head, &reply);
+        let usage = reply.usage_metadata.map(tokens);
+        out.usage(&usage.unwrap_or_default());
+        let said = said_by(&reply, |index, candidate| {
+            Said::of(&self.head, candidate, index, 0)
+        });
         let choices = said.iter().map(|said| said.choice(self.mode));
         let mut choices: Vec<Choice<'_>> = choices.collect();
-        choices.extend(blocked(reply.prompt_feedback.as_ref()));
+        if choices.is_empty() {
+            choices.extend(refusal(reply.prompt_feedback.as_ref()));
+        }
         choices.sort_by_key(|choice| choice.index);
         out.completion(&ChatResponse {
             id: given(reply.response_id.as_ref()).unwrap_or(&self.head.own_id),
@@ -122,7 +135,7 @@ impl ChatReply {
             model,
             service_tier: None,
             choices,
-            usage,
+            usage: usage.as_ref().and_then(client_usage),
         })
     }
 
@@ -154,16 +167,14 @@ pub(super) fn created(time: Option<&Text<'_>>) -> Option<u64> {
     u64::try_from(time.secs()).ok()
 }
 
-/// Records usage, and gives it in the client's words.
-pub(super) fn report_usage(raw: Raw<'_>, out: &mut Outbox<'_>) -> Option<ChatUsage> {
-    let usage = tokens(raw);
-    out.usage(&usage);
-    client_usage(&usage)
+/// Whether the prompt was not let in.
+pub(super) fn is_blocked(feedback: Option<&PromptFeedback<'_>>) -> bool {
+    feedback.is_some_and(|feedback| given(feedback.block_reason.as_ref()).is_some())
 }
 
 /// A prompt that was not let in has an answer all the same.
-fn blocked<'a>(feedback: Option<&PromptFeedback<'a>>) -> Option<Choice<'a>> {
-    let feedback = feedback.filter(|feedback| feedback.block_reason.is_some())?;
+fn refusal<'a>(feedback: Option<&PromptFeedback<'a>>) -> Option<Choice<'a>> {
+    let feedback = feedback.filter(|feedback| is_blocked(Some(feedback)))?;
     Some(Choice {
         index: 0,
         message: ReplyMessage {
@@ -179,13 +190,29 @@ fn blocked<'a>(feedback: Option<&PromptFeedback<'a>>) -> Option<Choice<'a>> {
 
 // --- candidates ---
 
-/// The candidates of a reply, read.
-pub(super) fn all_said<'a>(head: &Head, reply: &'a GenerateReply<'a>) -> Vec<Said<'a>> {
+/// What the candidates of a reply say, each with the index of its choice. A candidate has its
+/// own index, which Google leaves out where it is zero, or else its position.
+pub(super) fn said_by<'a, T>(
+    reply: &'a GenerateReply<'a>,
+    mut say: impl FnMut(u32, &'a Candidate<'a>) -> T,
+) -> Vec<T> {
     let candidates = reply.candidates.as_deref().unwrap_or_default();
-    let numbered = (0_u32..).zip(candidates);
-    numbered
-        .filter_map(|(at, candidate)| Some(Said::of(head, candidate.as_ref()?, at, 0)))
-        .collect()
+    let own = candidates.iter().flatten().filter_map(|one| one.index);
+    let mut taken: Vec<u32> = own.collect();
+    let mut all = Vec::with_capacity(candidates.len());
+    for (at, candidate) in (0_u32..).zip(candidates) {
+        let Some(candidate) = candidate else {
+            continue;
+        };
+        let index = candidate.index.unwrap_or_else(|| {
+            let mut free = std::iter::once(at).chain(0..);
+            let index = free.find(|index| !taken.contains(index)).unwrap_or(at);
+            taken.push(index);
+            index
+        });
+        all.push(say(index, candidate));
+    }
+    all
 }
 
 /// What one candidate says.
@@ -200,11 +227,11 @@ pub(super) struct Said<'a> {
 }
 
 impl<'a> Said<'a> {
-    /// Reads a candidate, the `at`th, of which `calls` calls are known already.
-    pub(super) fn of(head: &Head, candidate: &'a Candidate<'a>, at: u32, calls: u32) -> Self {
+    /// Reads a candidate, of which `calls` calls are known already.
+    pub(super) fn of(head: &Head, candidate: &'a Candidate<'a>, index: u32, calls: u32) -> Self {
         let mut said = Self {
             candidate,
-            index: candidate.index.unwrap_or(at),
+            index,
             text: Cow::Borrowed(""),
             thought: Cow::Borrowed(""),
             calls: Vec::new(),

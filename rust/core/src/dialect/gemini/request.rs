@@ -5,52 +5,21 @@ use serde::Serialize;
 use super::features::Features;
 use super::messages::{self, Conversation};
 use super::{generation, tools};
+use crate::dialect::gcp_path::publisher_path;
 use crate::error::{Error, Result};
-use crate::translate::Dropped;
 use crate::wire::gemini::{Content, GenerateRequest, Part, SystemInstruction, Tool};
 use crate::wire::openai::{ChatRequest, Message, Role};
 
-/// Optional members of a chat request that a `generateContent` request carries.
-const READ: &[&str] = &[
-    "max_tokens",
-    "max_completion_tokens",
-    "temperature",
-    "top_p",
-    "top_k",
-    "stop",
-    "tools",
-    "tool_choice",
-    "response_format",
-    "reasoning_effort",
-    "thinking",
-    "n",
-    "seed",
-    "presence_penalty",
-    "frequency_penalty",
-    "logprobs",
-    "top_logprobs",
-    "guided_choice",
-    "guided_regex",
-    "guided_json",
-    "generationConfig",
-    "safetySettings",
-    "cachedContent",
-];
-
-/// Notes what the request for `model` leaves out.
-pub(crate) fn note_dropped(req: &ChatRequest<'_>, model: &str, dropped: &mut Dropped) {
-    req.note_unread(READ, dropped);
-    let levels = Features::of(model).levels();
-    let effort = req.reasoning_effort.is_some();
-    dropped.note(
-        "reasoning_effort",
-        effort && (!levels || req.thinking.is_some()),
-    );
-    let settings = req.generation_config.as_ref();
-    dropped.note(
-        "generationConfig.media_resolution",
-        !levels && settings.is_some_and(|settings| settings.media_resolution.is_some()),
-    );
+/// `:path` of a method of `model`.
+///
+/// # Errors
+/// [`Error::Untranslatable`] for names that are no model of Google's.
+pub(crate) fn path(model: &str, method: &str) -> Result<String> {
+    if model.contains('/') {
+        let why = "model: a name without publisher and slashes is expected";
+        return Err(Error::Untranslatable(why.into()));
+    }
+    Ok(publisher_path("google", model, method))
 }
 
 /// The request of a chat for `model`.

@@ -2,13 +2,17 @@
 
 use std::borrow::Cow;
 
-use super::error::stream_error;
-use super::reply::{Head, Mode, Said, created, finish_reason, given, pruned, report_usage};
+use serde_json::Value;
+
+use super::error::{stream_error, wrapped_error};
+use super::reply::{Head, Mode, Said, created, finish_reason, given, is_blocked, pruned, said_by};
+use super::usage::{client_usage, tokens};
 use crate::error::{Error, Result};
 use crate::framing::Event;
 use crate::translate::Outbox;
-use crate::wire::gemini::GenerateReply;
-use crate::wire::openai::{ChatChunk, ChatUsage, ChunkChoice, Delta};
+use crate::usage::Usage;
+use crate::wire::gemini::{GenerateReply, PromptFeedback};
+use crate::wire::openai::{ChatChunk, ChunkChoice, Delta};
 
 /// State of one stream.
 #[derive(Default)]
@@ -17,18 +21,35 @@ pub(super) struct Stream {
     id: String,
     created: Option<u64>,
     choices: Vec<Progress>,
-    usage: Option<ChatUsage>,
-    finished: bool,
+    usage: Usage,
 }
 
 /// How far one choice is.
 #[derive(Default)]
 struct Progress {
     index: u32,
+    /// The client knows whose words these are: libraries that add up the deltas add up roles.
+    introduced: bool,
     /// Calls so far.
     calls: u32,
     /// Text that means something only as a whole.
     held: String,
+    /// The last ratings and sources: libraries cannot add up those of several events, and each
+    /// event has those of all text so far.
+    safety_ratings: Option<Value>,
+    grounding_metadata: Option<Value>,
+    finished: bool,
+}
+
+/// What one event says of one choice.
+struct Step<'a> {
+    said: Said<'a>,
+    /// Calls before this event.
+    before: u32,
+    role: Option<&'static str>,
+    safety_ratings: Option<Value>,
+    grounding_metadata: Option<Value>,
+    finish_reason: Option<&'static str>,
 }
 
 impl Stream {
@@ -39,57 +60,44 @@ impl Stream {
         event: Event<'_>,
         out: &mut Outbox<'_>,
     ) -> Result<()> {
-        // One event that cannot be read says nothing; a stream that lost its end is found out.
         let Ok(reply) = serde_json::from_slice::<GenerateReply<'_>>(event.data) else {
-            return Ok(());
+            // An event that is neither reply nor error says nothing; a stream that lost its end
+            // is found out.
+            return wrapped_error(event.data).map_or(Ok(()), Err);
         };
         if let Some(raw) = reply.error {
             return Err(stream_error(raw));
         }
         self.name(head, &reply);
         // Every event may repeat the totals so far: the client gets the last ones, once.
-        if let Some(usage) = reply.usage_metadata.and_then(|raw| report_usage(raw, out)) {
-            self.usage = Some(usage);
+        if let Some(usage) = reply.usage_metadata.map(tokens) {
+            self.usage.merge(&usage);
+            out.usage(&usage);
         }
-        let candidates = reply.candidates.as_deref().unwrap_or_default();
-        let mut said = Vec::new();
-        for (at, candidate) in (0_u32..).zip(candidates) {
-            let Some(candidate) = candidate else {
-                continue;
-            };
-            let progress = self.progress(candidate.index.unwrap_or(at));
-            let before = progress.calls;
-            let mut one = Said::of(head, candidate, at, before);
-            progress.calls += u32::try_from(one.calls.len()).unwrap_or(0);
-            let reason = finish_reason(candidate.finish_reason.as_deref(), progress.calls == 0);
-            one.text = progress.visible(mode, std::mem::take(&mut one.text), reason.is_some());
-            self.finished |= reason.is_some();
-            said.push((one, before, reason));
+        let steps = said_by(&reply, |index, candidate| {
+            let progress = self.progress(index);
+            progress.step(Said::of(head, candidate, index, progress.calls), mode)
+        });
+        let mut choices: Vec<ChunkChoice<'_>> = steps.iter().map(Step::choice).collect();
+        let feedback = reply.prompt_feedback.as_ref();
+        if choices.is_empty() && is_blocked(feedback) {
+            choices.push(self.progress(0).refusal(feedback));
         }
-        let blocked = reply.prompt_feedback.as_ref();
-        let blocked = blocked.is_some_and(|feedback| feedback.block_reason.is_some());
-        if said.is_empty() && !blocked {
+        if choices.is_empty() {
             return Ok(());
-        }
-        let mut choices: Vec<ChunkChoice<'_>> = said
-            .iter()
-            .map(|(one, before, reason)| choice(one, *before, *reason))
-            .collect();
-        if blocked && choices.is_empty() {
-            self.finished = true;
-            choices.push(refusal());
         }
         out.chunk(&self.chunk(head, choices))
     }
 
     /// The end of the bytes.
     pub(super) fn end(&mut self, head: &Head, out: &mut Outbox<'_>) -> Result<()> {
-        if !self.finished {
+        let whole = self.choices.iter().all(|choice| choice.finished);
+        if self.choices.is_empty() || !whole {
             return Err(Error::UpstreamProtocol(
                 "the stream ended before the message did".into(),
             ));
         }
-        if let Some(usage) = self.usage {
+        if let Some(usage) = client_usage(&self.usage) {
             out.chunk(&ChatChunk {
                 usage: Some(usage),
                 ..self.chunk(head, Vec::new())
@@ -134,13 +142,59 @@ impl Stream {
 }
 
 impl Progress {
+    fn step<'a>(&mut self, mut said: Said<'a>, mode: Mode) -> Step<'a> {
+        let candidate = said.candidate;
+        let before = self.calls;
+        self.calls += u32::try_from(said.calls.len()).unwrap_or(0);
+        let reason = finish_reason(candidate.finish_reason.as_deref(), self.calls == 0);
+        self.finished |= reason.is_some();
+        said.text = self.visible(mode, std::mem::take(&mut said.text));
+        let role = candidate.content.as_ref().and_then(|_| self.introduce());
+        let ratings = candidate.safety_ratings.and_then(pruned);
+        self.safety_ratings = ratings.or(self.safety_ratings.take());
+        let sources = candidate.grounding_metadata.and_then(pruned);
+        self.grounding_metadata = sources.or(self.grounding_metadata.take());
+        let over = self.finished;
+        Step {
+            safety_ratings: self.safety_ratings.take_if(|_| over),
+            grounding_metadata: self.grounding_metadata.take_if(|_| over),
+            said,
+            before,
+            role,
+            finish_reason: reason,
+        }
+    }
+
+    /// The role, the first time.
+    fn introduce(&mut self) -> Option<&'static str> {
+        let known = std::mem::replace(&mut self.introduced, true);
+        (!known).then_some("assistant")
+    }
+
+    /// The end of a choice whose prompt was not let in.
+    fn refusal<'a>(&mut self, feedback: Option<&PromptFeedback<'_>>) -> ChunkChoice<'a> {
+        self.finished = true;
+        let ratings = feedback.and_then(|feedback| feedback.safety_ratings);
+        ChunkChoice {
+            index: self.index,
+            delta: Delta {
+                role: self.introduce(),
+                content: Some(""),
+                safety_ratings: ratings.and_then(pruned),
+                ..Delta::default()
+            },
+            logprobs: None,
+            finish_reason: Some("content_filter"),
+        }
+    }
+
     /// The text that the client can have now.
-    fn visible<'a>(&mut self, mode: Mode, text: Cow<'a, str>, finished: bool) -> Cow<'a, str> {
+    fn visible<'a>(&mut self, mode: Mode, text: Cow<'a, str>) -> Cow<'a, str> {
         if mode == Mode::Plain {
             return text;
         }
         self.held.push_str(&text);
-        if !finished {
+        if !self.finished {
             return Cow::Borrowed("");
         }
         let whole = std::mem::take(&mut self.held);
@@ -148,39 +202,26 @@ impl Progress {
     }
 }
 
-fn choice<'a>(
-    said: &'a Said<'a>,
-    before: u32,
-    finish_reason: Option<&'static str>,
-) -> ChunkChoice<'a> {
-    let filled = |text: &'a str| Some(text).filter(|text| !text.is_empty());
-    let candidate = said.candidate;
-    ChunkChoice {
-        index: said.index,
-        delta: Delta {
-            role: candidate.content.is_some().then_some("assistant"),
-            content: filled(&said.text),
-            tool_calls: said.tool_calls(Some(before)),
-            reasoning_content: filled(&said.thought),
-            thinking_blocks: said.thinking_block().into_iter().collect(),
-            safety_ratings: candidate.safety_ratings.and_then(pruned),
-            grounding_metadata: candidate.grounding_metadata.and_then(pruned),
-        },
-        logprobs: said.logprobs(),
-        finish_reason,
-    }
+fn filled(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
-/// A prompt that was not let in.
-fn refusal<'a>() -> ChunkChoice<'a> {
-    ChunkChoice {
-        index: 0,
-        delta: Delta {
-            role: Some("assistant"),
-            content: Some(""),
-            ..Delta::default()
-        },
-        logprobs: None,
-        finish_reason: Some("content_filter"),
+impl Step<'_> {
+    fn choice(&self) -> ChunkChoice<'_> {
+        let said = &self.said;
+        ChunkChoice {
+            index: said.index,
+            delta: Delta {
+                role: self.role,
+                content: filled(&said.text),
+                tool_calls: said.tool_calls(Some(self.before)),
+                reasoning_content: filled(&said.thought),
+                thinking_blocks: said.thinking_block().into_iter().collect(),
+                safety_ratings: self.safety_ratings.clone(),
+                grounding_metadata: self.grounding_metadata.clone(),
+            },
+            logprobs: said.logprobs(),
+            finish_reason: self.finish_reason,
+        }
     }
 }

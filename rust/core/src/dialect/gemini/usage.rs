@@ -27,16 +27,19 @@ pub(super) fn tokens(raw: Raw<'_>) -> Usage {
         (None, None) => None,
         (one, other) => Some(one.unwrap_or(0).saturating_add(other.unwrap_or(0))),
     };
+    let input = sum(
+        counters.prompt_token_count,
+        counters.tool_use_prompt_token_count,
+    );
+    let output = sum(
+        counters.candidates_token_count,
+        counters.thoughts_token_count,
+    );
+    let both = input.zip(output).map(|(i, o)| i.saturating_add(o));
     Usage {
-        input_tokens: sum(
-            counters.prompt_token_count,
-            counters.tool_use_prompt_token_count,
-        ),
-        output_tokens: sum(
-            counters.candidates_token_count,
-            counters.thoughts_token_count,
-        ),
-        total_tokens: counters.total_token_count.0,
+        input_tokens: input,
+        output_tokens: output,
+        total_tokens: counters.total_token_count.0.or(both),
         cached_input_tokens: counters.cached_content_token_count.0,
         cache_creation_input_tokens: None,
         reasoning_tokens: counters.thoughts_token_count.0,

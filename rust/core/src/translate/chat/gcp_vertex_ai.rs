@@ -1,17 +1,22 @@
 //! OpenAI chat completions to Gemini on Vertex AI.
 //!
 //! Rejected (422): files without inline data, audio other than WAV and MP3, URLs and `data:`
-//! URIs that are none; assistant parts that Gemini has not, redacted thinking among them; tool
-//! kinds other than functions and Google's searches; unknown tool choices and efforts; several
-//! ways at once to ask for a form of the reply; schemas that models before 2.5 cannot have;
-//! numbers beyond 32 bits; signatures that are not base64; tool calls without an id.
+//! URIs that are none, media without a type; results of tools and system messages that are no
+//! text; assistant parts that Gemini has not, redacted thinking among them; tool kinds other than
+//! functions and Google's searches; unknown tool choices and efforts; several ways at once to ask
+//! for a form of the reply; schemas that models before 2.5 cannot have; numbers beyond 32 bits;
+//! signatures that are not base64; tool calls without an id or a function; models with a slash.
 //!
 //! Dropped by contract: `parallel_tool_calls`, `service_tier`, `user`, `metadata`,
 //! `web_search_options`, `verbosity`, `logit_bias`, `modalities`, `audio`, `prediction`, a
-//! function's `strict`, cache markers, refusals, empty texts; efforts and media resolutions for
-//! models before 3; of replies: citations, media, and code that ran.
+//! function's `strict`, tools of the kind `function` without one, cache markers, a message's
+//! `name`, refusals, texts of `thinking_blocks`, `thinking.display`, empty texts and image URLs;
+//! efforts, media resolutions and details for models before 3; of replies: citations, media, and
+//! code that ran.
+//!
+//! Held back in streams: safety ratings and sources until a choice ends, because libraries cannot
+//! add up those of several events; the text of guided replies, which means something as a whole.
 
-use crate::dialect::gcp_path::publisher_path;
 use crate::dialect::gemini::{self, ChatReply};
 use crate::endpoint::Endpoint;
 use crate::error::Result;
@@ -49,7 +54,7 @@ impl Translate for Chat {
         } else {
             "generateContent"
         };
-        let path = publisher_path("google", &self.model, method);
+        let path = gemini::path(&self.model, method)?;
         let mut upstream = Upstream::json(path, &body)?;
         gemini::note_dropped(req, &self.model, &mut upstream.dropped);
         Ok(upstream)

@@ -112,7 +112,7 @@ fn only_text<'a>(req: &'a EmbeddingsRequest<'_>) -> Result<&'a str> {
             )),
         },
         Some(Input::Item(_) | Input::Items(_)) => refused("input: unsupported input type object"),
-        Some(Input::Tokens) => refused("input: unsupported input type token ids"),
+        Some(Input::Tokens(_)) => refused("input: unsupported input type token ids"),
         None if req.messages.is_some() => refused(
             "AWS Bedrock Titan requires an input-based embedding request (messages not supported)",
         ),

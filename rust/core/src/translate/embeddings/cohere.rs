@@ -46,7 +46,7 @@ struct EmbedReply<'a> {
     #[serde(borrow)]
     embeddings: Vectors<'a>,
     #[serde(default)]
-    meta: Meta,
+    meta: Option<Meta>,
 }
 
 #[derive(Deserialize)]
@@ -56,16 +56,25 @@ struct Vectors<'a> {
     float: Vec<Raw<'a>>,
 }
 
+/// What was billed, or else what the model saw.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Meta {
-    billed_units: Units,
+    billed_units: Option<Units>,
+    tokens: Option<Units>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Units {
     input_tokens: Count,
+}
+
+impl Meta {
+    fn input_tokens(&self) -> Option<u64> {
+        let mut all = self.billed_units.iter().chain(&self.tokens);
+        all.find_map(|units| units.input_tokens.0)
+    }
 }
 
 impl Translate for Embeddings {
@@ -106,9 +115,10 @@ impl Translate for Embeddings {
     fn response(&mut self, body: &[u8], out: &mut Outbox<'_>) -> Result<()> {
         let reply: EmbedReply<'_> =
             serde_json::from_slice(body).map_err(|_| super::unreadable())?;
-        let tokens = reply.meta.billed_units.input_tokens.0.unwrap_or(0);
+        let tokens = reply.meta.and_then(|meta| meta.input_tokens());
         let vectors = reply.embeddings.float.into_iter();
         let vectors = vectors.map(|vector| (vector, false));
+        let tokens = tokens.unwrap_or(0);
         super::reply(vectors, self.encoding, &self.model, tokens, out)
     }
 
@@ -137,7 +147,7 @@ fn texts<'a>(req: &'a EmbeddingsRequest<'a>) -> Result<&'a [Text<'a>]> {
         }
         Some(Input::Texts(texts)) => Ok(texts),
         Some(Input::Item(_) | Input::Items(_)) => refused("input: unsupported input type object"),
-        Some(Input::Tokens) => refused("input: unsupported input type token ids"),
+        Some(Input::Tokens(_)) => refused("input: unsupported input type token ids"),
         None if req.messages.is_some() => refused("messages: only input is supported"),
         None => refused("input: required"),
     }

@@ -3,12 +3,11 @@
 //! Rejected (422): token ids; messages where the model takes texts only; several inputs, and
 //! texts with a task of their own, where the model takes one.
 //!
-//! Dropped by contract: `user`; a title without the task `RETRIEVAL_DOCUMENT`, where the
-//! provider takes titles of documents only.
+//! Dropped by contract: `user`; messages that are not the user's; a title without the task
+//! `RETRIEVAL_DOCUMENT`, where the provider takes titles of documents only.
 
 use serde::{Deserialize, Serialize};
 
-use crate::dialect::gcp_path::publisher_path;
 use crate::dialect::gemini;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
@@ -18,7 +17,7 @@ use crate::translate::{Binding, Outbox, ProviderError, Translate, Upstream};
 use crate::usage::Count;
 use crate::wire::embeddings::{EmbeddingsRequest, Encoding, Input, Item};
 use crate::wire::gemini::Part;
-use crate::wire::openai::Raw;
+use crate::wire::openai::{Message, Raw, Role};
 
 /// What is wrong with an input.
 const CONVERTING: &str = "error converting EmbeddingRequest";
@@ -41,6 +40,7 @@ enum Method {
 
 impl Method {
     fn of(model: &str) -> Self {
+        let model = model.to_ascii_lowercase();
         if model.contains("gemini") && model != "gemini-embedding-001" {
             Self::EmbedContent
         } else {
@@ -127,7 +127,7 @@ struct Parameters {
 #[serde(bound(deserialize = "'de: 'a"))]
 struct PredictReply<'a> {
     #[serde(default, borrow)]
-    predictions: Vec<Option<Prediction<'a>>>,
+    predictions: Option<Vec<Option<Prediction<'a>>>>,
 }
 
 #[derive(Deserialize)]
@@ -150,7 +150,7 @@ struct Values<'a> {
 #[serde(default)]
 struct Statistics {
     token_count: Count,
-    truncated: bool,
+    truncated: Option<bool>,
 }
 
 impl Embeddings {
@@ -177,7 +177,7 @@ impl Embeddings {
                 auto_truncate: req.auto_truncate,
             },
         };
-        let path = publisher_path("google", &self.model, "predict");
+        let path = gemini::path(&self.model, "predict")?;
         let mut upstream = Upstream::json(path, &body)?;
         upstream.dropped.note("title", untitled);
         Ok(upstream)
@@ -187,13 +187,13 @@ impl Embeddings {
         let reply: PredictReply<'_> =
             serde_json::from_slice(body).map_err(|_| super::unreadable())?;
         let mut tokens = 0_u64;
-        let mut vectors = Vec::with_capacity(reply.predictions.len());
-        for prediction in reply.predictions {
+        let mut vectors = Vec::new();
+        for prediction in reply.predictions.into_iter().flatten() {
             // A vector that is missing would shift all that follow.
             let found = prediction.ok_or_else(super::unreadable)?.embeddings;
             let statistics = found.statistics.unwrap_or_default();
             tokens = tokens.saturating_add(statistics.token_count.0.unwrap_or(0));
-            vectors.push((found.values, statistics.truncated));
+            vectors.push((found.values, statistics.truncated == Some(true)));
         }
         super::reply(vectors.into_iter(), self.encoding, &self.model, tokens, out)
     }
@@ -210,7 +210,7 @@ fn instances<'a>(req: &'a EmbeddingsRequest<'a>) -> Result<Vec<Instance<'a>>> {
         Some(Input::Texts(texts)) => Ok(texts.iter().map(|text| plain(text)).collect()),
         Some(Input::Item(item)) => Ok(of_item(item).collect()),
         Some(Input::Items(items)) => Ok(items.iter().flat_map(of_item).collect()),
-        Some(Input::Tokens) => Err(unsupported("token ids")),
+        Some(Input::Tokens(form)) => Err(unsupported(form)),
         None => Err(unsupported("none")),
     }
 }
@@ -267,8 +267,8 @@ impl EmbedConfig<'_> {
 struct EmbedReply<'a> {
     #[serde(borrow)]
     embedding: Option<EmbedValues<'a>>,
-    usage_metadata: EmbedUsage,
-    truncated: bool,
+    usage_metadata: Option<EmbedUsage>,
+    truncated: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -297,7 +297,11 @@ impl Embeddings {
                 title: req.title.as_deref().filter(|title| !title.is_empty()),
             },
         };
-        Upstream::json(publisher_path("google", &self.model, "embedContent"), &body)
+        let mut upstream = Upstream::json(gemini::path(&self.model, "embedContent")?, &body)?;
+        let others = |message: &Message<'_>| message.role != Role::User;
+        let mut messages = req.messages.iter().flatten();
+        upstream.dropped.note("messages[]", messages.any(others));
+        Ok(upstream)
     }
 
     fn parts<'a>(&self, req: &'a EmbeddingsRequest<'a>) -> Result<Vec<Part<'a>>> {
@@ -323,7 +327,7 @@ impl Embeddings {
                 "object input with per-item task_type/title is not supported for this model; use \
                  plain string input and set task_type at the request level",
             )),
-            Some(Input::Tokens) => Err(unsupported("token ids")),
+            Some(Input::Tokens(form)) => Err(unsupported(form)),
             None => Err(unsupported("none")),
         }
     }
@@ -332,8 +336,10 @@ impl Embeddings {
         let reply: EmbedReply<'_> =
             serde_json::from_slice(body).map_err(|_| super::unreadable())?;
         let vectors = reply.embedding.into_iter();
-        let vectors = vectors.map(|embedding| (embedding.values, reply.truncated));
-        let tokens = reply.usage_metadata.prompt_token_count.0.unwrap_or(0);
+        let truncated = reply.truncated == Some(true);
+        let vectors = vectors.map(|embedding| (embedding.values, truncated));
+        let usage = reply.usage_metadata.unwrap_or_default();
+        let tokens = usage.prompt_token_count.0.unwrap_or(0);
         super::reply(vectors, self.encoding, &self.model, tokens, out)
     }
 }

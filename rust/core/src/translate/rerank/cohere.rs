@@ -49,7 +49,7 @@ impl Passthrough for Rerank {
             (None, Some(usage)) => usage,
             (None, None) => counted(&meta.billed_units.unwrap_or_default(), None),
         };
-        usage.cached_input_tokens = meta.cached_tokens.0;
+        usage.cached_input_tokens = meta.cached_tokens.0.or(usage.cached_input_tokens);
         findings.usage.merge(&usage);
     }
 

@@ -5,7 +5,6 @@
 
 use serde::Deserialize;
 
-use crate::dialect::gcp_path::publisher_path;
 use crate::dialect::gemini;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
@@ -39,7 +38,10 @@ impl Translate for Tokenize {
     fn request(&mut self, req: &TokenizeRequest<'_>) -> Result<Upstream> {
         let resolution = req.media_resolution.as_deref();
         let body = gemini::count_request(&req.chat, resolution, &self.model)?;
-        Upstream::json(publisher_path("google", &self.model, "countTokens"), &body)
+        let path = gemini::path(&self.model, "countTokens")?;
+        let mut upstream = Upstream::json(path, &body)?;
+        gemini::note_messages(&req.chat, &self.model, &mut upstream.dropped);
+        Ok(upstream)
     }
 
     fn response(&mut self, body: &[u8], out: &mut Outbox<'_>) -> Result<()> {
