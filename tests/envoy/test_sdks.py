@@ -130,7 +130,6 @@ def test_chat_streams_calls_of_tools(openai: OpenAI, schema: str) -> None:
             pass
         choice = stream.get_final_completion().choices[0]
     assert choice.finish_reason == "tool_calls"
-    assert choice.message.role == "assistant"
     names = [call.function.name for call in choice.message.tool_calls or []]
     assert names[0] == "depth"
     assert len(names) > 1
@@ -151,6 +150,27 @@ def test_thinking_of_a_chat_stream_is_put_together(openai: OpenAI, schema: str) 
     assert blocks[0]["thinking"] == message["reasoning_content"]
     assert blocks[0]["signature"]
     assert [block["type"] for block in blocks[1:]] in ([], ["redacted_thinking"])
+
+
+def test_choices_of_one_stream_stay_apart(openai: OpenAI) -> None:
+    extra = headers("chat_completions/stream_two_candidates/GCPVertexAI")
+    with openai.chat.completions.stream(
+        model="gemini-2.5-pro",
+        messages=[{"role": "user", "content": QUESTION}],
+        n=2,
+        extra_headers=extra,
+    ) as stream:
+        for _ in stream:
+            pass
+        choices = stream.get_final_completion().choices
+    assert {choice.message.role for choice in choices} == {"assistant"}
+    calls = {
+        choice.index: [call.function.name for call in choice.message.tool_calls or []]
+        for choice in choices
+    }
+    assert calls == {0: ["tide"], 1: ["tide", "horn"]}
+    message = next(choice.message.model_dump() for choice in choices if choice.index == 1)
+    assert [block["signature"] for block in message["thinking_blocks"]] == ["c2lnMQ==", "c2lnMg=="]
 
 
 @pytest.mark.parametrize("schema", [*BUILT, "AzureOpenAI"])
