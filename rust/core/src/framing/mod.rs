@@ -37,6 +37,8 @@ pub enum EventKind {
 pub enum Framing {
     /// Server-sent events.
     Sse,
+    /// Server-sent events of JSON, whose `data:` may be missing.
+    SseOrJson,
     /// AWS event stream.
     EventStream,
 }
@@ -54,6 +56,7 @@ impl Decoder {
     pub fn new(framing: Framing) -> Self {
         match framing {
             Framing::Sse => Self::Sse(SseDecoder::default()),
+            Framing::SseOrJson => Self::Sse(SseDecoder::of_bare_json()),
             Framing::EventStream => Self::EventStream(EventStreamDecoder::default()),
         }
     }

@@ -18,9 +18,21 @@ pub struct SseDecoder {
     /// The last byte was CR: a following LF belongs to it.
     after_cr: bool,
     started: bool,
+    /// JSON may stand without `data:`.
+    bare_json: bool,
+    /// The open event began with such JSON.
+    in_json: bool,
 }
 
 impl SseDecoder {
+    /// A decoder that takes JSON without `data:` as data too.
+    pub(super) fn of_bare_json() -> Self {
+        Self {
+            bare_json: true,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn feed(
         &mut self,
         mut bytes: &[u8],
@@ -93,20 +105,32 @@ impl SseDecoder {
             None => (line, &[][..]),
         };
         match field {
-            b"data" => {
-                if std::mem::replace(&mut self.has_data, true) {
-                    self.data.push(b'\n');
-                }
-                self.data.extend_from_slice(value);
-            }
+            b"data" => self.add_data(value),
             b"event" => {
                 self.name.clear();
                 self.name.push_str(&String::from_utf8_lossy(value));
+            }
+            _ if self.is_json(line) => {
+                self.in_json = true;
+                self.add_data(line);
             }
             // Comments, ids and retry hints mean nothing to translators.
             _ => {}
         }
         Ok(())
+    }
+
+    fn add_data(&mut self, value: &[u8]) {
+        if std::mem::replace(&mut self.has_data, true) {
+            self.data.push(b'\n');
+        }
+        self.data.extend_from_slice(value);
+    }
+
+    /// Whether a line begins JSON without `data:`, or goes on with it.
+    fn is_json(&self, line: &[u8]) -> bool {
+        let begins = !self.has_data && line.trim_ascii_start().starts_with(b"{");
+        self.bare_json && (self.in_json || begins)
     }
 
     fn dispatch(&mut self, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
@@ -120,6 +144,7 @@ impl SseDecoder {
             Ok(())
         };
         self.has_data = false;
+        self.in_json = false;
         self.data.clear();
         self.name.clear();
         result
@@ -165,6 +190,24 @@ mod tests {
                 "{end:?}"
             );
         }
+    }
+
+    #[test]
+    fn json_may_stand_alone_where_that_is_known() {
+        let text = "{\"a\": {\n \"id\": 1\n}}\n\ndata: {}\nnoise: {\n\n: hi\nnoise\n\n{\"b\":2}";
+        let events = |mut decoder: SseDecoder| {
+            let mut events = Vec::new();
+            let mut sink = |event: Event<'_>| {
+                events.push(String::from_utf8_lossy(event.data).into_owned());
+                Ok(())
+            };
+            decoder.feed(text.as_bytes(), &mut sink).unwrap();
+            decoder.finish(&mut sink).unwrap();
+            events
+        };
+        let bare = ["{\"a\": {\n \"id\": 1\n}}", "{}", "{\"b\":2}"];
+        assert_eq!(events(SseDecoder::of_bare_json()), bare);
+        assert_eq!(events(SseDecoder::default()), ["{}"]);
     }
 
     proptest! {

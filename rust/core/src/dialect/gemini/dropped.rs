@@ -69,11 +69,14 @@ pub(crate) fn note_messages(req: &ChatRequest<'_>, model: &str, dropped: &mut Dr
     for message in req.messages.iter().flatten() {
         note_message(message, features, dropped);
     }
-    let mut functions = req.tools.iter().flatten();
-    dropped.note(
-        "tools[].function.strict",
-        functions.any(|tool| tool.function.as_ref().and_then(|f| f.strict) == Some(true)),
-    );
+    for tool in req.tools.iter().flatten() {
+        let function = tool.function.as_ref();
+        let strict = function.and_then(|function| function.strict);
+        dropped.note("tools[].function.strict", strict == Some(true));
+        if tool.r#type == "function" && function.is_none() {
+            dropped.note_kind("tools[]", &tool.r#type);
+        }
+    }
 }
 
 fn note_message(message: &Message<'_>, features: Features, dropped: &mut Dropped) {

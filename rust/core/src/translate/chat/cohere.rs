@@ -7,7 +7,7 @@
 //! Dropped by contract: `n`, `logprobs`, `top_logprobs`, `logit_bias`, `reasoning_effort`,
 //! `parallel_tool_calls`, `service_tier`, `user`, `metadata`, `web_search_options`, `verbosity`,
 //! `thinking_blocks`, signatures of thinking, `thinking.display`, cache markers, a message's
-//! `name`; of replies: citations and log probabilities.
+//! `name` and `reasoning_content`; of replies: citations and log probabilities.
 //!
 //! Mapped with a loss: a choice of one tool leaves out the others and requires a call; a tool
 //! plan becomes reasoning.

@@ -10,9 +10,9 @@
 //! Dropped by contract: `parallel_tool_calls`, `service_tier`, `user`, `metadata`,
 //! `web_search_options`, `verbosity`, `logit_bias`, `modalities`, `audio`, `prediction`, a
 //! function's `strict`, tools of the kind `function` without one, cache markers, a message's
-//! `name`, refusals, texts of `thinking_blocks`, `thinking.display`, empty texts and image URLs;
-//! efforts, media resolutions and details for models before 3; of replies: citations, media, and
-//! code that ran.
+//! `name` and `reasoning_content`, refusals, texts of `thinking_blocks`, `thinking.display`,
+//! empty texts and image URLs; efforts, media resolutions and details for models before 3; of
+//! replies: citations, media, and code that ran.
 //!
 //! Held back in streams: safety ratings and sources until a choice ends, because libraries cannot
 //! add up those of several events; the text of guided replies, which means something as a whole.
@@ -35,7 +35,7 @@ pub(crate) struct Chat {
 impl Translate for Chat {
     const ENDPOINT: Endpoint = Endpoint::ChatCompletions;
     const SCHEMA: ApiSchema = ApiSchema::GCPVertexAI;
-    const FRAMING: Framing = Framing::Sse;
+    const FRAMING: Framing = Framing::SseOrJson;
     type Request<'a> = ChatRequest<'a>;
 
     fn bind(binding: &Binding<'_>) -> Self {
