@@ -281,7 +281,7 @@ impl<'a> Said<'a> {
                 content: Some(text).filter(|text| !text.is_empty()),
                 tool_calls: self.tool_calls(None),
                 reasoning_content: filled(self.thought.clone()),
-                thinking_blocks: self.thinking_block().into_iter().collect(),
+                thinking_blocks: self.thinking_block(None).into_iter().collect(),
                 safety_ratings,
                 grounding_metadata,
             },
@@ -306,8 +306,9 @@ impl<'a> Said<'a> {
         calls.collect()
     }
 
-    /// The signature that clients must send back: a call's, or else the text's.
-    pub(super) fn thinking_block(&self) -> Option<ReplyThinkingBlock<'_>> {
+    /// The signature that clients must send back: a call's, or else the text's. `index` is that
+    /// of the block in a stream.
+    pub(super) fn thinking_block(&self, index: Option<u32>) -> Option<ReplyThinkingBlock<'_>> {
         let thought = Some(self.thought.as_ref()).filter(|text| !text.is_empty());
         let (thinking, signature) = match (self.text_signature, self.call_signature) {
             (None, None) => return None,
@@ -316,6 +317,7 @@ impl<'a> Said<'a> {
             (Some(_), Some(call)) => (thought, call),
         };
         Some(ReplyThinkingBlock {
+            index,
             r#type: "thinking",
             thinking: thinking.map(Cow::Borrowed),
             signature: Some(Cow::Borrowed(signature)),

@@ -32,6 +32,8 @@ struct Progress {
     introduced: bool,
     /// Calls so far.
     calls: u32,
+    /// Blocks of thinking so far: libraries join those of one index.
+    blocks: u32,
     /// Text that means something only as a whole.
     held: String,
     /// The last ratings and sources: libraries cannot add up those of several events, and each
@@ -45,7 +47,9 @@ struct Progress {
 struct Step<'a> {
     said: Said<'a>,
     /// Calls before this event.
-    before: u32,
+    calls: u32,
+    /// Blocks before this event.
+    blocks: u32,
     role: Option<&'static str>,
     safety_ratings: Option<Value>,
     grounding_metadata: Option<Value>,
@@ -144,7 +148,8 @@ impl Stream {
 impl Progress {
     fn step<'a>(&mut self, mut said: Said<'a>, mode: Mode) -> Step<'a> {
         let candidate = said.candidate;
-        let before = self.calls;
+        let (calls, blocks) = (self.calls, self.blocks);
+        self.blocks += u32::from(said.thinking_block(None).is_some());
         self.calls += u32::try_from(said.calls.len()).unwrap_or(0);
         let reason = finish_reason(candidate.finish_reason.as_deref(), self.calls == 0);
         self.finished |= reason.is_some();
@@ -159,7 +164,8 @@ impl Progress {
             safety_ratings: self.safety_ratings.take_if(|_| over),
             grounding_metadata: self.grounding_metadata.take_if(|_| over),
             said,
-            before,
+            calls,
+            blocks,
             role,
             finish_reason: reason,
         }
@@ -214,9 +220,9 @@ impl Step<'_> {
             delta: Delta {
                 role: self.role,
                 content: filled(&said.text),
-                tool_calls: said.tool_calls(Some(self.before)),
+                tool_calls: said.tool_calls(Some(self.calls)),
                 reasoning_content: filled(&said.thought),
-                thinking_blocks: said.thinking_block().into_iter().collect(),
+                thinking_blocks: said.thinking_block(Some(self.blocks)).into_iter().collect(),
                 safety_ratings: self.safety_ratings.clone(),
                 grounding_metadata: self.grounding_metadata.clone(),
             },
