@@ -6,34 +6,53 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Sets the value at `path` to the JSON text `value`. Missing parents are made; `-1` or an
-/// index past the end appends to an array. `None` for a name inside an array.
+/// Most elements that a set adds before its own to reach its index.
+const MAX_PADDING: usize = 1000;
+
+/// Sets the value at `path` to the JSON text `value`. Missing parents are made; `-1` appends to
+/// an array, and an index past the end fills the gap with nulls. `None` for a name inside an
+/// array and for an index far out of it.
 pub(crate) fn set(text: &[u8], path: &[String], value: &[u8]) -> Option<Vec<u8>> {
     let text = &*once(text, path);
     let (found, rest) = find(text, path)?;
     Some(match found {
         Found::Value(span) if rest.is_empty() => splice(text, span, value),
-        Found::Value(span) => splice(text, span, &nested(rest, value)),
+        Found::Value(span) => splice(text, span, &nested(rest, value)?),
         Found::Missing(container) => {
             let (name, deeper) = rest.split_first()?;
-            if container.array && name != "-1" && name.parse::<usize>().is_err() {
-                return None;
-            }
             let mut member = Vec::new();
-            if !container.empty {
+            if container.count > 0 {
                 member.push(b',');
             }
-            if !container.array {
+            if container.array {
+                member.extend(padding(name, container.count)?);
+            } else {
                 member.extend(serde_json::to_vec(name).ok()?);
                 member.push(b':');
             }
-            member.extend(nested(deeper, value));
+            member.extend(nested(deeper, value)?);
             splice(text, container.end..container.end, &member)
         }
     })
 }
 
-/// Removes the member or element at `path`, with its comma. `None` when there is none.
+/// The nulls between `count` elements and the place called `name`.
+fn padding(name: &str, count: usize) -> Option<Vec<u8>> {
+    let gap = match name {
+        "-1" => 0,
+        name => index(name)?.checked_sub(count)?,
+    };
+    (gap <= MAX_PADDING).then(|| b"null,".repeat(gap))
+}
+
+/// A position in an array.
+fn index(name: &str) -> Option<usize> {
+    let digits = name.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| name.parse().ok())?
+}
+
+/// Removes the member or element at `path`, with its comma; `-1` is the last element. `None`
+/// when there is none.
 pub(crate) fn remove(text: &[u8], path: &[String]) -> Option<Vec<u8>> {
     let text = &*once(text, path);
     let (parent, name) = path.split_last().map(|(last, parent)| (parent, last))?;
@@ -42,17 +61,23 @@ pub(crate) fn remove(text: &[u8], path: &[String]) -> Option<Vec<u8>> {
         _ => return None,
     };
     let mut members = Members::open(text, start)?;
+    let last = members.array && name == "-1";
     let mut before: Option<usize> = None;
+    let mut found = None;
     while let Some(member) = members.next() {
-        if member.is(text, name) {
-            return Some(match before {
-                Some(end) => splice(text, end..member.value.end, b""),
-                None => splice(text, member.start..members.after_comma(), b""),
+        let end = member.value.end;
+        if last || member.is(text, name) {
+            found = Some(match before {
+                Some(end) => end..member.value.end,
+                None => member.start..members.after_comma(),
             });
+            if !last {
+                break;
+            }
         }
-        before = Some(member.value.end);
+        before = Some(end);
     }
-    None
+    Some(splice(text, found?, b""))
 }
 
 /// The text with every name along `path` standing once in its object, the last value kept:
@@ -100,7 +125,8 @@ enum Found {
 struct Container {
     /// Where another member can be put.
     end: usize,
-    empty: bool,
+    /// Members so far.
+    count: usize,
     array: bool,
 }
 
@@ -133,16 +159,17 @@ fn find<'p>(text: &[u8], path: &'p [String]) -> Option<(Found, &'p [String])> {
 }
 
 /// The JSON text that holds `value` at `path`.
-fn nested(path: &[String], value: &[u8]) -> Vec<u8> {
+fn nested(path: &[String], value: &[u8]) -> Option<Vec<u8>> {
     let Some((name, rest)) = path.split_first() else {
-        return value.to_vec();
+        return Some(value.to_vec());
     };
-    let inner = nested(rest, value);
-    if name == "-1" || name.parse::<usize>().is_ok() {
-        return [b"[", inner.as_slice(), b"]"].concat();
+    let inner = nested(rest, value)?;
+    if name == "-1" || index(name).is_some() {
+        let padding = padding(name, 0)?;
+        return Some([b"[", padding.as_slice(), inner.as_slice(), b"]"].concat());
     }
-    let key = serde_json::to_vec(name).unwrap_or_default();
-    [b"{", key.as_slice(), b":", inner.as_slice(), b"}"].concat()
+    let key = serde_json::to_vec(name).ok()?;
+    Some([b"{", key.as_slice(), b":", inner.as_slice(), b"}"].concat())
 }
 
 fn splice(text: &[u8], span: Range<usize>, new: &[u8]) -> Vec<u8> {
@@ -162,7 +189,7 @@ struct Member {
 impl Member {
     fn is(&self, text: &[u8], name: &str) -> bool {
         match &self.key {
-            None => name.parse() == Ok(self.index),
+            None => index(name) == Some(self.index),
             Some(key) => {
                 let raw = text.get(key.clone()).unwrap_or_default();
                 serde_json::from_slice::<String>(raw).is_ok_and(|key| key == name)
@@ -237,7 +264,7 @@ impl<'a> Members<'a> {
     fn container(&self) -> Container {
         Container {
             end: self.at,
-            empty: self.index == 0,
+            count: self.index,
             array: self.array,
         }
     }
@@ -332,6 +359,24 @@ mod tests {
     }
 
     #[test]
+    fn indexes_past_the_end_are_reached_with_nulls() {
+        for (text, at, want) in [
+            (r#"{"a":[1]}"#, "a.3", r#"{"a":[1,null,null,9]}"#),
+            (r#"{"a":[ ]}"#, "a.1", r#"{"a":[ null,9]}"#),
+            ("{}", "a.1.b", r#"{"a":[null,{"b":9}]}"#),
+            (r#"{"a":{}}"#, "a.1", r#"{"a":{"1":9}}"#),
+            (r#"{"a":{}}"#, "a.-1", r#"{"a":{"-1":9}}"#),
+            ("{}", "a.+1", r#"{"a":{"+1":9}}"#),
+        ] {
+            assert_eq!(after_set(text, at, "9"), want, "{text} {at}");
+        }
+        for at in ["a.5000", "a.99999999999999999999", "a.+1", "a.b"] {
+            assert_eq!(set(br#"{"a":[1]}"#, &path(at), b"9"), None, "{at}");
+        }
+        assert_eq!(set(b"{}", &path("a.5000"), b"9"), None);
+    }
+
+    #[test]
     fn a_removed_member_takes_its_comma_along() {
         for (text, at, want) in [
             (r#"{"a":1, "b":2}"#, "a", Some(r#"{"b":2}"#)),
@@ -342,6 +387,10 @@ mod tests {
                 Some(r#"{"a":{"c":[1,3]}}"#),
             ),
             (r#"{"a":1}"#, "a", Some("{}")),
+            (r#"{"a":[1, 2]}"#, "a.-1", Some(r#"{"a":[1]}"#)),
+            (r#"{"a":[ 1 ]}"#, "a.-1", Some(r#"{"a":[ ]}"#)),
+            (r#"{"a":[]}"#, "a.-1", None),
+            (r#"{"a":{"-1":1}}"#, "a.-1", Some(r#"{"a":{}}"#)),
             (r#"{"a":1}"#, "b", None),
             (r#"{"a":1}"#, "a.b", None),
         ] {

@@ -1,10 +1,11 @@
 //! Multipart forms: finds the few fields that the gateway reads, as spans.
 //!
-//! RFC 7578 over the whole body. Line ends are CRLF; a preamble and an epilogue are allowed.
+//! RFC 7578 over the whole body. A preamble and an epilogue are allowed, and line ends of LF
+//! alone where the first one is. What servers could read in two ways is refused.
 
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
-use crate::scan::{Scan, Span};
+use crate::scan::{MAX_VALUES, Scan, Span};
 
 /// Longest boundary (RFC 2046).
 const MAX_BOUNDARY: usize = 70;
@@ -22,15 +23,13 @@ pub(crate) fn scan(endpoint: Endpoint, content_type: &str, body: &[u8]) -> Resul
         ..Scan::default()
     };
     let mut has_file = false;
+    let (mut models, mut streams) = (Vec::new(), Vec::new());
     for part in parts(body, &boundary)? {
         let value = body.get(part.value.clone()).unwrap_or_default();
         match part.name.as_str() {
             "model" => {
-                // Two values would mean one thing to us and maybe another to the provider.
-                if scan.model_span.replace(part.value).is_some() {
-                    return Err(malformed("field 'model' is there twice"));
-                }
                 text("model", value)?.clone_into(&mut scan.model);
+                models.push(part.value);
             }
             "file" => has_file = true,
             "temperature" if text("temperature", value)?.trim().parse::<f64>().is_err() => {
@@ -38,10 +37,13 @@ pub(crate) fn scan(endpoint: Endpoint, content_type: &str, body: &[u8]) -> Resul
             }
             "stream" if endpoint == Endpoint::Transcriptions => {
                 scan.stream = value.eq_ignore_ascii_case(b"true");
+                streams.push(part.value);
             }
             _ => {}
         }
     }
+    scan.model_span = last_of("model", models, &mut scan)?;
+    last_of("stream", streams, &mut scan)?;
     if scan.model_span.is_none() {
         return Err(malformed("missing required field 'model'"));
     }
@@ -49,6 +51,18 @@ pub(crate) fn scan(endpoint: Endpoint, content_type: &str, body: &[u8]) -> Resul
         return Err(malformed("missing required field 'file'"));
     }
     Ok(scan)
+}
+
+/// The last value of a field; the scan learns of the others.
+fn last_of(field: &str, mut values: Vec<Span>, scan: &mut Scan) -> Result<Option<Span>> {
+    if values.len() > MAX_VALUES {
+        return Err(malformed(&format!("field '{field}' is there too often")));
+    }
+    let last = values.pop();
+    if let Some(last) = &last {
+        scan.repeats(values, last);
+    }
+    Ok(last)
 }
 
 fn malformed(text: &str) -> Error {
@@ -116,65 +130,98 @@ struct Part {
 }
 
 fn parts(body: &[u8], boundary: &str) -> Result<Vec<Part>> {
-    let delimiter = [b"\r\n--", boundary.as_bytes()].concat();
-    let finder = memchr::memmem::Finder::new(&delimiter);
+    let dashed = [b"--", boundary.as_bytes()].concat();
     // The first delimiter has no line before it unless there is a preamble.
-    let first = delimiter.get(2..).unwrap_or_default();
-    let mut at = if body.starts_with(first) {
-        first.len()
+    let mut at = if body.starts_with(&dashed) {
+        dashed.len()
     } else {
-        let found = finder.find(body);
+        let delimiter = [b"\n", dashed.as_slice()].concat();
+        let found = memchr::memmem::find(body, &delimiter);
         found.ok_or_else(|| cannot_parse("no part begins"))? + delimiter.len()
     };
+    let line_end = match body.get(at + padding(body, at)) {
+        Some(b'\n') => &b"\n"[..],
+        _ => b"\r\n",
+    };
+    let delimiter = [line_end, dashed.as_slice()].concat();
+    let finder = memchr::memmem::Finder::new(&delimiter);
     let mut parts = Vec::new();
     loop {
         let rest = body.get(at..).unwrap_or_default();
         if rest.starts_with(b"--") {
             return Ok(parts);
         }
-        let padding = rest
-            .iter()
-            .take_while(|b| matches!(b, b' ' | b'\t'))
-            .count();
-        let head = at + padding + 2;
-        match body.get(head - 2..head) {
-            Some(b"\r\n") => {}
+        let head = at + padding(body, at) + line_end.len();
+        match body.get(head - line_end.len()..head) {
+            Some(found) if found == line_end => {}
             None => return Err(cannot_parse("unexpected end of input")),
             Some(_) => return Err(cannot_parse("a part does not begin on a line of its own")),
         }
         let (name, start) = part_head(body, head)?;
-        let end = finder
-            .find(body.get(start..).unwrap_or_default())
-            .map(|length| start + length)
-            .ok_or_else(|| cannot_parse("unexpected end of input"))?;
+        let value = body.get(start..).unwrap_or_default();
+        if value.starts_with(&dashed) && is_delimiter(value, dashed.len()) {
+            return Err(cannot_parse("a part has no value"));
+        }
+        let length = delimiter_at(value, &finder);
+        let length = length.ok_or_else(|| cannot_parse("unexpected end of input"))?;
         parts.push(Part {
             name,
-            value: start..end,
+            value: start..start + length,
         });
-        at = end + delimiter.len();
+        at = start + length + delimiter.len();
     }
 }
 
-/// Name of the part whose head begins at `head`, and where its value begins.
+/// Spaces at `at`.
+fn padding(body: &[u8], at: usize) -> usize {
+    let rest = body.get(at..).unwrap_or_default();
+    let spaces = rest.iter().take_while(|b| matches!(b, b' ' | b'\t'));
+    spaces.count()
+}
+
+/// Where the value ends: lines that only begin like a delimiter belong to it.
+fn delimiter_at(value: &[u8], finder: &memchr::memmem::Finder<'_>) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let found = from + finder.find(value.get(from..)?)?;
+        from = found + finder.needle().len();
+        if is_delimiter(value, from) {
+            return Some(found);
+        }
+    }
+}
+
+/// Whether dashes and boundary that end at `end` are a line of their own.
+fn is_delimiter(body: &[u8], end: usize) -> bool {
+    let rest = body.get(end..).unwrap_or_default();
+    let after = rest.get(padding(rest, 0)..).unwrap_or_default();
+    rest.starts_with(b"--") || matches!(after.first(), None | Some(b'\r' | b'\n'))
+}
+
+/// Name of the part whose head begins at `head`, and where its value begins. A part without a
+/// name is none of the gateway's.
 fn part_head(body: &[u8], head: usize) -> Result<(String, usize)> {
-    let mut name = None;
+    let mut disposition = None;
     let mut at = head;
     loop {
         let rest = body.get(at..).unwrap_or_default();
-        let end = memchr::memmem::find(rest, b"\r\n")
-            .ok_or_else(|| cannot_parse("unexpected end of input"))?;
-        at += end + 2;
+        let end =
+            memchr::memchr(b'\n', rest).ok_or_else(|| cannot_parse("unexpected end of input"))?;
+        at += end + 1;
         let line = rest.get(..end).unwrap_or_default();
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() {
-            let name = name.ok_or_else(|| cannot_parse("a part has no name"))?;
-            return Ok((name, at));
+            return Ok((disposition.unwrap_or_default(), at));
         }
         let line = String::from_utf8_lossy(line);
         let (key, value) = line
             .split_once(':')
             .ok_or_else(|| cannot_parse("a part has a malformed header"))?;
         if key.trim().eq_ignore_ascii_case("content-disposition") {
-            name = parameter(value, "name");
+            let name = parameter(value, "name").unwrap_or_default();
+            if disposition.replace(name).is_some() {
+                return Err(cannot_parse("a part has two names"));
+            }
         }
     }
 }
@@ -226,18 +273,59 @@ mod tests {
     }
 
     #[test]
+    fn lines_may_end_in_lf_alone() {
+        let body = form(&[
+            ("name=\"file\"", "--X bc\n--X b c\nx"),
+            ("name=\"model\"", "m"),
+            ("x=y", ""),
+        ]);
+        let body = body.replace("\r\n", "\n");
+        for body in [body.clone(), format!("preamble\n{body}epilogue")] {
+            let scan = read(&body).unwrap();
+            assert_eq!(scan.model, "m");
+        }
+    }
+
+    #[test]
+    fn the_last_of_several_values_counts_and_the_others_are_known() {
+        let body = form(&[
+            ("name=\"model\"", "a"),
+            ("name=\"file\"", "x"),
+            ("name=\"model\"", "b"),
+        ]);
+        let scan = read(&body).unwrap();
+        assert_eq!(scan.model, "b");
+        let [repeated] = scan.repeated.as_slice() else {
+            panic!()
+        };
+        assert_eq!(&body[repeated.earlier.clone()], "a");
+        assert_eq!(&body[repeated.last.clone()], "b");
+    }
+
+    #[test]
     fn bad_forms_name_the_field_and_never_its_value() {
         let file = ("name=\"file\"; filename=\"a\"", "x");
         let model = ("name=\"model\"", "m");
         for (body, want) in [
             (form(&[file]), "missing required field 'model'"),
             (form(&[model]), "missing required field 'file'"),
-            (form(&[model, file, model]), "'model' is there twice"),
+            (form(&[model; 20]), "'model' is there too often"),
             (
                 form(&[model, file, ("name=\"temperature\"", "secret")]),
                 "invalid temperature",
             ),
-            (form(&[model, file, ("x=y", "")]), "a part has no name"),
+            (
+                form(&[
+                    model,
+                    file,
+                    ("name=a\r\ncontent-disposition: b; name=c", ""),
+                ]),
+                "two names",
+            ),
+            (
+                form(&[("name=\"x\"", "")]).replace("\r\n\r\n\r\n", "\r\n\r\n"),
+                "no value",
+            ),
             (form(&[model, file]).replace("--\r\n", ""), "unexpected end"),
             ("secret".into(), "no part begins"),
         ] {

@@ -11,6 +11,10 @@ use serde_json::value::RawValue;
 
 use crate::endpoint::{Endpoint, Streaming};
 use crate::error::{Error, Result};
+use crate::wire::{Members, Text};
+
+/// Most values that one field may have: each may grow to the length of a model override.
+pub(crate) const MAX_VALUES: usize = 16;
 
 /// Byte range in the scanned body.
 pub(crate) type Span = Range<usize>;
@@ -40,6 +44,27 @@ pub struct Scan {
     pub(crate) length: usize,
     /// The body is a multipart form; members of an object are not there.
     pub(crate) is_form: bool,
+    /// Values of these fields that another one follows under the same name. The last one
+    /// counts here; a provider may take the first, so they must not differ.
+    pub(crate) repeated: Vec<Repeated>,
+}
+
+/// A value that a later one of the same name replaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Repeated {
+    pub(crate) earlier: Span,
+    pub(crate) last: Span,
+}
+
+impl Scan {
+    /// Notes the `earlier` values of a field whose value is `last`.
+    pub(crate) fn repeats(&mut self, earlier: impl IntoIterator<Item = Span>, last: &Span) {
+        let repeated = earlier.into_iter().map(|earlier| Repeated {
+            earlier,
+            last: last.clone(),
+        });
+        self.repeated.extend(repeated);
+    }
 }
 
 /// Scans a body for `endpoint`.
@@ -53,7 +78,6 @@ pub(crate) fn scan(endpoint: Endpoint, body: &[u8]) -> Result<Scan> {
     };
     let fields: Fields<'_> =
         serde_json::from_slice(body).map_err(|error| malformed(&place(&error)))?;
-    let span = |raw: &RawValue| span_in(body, raw.get());
     let refuse = |field: &str, want: &str| malformed(&format!("{field}: {want} is expected"));
     let mut scan = Scan {
         empty_object: fields.members == 0,
@@ -64,32 +88,33 @@ pub(crate) fn scan(endpoint: Endpoint, body: &[u8]) -> Result<Scan> {
             .unwrap_or(body.len()),
         ..Scan::default()
     };
-    if let Some(raw) = fields.model {
+    if let Some(raw) = fields.model.last {
         let model: Option<String> =
             serde_json::from_str(raw.get()).map_err(|_| refuse("model", "a string"))?;
         scan.model = model.unwrap_or_default();
-        scan.model_span = span(raw);
+        scan.model_span = fields.model.note(body, &mut scan);
     }
     match endpoint.streaming() {
         Streaming::Never => {}
         Streaming::Member => {
-            if let Some(raw) = fields.stream {
+            if let Some(raw) = fields.stream.last {
                 let stream: Option<bool> =
                     serde_json::from_str(raw.get()).map_err(|_| refuse("stream", "a boolean"))?;
                 scan.stream = stream.unwrap_or(false);
+                fields.stream.note(body, &mut scan);
             }
         }
         Streaming::Format => {
-            scan.stream = fields
-                .stream_format
-                .is_some_and(|raw| raw.get() == "\"sse\"");
+            let format = fields.stream_format.last.map(RawValue::get);
+            let format = format.and_then(|raw| serde_json::from_str::<Text<'_>>(raw).ok());
+            scan.stream = format.is_some_and(|format| format == "sse");
+            fields.stream_format.note(body, &mut scan);
         }
     }
-    if let Some(raw) = fields.stream_options.filter(|_| scan.stream) {
-        let options: Option<StreamOptions> = serde_json::from_str(raw.get())
+    if let Some(raw) = fields.stream_options.last.filter(|_| scan.stream) {
+        scan.include_usage = includes_usage(raw)
             .map_err(|_| refuse("stream_options", "an object with a boolean include_usage"))?;
-        scan.include_usage = options.is_some_and(|o| o.include_usage == Some(true));
-        scan.stream_options = span(raw);
+        scan.stream_options = fields.stream_options.note(body, &mut scan);
     }
     Ok(scan)
 }
@@ -156,18 +181,47 @@ fn span_in(body: &[u8], part: &str) -> Option<Span> {
     (end <= body.len()).then_some(start..end)
 }
 
-#[derive(Deserialize)]
-struct StreamOptions {
-    #[serde(default)]
-    include_usage: Option<bool>,
+/// Whether the options ask for usage, whichever of their members a provider reads.
+fn includes_usage(options: &RawValue) -> serde_json::Result<bool> {
+    let options: Option<Members<'_>> = serde_json::from_str(options.get())?;
+    let options = options.unwrap_or_default().0;
+    let mut wishes = options.iter().filter(|(name, _)| name == "include_usage");
+    let first = wishes.next().map(|(_, raw)| *raw);
+    let rest = wishes.map(|(_, raw)| *raw);
+    let mut all = first.is_some();
+    for raw in first.into_iter().chain(rest) {
+        all &= serde_json::from_str::<Option<bool>>(raw.get())? == Some(true);
+    }
+    Ok(all)
+}
+
+/// The values of one member.
+#[derive(Default)]
+struct Values<'a> {
+    last: Option<&'a RawValue>,
+    earlier: Vec<&'a RawValue>,
+}
+
+impl<'a> Values<'a> {
+    fn push(&mut self, value: &'a RawValue) {
+        self.earlier.extend(self.last.replace(value));
+    }
+
+    /// Where the last value stands; the scan learns of the others.
+    fn note(&self, body: &[u8], scan: &mut Scan) -> Option<Span> {
+        let span = |raw: &RawValue| span_in(body, raw.get());
+        let last = span(self.last?)?;
+        scan.repeats(self.earlier.iter().filter_map(|raw| span(raw)), &last);
+        Some(last)
+    }
 }
 
 #[derive(Default)]
 struct Fields<'a> {
-    model: Option<&'a RawValue>,
-    stream: Option<&'a RawValue>,
-    stream_options: Option<&'a RawValue>,
-    stream_format: Option<&'a RawValue>,
+    model: Values<'a>,
+    stream: Values<'a>,
+    stream_options: Values<'a>,
+    stream_format: Values<'a>,
     members: usize,
 }
 
@@ -191,46 +245,66 @@ impl<'de> Visitor<'de> for FieldsVisitor {
         let mut fields = Fields::default();
         while let Some(key) = map.next_key::<Key>()? {
             fields.members += 1;
-            let slot = match key {
-                Key::Model => &mut fields.model,
-                Key::Stream => &mut fields.stream,
-                Key::StreamOptions => &mut fields.stream_options,
-                Key::StreamFormat => &mut fields.stream_format,
+            let (name, values) = match key {
+                Key::Model => ("model", &mut fields.model),
+                Key::Stream => ("stream", &mut fields.stream),
+                Key::StreamOptions => ("stream_options", &mut fields.stream_options),
+                Key::StreamFormat => ("stream_format", &mut fields.stream_format),
                 Key::Other => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
                 }
             };
-            let value = map.next_value::<&RawValue>()?;
-            // Two values would mean one thing to us and maybe another to the provider.
-            if slot.replace(value).is_some() {
-                return Err(A::Error::duplicate_field(key.name()));
+            if values.earlier.len() + 1 == MAX_VALUES {
+                return Err(A::Error::duplicate_field(name));
             }
+            values.push(map.next_value()?);
         }
         Ok(fields)
     }
 }
 
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy)]
 enum Key {
     Model,
     Stream,
     StreamOptions,
     StreamFormat,
-    #[serde(other)]
     Other,
 }
 
-impl Key {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Model => "model",
-            Self::Stream => "stream",
-            Self::StreamOptions => "stream_options",
-            Self::StreamFormat => "stream_format",
-            Self::Other => "",
+/// Read as bytes: names that are no UTF-8 are not ours to refuse.
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_bytes(KeyVisitor)
+    }
+}
+
+struct KeyVisitor;
+
+impl<'de> Visitor<'de> for KeyVisitor {
+    type Value = Key;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_borrowed_bytes<E: serde::de::Error>(self, name: &'de [u8]) -> Result<Key, E> {
+        // Without escapes the name stands as it is; JSON has no control characters there.
+        if name.iter().any(|byte| *byte < b' ') {
+            return Err(E::custom("control character in a name"));
         }
+        self.visit_bytes(name)
+    }
+
+    fn visit_bytes<E>(self, name: &[u8]) -> Result<Key, E> {
+        Ok(match name {
+            b"model" => Key::Model,
+            b"stream" => Key::Stream,
+            b"stream_options" => Key::StreamOptions,
+            b"stream_format" => Key::StreamFormat,
+            _ => Key::Other,
+        })
     }
 }
 
@@ -254,14 +328,16 @@ mod tests {
     }
 
     #[test]
-    fn wrong_types_and_duplicates_name_the_field() {
+    fn wrong_types_name_the_field() {
         for (body, part) in [
             (r#"{"model":1}"#, "model: a string"),
             (r#"{"stream":"yes"}"#, "stream: a boolean"),
+            (r#"{"model":"a","model":5}"#, "model: a string"),
             (
-                r#"{"stream_options":{},"stream_options":null}"#,
-                "duplicate field `stream_options`",
+                r#"{"stream":true,"stream_options":[]}"#,
+                "stream_options: an object",
             ),
+            ("{\"a\nb\":1}", "unexpected value"),
             (r#"{"model":"a""#, "unexpected end"),
             ("[1]", "unexpected value"),
             ("", "unexpected end"),
@@ -276,6 +352,43 @@ mod tests {
             );
             assert!(text.contains(part), "{body}: {text}");
         }
+    }
+
+    #[test]
+    fn the_last_of_several_values_counts_and_the_others_are_known() {
+        let body = r#"{"model":"a","stream":true,"mod\u0065l":"b","stream":false}"#;
+        let scan = chat(body).unwrap();
+        assert_eq!((scan.model.as_str(), scan.stream), ("b", false));
+        let repeated = scan.repeated.iter();
+        let repeated: Vec<_> = repeated
+            .map(|r| (&body[r.earlier.clone()], &body[r.last.clone()]))
+            .collect();
+        assert_eq!(repeated, [(r#""a""#, r#""b""#), ("true", "false")]);
+        let many = format!("{{{}}}", vec![r#""model":"a""#; 20].join(","));
+        let text = chat(&many).unwrap_err().to_string();
+        assert!(text.contains("duplicate field `model`"), "{text}");
+        let options = |options: &str| {
+            let body = format!(r#"{{"stream":true,"stream_options":{options}}}"#);
+            chat(&body).unwrap().include_usage
+        };
+        assert!(options(r#"{"include_usage":true}"#));
+        assert!(!options(r#"{"include_usage":false,"include_usage":true}"#));
+        assert!(!options(r#"{"include_usage":true,"include_usage":null}"#));
+    }
+
+    #[test]
+    fn what_is_not_read_is_not_judged() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        for body in [
+            format!(r#"{{"model":"m","x":{deep}}}"#).into_bytes(),
+            b"{\"model\":\"m\",\"x\":\"\xff\",\"\xfe\":1,\"\\ud800\":\"\\udc00\"}".to_vec(),
+            br#"{"model":"m","stream":1,"stream_options":5}"#.to_vec(),
+        ] {
+            let scan = scan(Endpoint::Embeddings, &body).unwrap();
+            assert_eq!(scan.model, "m");
+        }
+        let scan = scan(Endpoint::Speech, br#"{"stream_format":"s\u0073e"}"#).unwrap();
+        assert!(scan.stream);
     }
 
     #[test]

@@ -3,16 +3,18 @@
 use std::io::Write;
 
 use brotli_decompressor::DecompressorWriter;
-use flate2::write::GzDecoder;
+use flate2::write::MultiGzDecoder;
 
 use crate::error::{Error, Result};
 use crate::headers::Headers;
 
 const BROTLI_BUFFER: usize = 4096;
 const GZIP_MAGIC: u8 = 0x1f;
+/// A brotli stream has told by then whether it is one.
+const BROTLI_DOUBT: usize = 64 << 10;
 
-/// Undoes `gzip` or `br`, chunk by chunk. Never fails on plain bytes under a `gzip` label:
-/// some servers send those.
+/// Undoes `gzip` or `br`, chunk by chunk. Plain bytes under such a label go through: some
+/// servers send those.
 pub struct Unpacker {
     state: State,
     limit: usize,
@@ -21,9 +23,40 @@ pub struct Unpacker {
 enum State {
     /// Labelled gzip, nothing seen yet.
     Unsure,
-    Gzip(Box<GzDecoder<Vec<u8>>>),
-    Brotli(Box<DecompressorWriter<Vec<u8>>>),
+    Gzip(Box<MultiGzDecoder<Vec<u8>>>),
+    Brotli(Box<Brotli>),
     Plain,
+}
+
+struct Brotli {
+    decoder: DecompressorWriter<Vec<u8>>,
+    /// What came in, as long as it may turn out to be no brotli.
+    unread: Option<Vec<u8>>,
+}
+
+impl Brotli {
+    fn new() -> Self {
+        Self {
+            decoder: DecompressorWriter::new(Vec::new(), BROTLI_BUFFER),
+            unread: Some(Vec::new()),
+        }
+    }
+
+    /// The plain bytes of `part`. An error has the bytes so far when they are no brotli.
+    fn feed(&mut self, part: &[u8]) -> Result<Vec<u8>, Option<Vec<u8>>> {
+        if let Some(unread) = &mut self.unread {
+            unread.extend_from_slice(part);
+        }
+        let written = self.decoder.write_all(part);
+        let written = written.and_then(|()| self.decoder.flush());
+        let plain = std::mem::take(self.decoder.get_mut());
+        if written.is_err() {
+            return Err(self.unread.take().filter(|_| plain.is_empty()));
+        }
+        let unread = self.unread.take();
+        self.unread = unread.filter(|bytes| plain.is_empty() && bytes.len() < BROTLI_DOUBT);
+        Ok(plain)
+    }
 }
 
 impl Unpacker {
@@ -36,7 +69,7 @@ impl Unpacker {
             .to_ascii_lowercase();
         let state = match name.as_str() {
             "gzip" | "x-gzip" => State::Unsure,
-            "br" => State::Brotli(Box::new(DecompressorWriter::new(Vec::new(), BROTLI_BUFFER))),
+            "br" => State::Brotli(Box::new(Brotli::new())),
             _ => return None,
         };
         Some(Self {
@@ -52,7 +85,7 @@ impl Unpacker {
     pub fn feed(&mut self, chunk: &[u8]) -> Result<Vec<u8>> {
         if let (State::Unsure, Some(first)) = (&self.state, chunk.first()) {
             self.state = match *first {
-                GZIP_MAGIC => State::Gzip(Box::new(GzDecoder::new(Vec::new()))),
+                GZIP_MAGIC => State::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
                 _ => State::Plain,
             };
         }
@@ -69,13 +102,14 @@ impl Unpacker {
                         .map_err(|_| corrupt())?;
                     plain.append(decoder.get_mut());
                 }
-                State::Brotli(decoder) => {
-                    decoder
-                        .write_all(part)
-                        .and_then(|()| decoder.flush())
-                        .map_err(|_| corrupt())?;
-                    plain.append(decoder.get_mut());
-                }
+                State::Brotli(decoder) => match decoder.feed(part) {
+                    Ok(mut unpacked) => plain.append(&mut unpacked),
+                    Err(None) => return Err(corrupt()),
+                    Err(Some(mut bytes)) => {
+                        plain.append(&mut bytes);
+                        self.state = State::Plain;
+                    }
+                },
             }
             if plain.len() > self.limit {
                 return Err(Error::UpstreamProtocol(
@@ -123,8 +157,28 @@ mod tests {
     }
 
     #[test]
-    fn plain_bytes_under_a_gzip_label_pass() {
-        assert_eq!(unpacker("gzip").feed(b"{}").unwrap(), b"{}");
+    fn plain_bytes_under_a_label_pass() {
+        for label in ["gzip", "br"] {
+            for text in [
+                "{}",
+                "data: {\"a\":1}\n\n",
+                "{\"error\":{\"message\":\"x\"}}",
+                "<h1>",
+            ] {
+                for size in [1, 1000] {
+                    let mut unpacker = unpacker(label);
+                    let chunks = text.as_bytes().chunks(size);
+                    let plain: Vec<u8> = chunks.flat_map(|c| unpacker.feed(c).unwrap()).collect();
+                    assert_eq!(String::from_utf8(plain).unwrap(), text, "{label}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gzip_may_come_in_several_members() {
+        let packed = [gzip(b"{\"a\":"), gzip(b"1}")].concat();
+        assert_eq!(unpacker("gzip").feed(&packed).unwrap(), b"{\"a\":1}");
     }
 
     #[test]

@@ -75,6 +75,8 @@ impl TopLevel {
         let Some(byte) = bytes.first() else { return 0 };
         self.state = match (self.state, byte) {
             (state, b' ' | b'\n' | b'\r' | b'\t' | b',') => state,
+            // A byte order mark says nothing.
+            (State::Start, b'\xef' | b'\xbb' | b'\xbf') => State::Start,
             (State::Start, b'{') => State::Key,
             (State::Key, b'"') => {
                 self.key.clear();
@@ -216,6 +218,7 @@ mod tests {
         for size in [1, 2, 7, 31] {
             assert_eq!(find(&body.chunks(size).collect::<Vec<_>>()), want);
         }
+        assert_eq!(find(&["\u{feff}".as_bytes(), body]), want);
     }
 
     #[test]

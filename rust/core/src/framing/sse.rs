@@ -105,7 +105,12 @@ impl SseDecoder {
             None => (line, &[][..]),
         };
         match field {
-            b"data" => self.add_data(value),
+            b"data" => {
+                if self.has_data && is_next_value(&self.data, value) {
+                    self.dispatch(sink)?;
+                }
+                self.add_data(value);
+            }
             b"event" => {
                 self.name.clear();
                 self.name.push_str(&String::from_utf8_lossy(value));
@@ -149,6 +154,12 @@ impl SseDecoder {
         self.name.clear();
         result
     }
+}
+
+/// Whether `line` cannot continue the JSON value in `data`: some servers leave out the blank
+/// line between events.
+fn is_next_value(data: &[u8], line: &[u8]) -> bool {
+    data.ends_with(b"}") && matches!(line.first(), Some(b'{' | b'['))
 }
 
 #[cfg(test)]
@@ -208,6 +219,14 @@ mod tests {
         let bare = ["{\"a\": {\n \"id\": 1\n}}", "{}", "{\"b\":2}"];
         assert_eq!(events(SseDecoder::of_bare_json()), bare);
         assert_eq!(events(SseDecoder::default()), ["{}"]);
+    }
+
+    #[test]
+    fn events_may_lack_the_blank_line_between_them() {
+        let text = "data: {\"a\":\ndata: {}}\ndata: {\"b\":2}\n\ndata: {}\ndata: [DONE]\n";
+        let events = decode(&[text.as_bytes()]);
+        let data: Vec<_> = events.iter().map(|(_, data)| data.as_str()).collect();
+        assert_eq!(data, ["{\"a\":\n{}}", "{\"b\":2}", "{}", "[DONE]"]);
     }
 
     proptest! {

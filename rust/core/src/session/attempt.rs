@@ -132,6 +132,7 @@ impl Attempt {
             || (self.backend.force_usage
                 && self.request.stream()
                 && !self.request.scan.include_usage)
+            || !self.request.scan.repeated.is_empty()
             || !self.backend.body_mutation.is_empty()
             || self.backend.auth.as_ref().is_some_and(auth::covers_body)
     }

@@ -10,7 +10,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::framing::{Event, TopLevel};
 use crate::headers::Headers;
-use crate::scan::{Scan, Span};
+use crate::scan::{Repeated, Scan, Span};
 use crate::schema::ApiSchema;
 use crate::usage::{Count, Usage};
 
@@ -28,7 +28,8 @@ pub enum ModelIn {
     Path,
 }
 
-/// Edits of the client's bytes: model override and forced usage. `None` when there is none.
+/// Edits of the client's bytes: model override and forced usage, and one value for what stands
+/// there several times. `None` when there is none.
 pub(super) fn splice(
     endpoint: Endpoint,
     model_in: ModelIn,
@@ -38,37 +39,44 @@ pub(super) fn splice(
 ) -> Option<Vec<u8>> {
     let mut edits: Vec<(Span, Vec<u8>)> = Vec::new();
     let mut appended: Vec<u8> = Vec::new();
+    let mut set = |span: Option<&Span>, name: &[u8], value: Vec<u8>| match span {
+        Some(span) => edits.push((span.clone(), value)),
+        None => append_member(&mut appended, scan, name, &value),
+    };
+    if forces_usage(endpoint, binding) && !scan.include_usage {
+        let span = scan.stream_options.as_ref();
+        let options = span.and_then(|span| body.get(span.clone()));
+        let options = with_usage(options.unwrap_or_default());
+        set(span, b"\"stream_options\":", options);
+    }
     if model_in == ModelIn::Body && binding.model != scan.model {
         let model = if scan.is_form {
             binding.model.as_bytes().to_vec()
         } else {
             serde_json::to_vec(binding.model).unwrap_or_default()
         };
-        match &scan.model_span {
-            Some(span) => edits.push((span.clone(), model)),
-            None => append_member(&mut appended, scan, b"\"model\":", &model),
-        }
+        set(scan.model_span.as_ref(), b"\"model\":", model);
     }
-    if forces_usage(endpoint, binding) && !scan.include_usage {
-        match &scan.stream_options {
-            Some(span) => {
-                let options = with_usage(body.get(span.clone()).unwrap_or_default());
-                edits.push((span.clone(), options));
-            }
-            None => {
-                append_member(
-                    &mut appended,
-                    scan,
-                    b"\"stream_options\":",
-                    br#"{"include_usage":true}"#,
-                );
-            }
-        }
-    }
+    agree(&mut edits, scan, body);
     if !appended.is_empty() {
         edits.push((scan.end..scan.end, appended));
     }
     (!edits.is_empty()).then(|| apply(body, edits))
+}
+
+/// Gives earlier values of a repeated field what the last one has after `edits`.
+fn agree(edits: &mut Vec<(Span, Vec<u8>)>, scan: &Scan, body: &[u8]) {
+    for Repeated { earlier, last } in &scan.repeated {
+        let edited = edits.iter().find(|(span, _)| span == last);
+        let value = match edited {
+            Some((_, value)) => value.as_slice(),
+            None => body.get(last.clone()).unwrap_or_default(),
+        };
+        if body.get(earlier.clone()) != Some(value) {
+            let value = value.to_vec();
+            edits.push((earlier.clone(), value));
+        }
+    }
 }
 
 fn forces_usage(endpoint: Endpoint, binding: &Binding<'_>) -> bool {
