@@ -275,19 +275,26 @@ impl Error {
 
     /// The JSON body in the client's shape.
     pub fn body(&self, api: ClientApi) -> Vec<u8> {
-        let row = self.row();
-        let text = match self {
-            Self::Internal(_) => "internal error of the gateway".to_owned(),
-            other => other.to_string(),
-        };
-        let kind = match self {
+        error_body(api, self.kind(api), self.status(), Some(&self.message()))
+    }
+
+    /// `error.type` in the words of the client's API.
+    pub(crate) fn kind(&self, api: ClientApi) -> &str {
+        match self {
             Self::UpstreamStream { kind, status, .. } if api == ClientApi::Anthropic => {
                 anthropic_stream_type(kind, *status)
             }
             Self::UpstreamStream { kind, .. } if !kind.is_empty() => kind.as_str(),
-            _ => row.r#type,
-        };
-        error_body(api, kind, self.status(), Some(&text))
+            _ => self.row().r#type,
+        }
+    }
+
+    /// `error.message`.
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::Internal(_) => "internal error of the gateway".to_owned(),
+            other => other.to_string(),
+        }
     }
 }
 

@@ -263,6 +263,8 @@ impl Attempt {
     }
 
     fn error_reply(&self, status: u16, headers: &Headers, body: &[u8]) -> Vec<u8> {
+        // Bytes that cannot be unpacked are no text for anyone.
+        let body = if is_sealed(headers) { b"" } else { body };
         match self.exchange.provider_error(status, headers, body) {
             Some(error) => provider_error_body(self.reply.api, status, &error, headers),
             None => body.to_vec(),
@@ -300,12 +302,15 @@ impl Attempt {
             }
             Kind::Over => step(None, BodyOut::Replace),
             _ if self.exchange.reply_bytes() == ReplyBytes::Rebuilt => self.fail_stream(error, out),
-            _ => {
-                self.reply.kind = Kind::Unseen;
-                let release = std::mem::take(&mut self.reply.held).then(HeaderEdits::new);
-                step(release, BodyOut::Pass)
-            }
+            _ => self.unseen(),
         }
+    }
+
+    /// A watched reply that cannot be followed goes on all the same.
+    fn unseen(&mut self) -> BodyStep {
+        self.reply.kind = Kind::Unseen;
+        let release = std::mem::take(&mut self.reply.held).then(HeaderEdits::new);
+        step(release, BodyOut::Pass)
     }
 
     fn plain_body(
@@ -318,8 +323,10 @@ impl Attempt {
         let limit = self.request.config.limits.response_body_bytes;
         match std::mem::replace(&mut self.reply.kind, Kind::Over) {
             Kind::Unseen => {
-                self.reply.kind = Kind::Unseen;
-                step(None, BodyOut::Pass)
+                if ended == Ended::Yes && self.reply.end == End::Open {
+                    self.complete();
+                }
+                self.unseen()
             }
             Kind::Over => step(None, BodyOut::Replace),
             Kind::Watched(mut members) => {
@@ -403,11 +410,15 @@ impl Attempt {
         if self.reply.events > before {
             self.mark_output(at_ns);
         }
-        if let Err(error) = result {
-            return self.fail_stream(&error, out);
-        }
-        if ended == Ended::Yes {
-            self.complete();
+        match result {
+            Err(Error::UpstreamProtocol(_))
+                if self.exchange.reply_bytes() == ReplyBytes::Untouched =>
+            {
+                return self.unseen();
+            }
+            Err(error) => return self.fail_stream(&error, out),
+            Ok(()) if ended == Ended::Yes => self.complete(),
+            Ok(()) => {}
         }
         self.reply.kind = Kind::Stream(decoder);
         let body = match self.exchange.reply_bytes() {
@@ -461,12 +472,7 @@ impl Attempt {
             return step(None, BodyOut::Pass);
         }
         out.append(&mut self.reply.pending);
-        if self.reply.api == ClientApi::Anthropic {
-            out.extend_from_slice(b"event: error\n");
-        }
-        out.extend_from_slice(b"data: ");
-        out.extend_from_slice(&error.body(self.reply.api));
-        out.extend_from_slice(b"\n\n");
+        self.exchange.error_event(error, self.reply.api, out);
         step(None, BodyOut::Replace)
     }
 
@@ -588,11 +594,19 @@ fn is_sealed(headers: &Headers) -> bool {
     )
 }
 
-/// A stream by its own content type: some providers answer a stream request with plain JSON.
+/// A stream by its own content type: some providers answer a stream request with plain JSON,
+/// and some servers do not say what their streams are.
 fn is_stream(headers: &Headers) -> bool {
     let kind = headers.get_str("content-type").unwrap_or_default();
-    let kind = kind.to_ascii_lowercase();
-    kind.starts_with("text/event-stream") || kind.starts_with("application/vnd.amazon.eventstream")
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    [
+        "",
+        "text/plain",
+        "text/event-stream",
+        "application/vnd.amazon.eventstream",
+    ]
+    .iter()
+    .any(|stream| kind.eq_ignore_ascii_case(stream))
 }
 
 #[expect(

@@ -7,9 +7,9 @@
 
 use serde::Deserialize;
 
-use super::{Binding, Dropped, Outbox, ProviderError, Translate, Upstream};
-use crate::endpoint::Endpoint;
-use crate::error::Result;
+use super::{Binding, Dropped, Outbox, ProviderError, Translate, Upstream, error_event};
+use crate::endpoint::{ClientApi, Endpoint};
+use crate::error::{Error, Result};
 use crate::framing::{Event, Framing};
 use crate::headers::Headers;
 use crate::schema::ApiSchema;
@@ -56,6 +56,11 @@ pub(crate) trait Frontend: ChatSink + Sized + 'static {
         req: &'a Self::Request<'_>,
         dropped: &mut Dropped,
     ) -> Result<ChatRequest<'a>>;
+
+    /// An error that ends a stream whose head is out.
+    fn error_event(&mut self, error: &Error, api: ClientApi, out: &mut Vec<u8>) {
+        error_event(error, api, out);
+    }
 }
 
 /// `F`'s endpoint served by the chat translator `B`.
@@ -105,6 +110,10 @@ where
 
     fn end(&mut self, out: &mut Outbox<'_>) -> Result<()> {
         self.backend.end(&mut out.with_sink(&mut self.frontend))
+    }
+
+    fn error_event(&mut self, error: &Error, api: ClientApi, out: &mut Vec<u8>) {
+        self.frontend.error_event(error, api, out);
     }
 
     fn provider_error(&self, status: u16, headers: &Headers, body: &[u8]) -> ProviderError {

@@ -26,7 +26,9 @@ pub use dropped::Dropped;
 pub(crate) use hub::{ChatSink, Frontend, Via};
 pub use passthrough::ModelIn;
 pub(crate) use passthrough::{ANTHROPIC_KEYS, OPENAI_KEYS, anthropic_event, anthropic_unary};
-pub(crate) use passthrough::{error_object, is_json, openai_event, openai_unary, stream_error};
+pub(crate) use passthrough::{
+    error_object, is_fault, is_json, openai_event, openai_unary, stream_error,
+};
 pub(crate) use passthrough::{media_event, openai_error, openai_usage};
 
 use std::marker::PhantomData;
@@ -34,7 +36,7 @@ use std::marker::PhantomData;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Backend;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{ClientApi, Endpoint};
 use crate::error::{Error, Result};
 use crate::framing::{Event, Framing, TopLevel};
 use crate::headers::Headers;
@@ -297,6 +299,11 @@ pub trait Translate: Send + Sized + 'static {
         Err(Error::UpstreamProtocol("a stream was not asked for".into()))
     }
 
+    /// An error that ends a stream whose head is out.
+    fn error_event(&mut self, error: &Error, api: ClientApi, out: &mut Vec<u8>) {
+        error_event(error, api, out);
+    }
+
     /// A reply outside 2xx.
     fn provider_error(&self, status: u16, headers: &Headers, body: &[u8]) -> ProviderError;
 
@@ -304,6 +311,16 @@ pub trait Translate: Send + Sized + 'static {
     fn passes_error(_headers: &Headers, _body: &[u8]) -> bool {
         false
     }
+}
+
+/// An error as an event of a stream.
+pub(crate) fn error_event(error: &Error, api: ClientApi, out: &mut Vec<u8>) {
+    if api == ClientApi::Anthropic {
+        out.extend_from_slice(b"event: error\n");
+    }
+    out.extend_from_slice(b"data: ");
+    out.extend_from_slice(&error.body(api));
+    out.extend_from_slice(b"\n\n");
 }
 
 /// A pair whose bytes go through; only path, model and usage are the gateway's affair.
@@ -379,6 +396,7 @@ pub(crate) trait Exchange: Send {
     fn response(&mut self, body: &[u8], out: &mut Outbox<'_>) -> Result<()>;
     fn event(&mut self, event: Event<'_>, out: &mut Outbox<'_>) -> Result<()>;
     fn end(&mut self, out: &mut Outbox<'_>) -> Result<()>;
+    fn error_event(&mut self, error: &Error, api: ClientApi, out: &mut Vec<u8>);
     /// The client's body is read or changed for every backend of the pair.
     fn rewrites(&self) -> bool;
     /// An error reply with this head goes on unread.
@@ -432,6 +450,10 @@ impl<T: Translate> Exchange for Translated<T> {
 
     fn end(&mut self, out: &mut Outbox<'_>) -> Result<()> {
         self.0.end(out)
+    }
+
+    fn error_event(&mut self, error: &Error, api: ClientApi, out: &mut Vec<u8>) {
+        self.0.error_event(error, api, out);
     }
 
     fn provider_error(&self, status: u16, headers: &Headers, body: &[u8]) -> Option<ProviderError> {
@@ -522,6 +544,10 @@ impl<P: Passthrough> Exchange for Passed<P> {
 
     fn end(&mut self, _out: &mut Outbox<'_>) -> Result<()> {
         Ok(())
+    }
+
+    fn error_event(&mut self, error: &Error, api: ClientApi, out: &mut Vec<u8>) {
+        error_event(error, api, out);
     }
 
     fn provider_error(&self, status: u16, headers: &Headers, body: &[u8]) -> Option<ProviderError> {

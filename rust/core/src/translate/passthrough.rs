@@ -193,17 +193,21 @@ pub(crate) fn is_json(headers: &Headers) -> bool {
 
 /// Usage as OpenAI-compatible providers write it, all endpoints together.
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct OpenAiUsage {
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct OpenAiUsage<'a> {
     prompt_tokens: Count,
     completion_tokens: Count,
     input_tokens: Count,
     output_tokens: Count,
     total_tokens: Count,
-    prompt_tokens_details: Option<InputDetails>,
-    input_tokens_details: Option<InputDetails>,
-    completion_tokens_details: Option<OutputDetails>,
-    output_tokens_details: Option<OutputDetails>,
+    #[serde(borrow)]
+    prompt_tokens_details: Option<Raw<'a>>,
+    #[serde(borrow)]
+    input_tokens_details: Option<Raw<'a>>,
+    #[serde(borrow)]
+    completion_tokens_details: Option<Raw<'a>>,
+    #[serde(borrow)]
+    output_tokens_details: Option<Raw<'a>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -219,18 +223,19 @@ struct OutputDetails {
     reasoning_tokens: Count,
 }
 
+/// A member in its own form; one of another form says nothing.
+fn lenient<'a, T: Default + Deserialize<'a>>(raw: Option<Raw<'a>>) -> T {
+    raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
+        .unwrap_or_default()
+}
+
 pub(crate) fn openai_usage(raw: &[u8]) -> Usage {
-    let Ok(Some(usage)) = serde_json::from_slice::<Option<OpenAiUsage>>(raw) else {
+    let Ok(Some(usage)) = serde_json::from_slice::<Option<OpenAiUsage<'_>>>(raw) else {
         return Usage::default();
     };
-    let input = usage
-        .prompt_tokens_details
-        .or(usage.input_tokens_details)
-        .unwrap_or_default();
-    let output = usage
-        .completion_tokens_details
-        .or(usage.output_tokens_details)
-        .unwrap_or_default();
+    let input: InputDetails = lenient(usage.prompt_tokens_details.or(usage.input_tokens_details));
+    let output = usage.completion_tokens_details;
+    let output: OutputDetails = lenient(output.or(usage.output_tokens_details));
     Usage {
         input_tokens: usage.prompt_tokens.0.or(usage.input_tokens.0),
         output_tokens: usage.completion_tokens.0.or(usage.output_tokens.0),
@@ -281,17 +286,26 @@ pub(crate) fn openai_event(event: Event<'_>, findings: &mut Findings) -> Result<
     let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(event.data) else {
         return Ok(());
     };
-    let nested = chunk.response.unwrap_or_default();
+    let nested: Nested<'_> = lenient(chunk.response);
     for raw in [chunk.model, nested.model].into_iter().flatten() {
         take_model(Some(raw.get().as_bytes()), findings);
     }
     for raw in [chunk.usage, nested.usage].into_iter().flatten() {
         findings.usage.merge(&openai_usage(raw.get().as_bytes()));
     }
-    match chunk.error.filter(|raw| raw.get() != "null") {
+    let faults = [chunk.error, nested.error].into_iter().flatten();
+    match faults.filter(|raw| is_fault(raw)).last() {
         Some(raw) => Err(stream_error(raw.get().as_bytes())),
+        None if chunk.r#type.is_some_and(|raw| raw.get() == "\"error\"") => {
+            Err(stream_error(event.data))
+        }
         None => Ok(()),
     }
+}
+
+/// Whether an `error` member tells of an error: some servers always have one.
+pub(crate) fn is_fault(error: &serde_json::value::RawValue) -> bool {
+    !matches!(error.get(), "null" | "false" | "\"\"" | "{}")
 }
 
 type Raw<'a> = &'a serde_json::value::RawValue;
@@ -300,13 +314,15 @@ type Raw<'a> = &'a serde_json::value::RawValue;
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Chunk<'a> {
     #[serde(borrow)]
+    r#type: Option<Raw<'a>>,
+    #[serde(borrow)]
     model: Option<Raw<'a>>,
     #[serde(borrow)]
     usage: Option<Raw<'a>>,
     #[serde(borrow)]
     error: Option<Raw<'a>>,
     #[serde(borrow)]
-    response: Option<Nested<'a>>,
+    response: Option<Raw<'a>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -316,6 +332,8 @@ struct Nested<'a> {
     model: Option<Raw<'a>>,
     #[serde(borrow)]
     usage: Option<Raw<'a>>,
+    #[serde(borrow)]
+    error: Option<Raw<'a>>,
 }
 
 /// An error inside a stream: the object of OpenAI, Anthropic or Google, or a mere text.
@@ -329,8 +347,11 @@ pub(crate) fn stream_error(raw: &[u8]) -> Error {
         text.map(str::to_owned)
     };
     let code = fault.get("code");
+    // Every error of Responses is of type `error`; its code is what others call the type.
     let named = text(fault.get("type"))
+        .filter(|kind| kind != "error")
         .or_else(|| text(fault.get("status")))
+        .or_else(|| text(code).filter(|code| code.parse::<u64>().is_err()))
         .unwrap_or_default();
     let status = code
         .and_then(|code| code.as_u64().or_else(|| code.as_str()?.parse().ok()))
@@ -409,7 +430,7 @@ pub(crate) fn anthropic_event(event: Event<'_>, findings: &mut Findings) -> Resu
         _ => {}
     }
     let message = body.message.map(|raw| serde_json::from_str(raw.get()));
-    if let Some(Ok(Nested { model, usage })) = message {
+    if let Some(Ok(Nested { model, usage, .. })) = message {
         take_model(model.map(|raw| raw.get().as_bytes()), findings);
         if let Some(raw) = usage {
             anthropic_usage(raw.get().as_bytes(), findings);
@@ -466,5 +487,74 @@ mod tests {
         let text = r#"{"error":{"message":"slow down","type":"rate_limit_error","code":null}}"#;
         let error = openai_event(event("", text), &mut found).unwrap_err();
         assert_eq!(error.status(), 429);
+    }
+
+    #[test]
+    fn errors_in_streams_are_known_in_every_form() {
+        for (text, status, kind, message) in [
+            (
+                r#"{"type":"error","code":"rate_limit_exceeded","message":"slow","param":null}"#,
+                429,
+                "rate_limit_exceeded",
+                "slow",
+            ),
+            (r#"{"error":"out of memory"}"#, 502, "", "out of memory"),
+            (
+                r#"{"type":"response.failed","response":{"model":"m","usage":{"input_tokens":4},
+                    "error":{"code":"server_error","message":"boom"}}}"#,
+                500,
+                "server_error",
+                "boom",
+            ),
+            (
+                r#"{"error":{"type":"","code":"503","message":7}}"#,
+                503,
+                "",
+                "the provider reported an error",
+            ),
+        ] {
+            let mut found = Findings::default();
+            let error = openai_event(event("", text), &mut found).unwrap_err();
+            let Error::UpstreamStream {
+                kind: k,
+                message: m,
+                ..
+            } = &error
+            else {
+                panic!("{error}")
+            };
+            assert_eq!(
+                (error.status(), k.as_str(), m.as_str()),
+                (status, kind, message)
+            );
+            if text.contains("usage") {
+                assert_eq!(found.usage.input_tokens, Some(4));
+            }
+        }
+        for text in [
+            r#"{"error":{},"usage":null}"#,
+            r#"{"error":""}"#,
+            r#"{"model":"m","response":"hm","error":false}"#,
+            r#"{"type":"response.created","response":{"error":null}}"#,
+        ] {
+            openai_event(event("", text), &mut Findings::default()).unwrap();
+        }
+    }
+
+    #[test]
+    fn odd_usage_gives_what_can_be_read() {
+        let usage = openai_usage(
+            br#"{"prompt_tokens":3.0,"completion_tokens":-2,"total_tokens":"x",
+            "prompt_tokens_details":"none","completion_tokens_details":{"reasoning_tokens":1}}"#,
+        );
+        assert_eq!(
+            (usage.input_tokens, usage.output_tokens),
+            (Some(3), Some(0))
+        );
+        assert_eq!(
+            (usage.total_tokens, usage.reasoning_tokens),
+            (None, Some(1))
+        );
+        assert_eq!(openai_usage(b"7").input_tokens, None);
     }
 }

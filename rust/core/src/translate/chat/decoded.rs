@@ -17,8 +17,8 @@ use crate::headers::Headers;
 use crate::scan::place;
 use crate::schema::ApiSchema;
 use crate::translate::{
-    Binding, Outbox, Passthrough, ProviderError, Translate, Upstream, openai_error, openai_usage,
-    stream_error,
+    Binding, Outbox, Passthrough, ProviderError, Translate, Upstream, is_fault, openai_error,
+    openai_usage, stream_error,
 };
 use crate::usage::Usage;
 use crate::wire::Text;
@@ -34,6 +34,7 @@ pub(crate) struct Decoded<P> {
     model: String,
     stream: bool,
     own_id: String,
+    calls: Calls,
     /// Unix seconds.
     created: u64,
     /// The provider said how the message ended, or that the stream did.
@@ -69,6 +70,7 @@ impl<P: Passthrough> Translate for Decoded<P> {
             model: binding.model.to_owned(),
             stream: binding.stream,
             own_id: format!("chatcmpl-{:032x}", binding.request_id),
+            calls: Calls::new(binding.request_id),
             created: binding.now,
             finished: false,
             pair: PhantomData,
@@ -95,18 +97,19 @@ impl<P: Passthrough> Translate for Decoded<P> {
         let reply: Reply<'_> = serde_json::from_slice(body).map_err(|error| {
             Error::UpstreamProtocol(format!("the completion cannot be read: {}", place(&error)))
         })?;
-        if let Some(error) = reply.error.filter(|raw| raw.get() != "null") {
+        if let Some(error) = reply.error.filter(|raw| is_fault(raw)) {
             return Err(stream_error(error.get().as_bytes()));
         }
         let usage = report(&reply, out);
         let choices = reply.choices.as_deref().unwrap_or_default();
         let said: Vec<Said<'_>> = choices
             .iter()
-            .map(|choice| Said::of(choice.message.as_ref()))
+            .map(|choice| Said::of(choice.message.as_ref(), |call| self.calls.begin(call)))
             .collect();
+        let calls = &self.calls;
         let choices = choices.iter().zip(&said).map(|(choice, said)| Choice {
             index: choice.index.unwrap_or(0),
-            message: said.message(),
+            message: said.message(calls),
             logprobs: None,
             finish_reason: finish_reason(choice.finish_reason.as_deref()),
         });
@@ -129,7 +132,7 @@ impl<P: Passthrough> Translate for Decoded<P> {
         // One event that cannot be read says nothing; a stream that lost its end is found out.
         let reply = serde_json::from_slice::<Reply<'_>>(event.data);
         let error = reply.as_ref().ok().and_then(|reply| reply.error);
-        if let Some(error) = error.filter(|raw| raw.get() != "null") {
+        if let Some(error) = error.filter(|raw| is_fault(raw)) {
             return Err(stream_error(error.get().as_bytes()));
         }
         if event.name == "error" {
@@ -140,11 +143,12 @@ impl<P: Passthrough> Translate for Decoded<P> {
         let choices = reply.choices.as_deref().unwrap_or_default();
         let said: Vec<Said<'_>> = choices
             .iter()
-            .map(|choice| Said::of(choice.delta.as_ref()))
+            .map(|choice| Said::of(choice.delta.as_ref(), |call| self.calls.place(call)))
             .collect();
+        let calls = &self.calls;
         let choices = choices.iter().zip(&said).map(|(choice, said)| ChunkChoice {
             index: choice.index.unwrap_or(0),
-            delta: said.delta(),
+            delta: said.delta(calls),
             logprobs: None,
             finish_reason: given(choice.finish_reason.as_ref())
                 .map(|reason| finish_reason(Some(reason))),
@@ -226,6 +230,87 @@ fn client_usage(usage: &Usage) -> ChatUsage {
 struct Said<'a> {
     message: Option<&'a Message<'a>>,
     reasoning: Thought<'a>,
+    /// Where its calls of tools belong.
+    places: Vec<Place>,
+}
+
+/// Calls of tools so far, under indexes of our own.
+struct Calls {
+    request_id: u128,
+    known: Vec<Known>,
+}
+
+struct Known {
+    /// The provider's index.
+    index: Option<u32>,
+    id: String,
+    /// The provider gave no id.
+    made: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    New(usize),
+    More(usize),
+}
+
+impl Calls {
+    fn new(request_id: u128) -> Self {
+        Self {
+            request_id,
+            known: Vec::new(),
+        }
+    }
+
+    /// The call that this is a piece of. Some servers leave out indexes or ids, or give calls
+    /// beside each other one index.
+    fn place(&mut self, call: &ToolCall<'_>) -> Place {
+        let id = given(call.id.as_ref());
+        let function = call.function.as_ref();
+        let name = function.and_then(|function| given(function.name.as_ref()));
+        let begins = name.is_some() && id.is_none() && call.index.is_none();
+        let same = |known: &Known| {
+            (call.index.is_none() || known.index == call.index)
+                && id.is_none_or(|id| known.made || known.id == id)
+        };
+        match self.known.iter().rposition(same) {
+            Some(at) if !begins => Place::More(at),
+            _ => self.begin(call),
+        }
+    }
+
+    fn begin(&mut self, call: &ToolCall<'_>) -> Place {
+        let at = self.known.len();
+        let id = given(call.id.as_ref());
+        self.known.push(Known {
+            index: call.index,
+            id: match id {
+                Some(id) => id.to_owned(),
+                None => format!("call_{:032x}_{at}", self.request_id),
+            },
+            made: id.is_none(),
+        });
+        Place::New(at)
+    }
+
+    fn call<'a>(&'a self, place: Place, call: &'a ToolCall<'_>) -> ReplyToolCall<'a> {
+        let (at, id) = match place {
+            Place::New(at) => (at, self.known.get(at).map(|known| known.id.as_str())),
+            Place::More(at) => (at, None),
+        };
+        let function = call.function.as_ref();
+        ReplyToolCall {
+            index: u32::try_from(at).ok(),
+            id,
+            function: ReplyFunction {
+                arguments: function
+                    .and_then(|function| function.arguments.as_deref())
+                    .unwrap_or_default(),
+                name: function.and_then(|function| function.name.as_deref()),
+            },
+            r#type: Some("function"),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -236,16 +321,18 @@ struct Thought<'a> {
 }
 
 impl<'a> Said<'a> {
-    fn of(message: Option<&'a Message<'a>>) -> Self {
+    fn of(message: Option<&'a Message<'a>>, place: impl FnMut(&ToolCall<'_>) -> Place) -> Self {
         let raw = message.and_then(|message| message.reasoning_content.or(message.reasoning));
+        let calls = message.and_then(|message| message.tool_calls.as_deref());
         Self {
             message,
             reasoning: raw.map(thought).unwrap_or_default(),
+            places: calls.unwrap_or_default().iter().map(place).collect(),
         }
     }
 
-    fn message(&self) -> ReplyMessage<'_> {
-        let delta = self.delta();
+    fn message<'s>(&'s self, calls: &'s Calls) -> ReplyMessage<'s> {
+        let delta = self.delta(calls);
         ReplyMessage {
             role: "assistant",
             content: delta.content.map(Cow::Borrowed),
@@ -256,16 +343,18 @@ impl<'a> Said<'a> {
         }
     }
 
-    fn delta(&self) -> Delta<'_> {
+    fn delta<'s>(&'s self, calls: &'s Calls) -> Delta<'s> {
         let Some(message) = self.message else {
             return Delta::default();
         };
-        let calls = message.tool_calls.as_deref().unwrap_or_default();
+        let pieces = message.tool_calls.iter().flatten().zip(&self.places);
         Delta {
             role: message.role.is_some().then_some("assistant"),
             // A refusal is the text of such a message.
             content: given(message.content.as_ref()).or(given(message.refusal.as_ref())),
-            tool_calls: calls.iter().map(tool_call).collect(),
+            tool_calls: pieces
+                .map(|(call, place)| calls.call(*place, call))
+                .collect(),
             reasoning_content: self.reasoning.text.as_deref(),
             thinking_blocks: self.thinking_blocks(message),
             ..Delta::default()
@@ -348,20 +437,5 @@ fn thinking_block<'a>(block: &'a ThinkingBlock<'_>) -> Option<ReplyThinkingBlock
             ..ReplyThinkingBlock::default()
         }),
         Some(_) => None,
-    }
-}
-
-fn tool_call<'a>(call: &'a ToolCall<'_>) -> ReplyToolCall<'a> {
-    let function = call.function.as_ref();
-    ReplyToolCall {
-        index: call.index,
-        id: given(call.id.as_ref()),
-        function: ReplyFunction {
-            arguments: function
-                .and_then(|function| function.arguments.as_deref())
-                .unwrap_or_default(),
-            name: function.and_then(|function| function.name.as_deref()),
-        },
-        r#type: Some("function"),
     }
 }
