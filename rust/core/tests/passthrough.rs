@@ -8,6 +8,7 @@ use aigw_core::config::Config;
 use aigw_core::credential::Credentials;
 use aigw_core::headers::Headers;
 use aigw_core::metadata::Value;
+use aigw_core::record::Outcome;
 use aigw_core::session::{
     Attempt, AttemptInput, BodyOut, BodyPlan, Ended, HeadStep, Patience, Prepared, Request,
     UpstreamRequest, WaitFor, on_head,
@@ -130,6 +131,41 @@ fn splices_keep_every_other_byte() {
 }
 
 #[test]
+fn forced_usage_holds_whichever_of_two_options_is_read() {
+    for (options, want) in [
+        (
+            r#""stream_options": null,"x":1.0, "stream_options":{"a":1}"#,
+            r#""stream_options": {"a":1,"include_usage":true},"x":1.0, "stream_options":{"a":1,"include_usage":true}"#,
+        ),
+        (
+            r#""stream_options":{"include_usage":true},"stream_options":{"include_usage":false}"#,
+            r#""stream_options":{"include_usage":true},"stream_options":{"include_usage":true}"#,
+        ),
+        (
+            r#""stream_options":{"include_usage":true, "include_usage":false}"#,
+            r#""stream_options":{"include_usage":true}"#,
+        ),
+    ] {
+        let body = |options| format!(r#"{{"model":"model-a","stream":true,{options}}}"#);
+        let request = request("/v1/chat/completions", &body(options));
+        let sent = prepare(&mut bind(&request, "a"), &body(options)).body;
+        let sent = String::from_utf8(sent.unwrap()).unwrap();
+        assert_eq!(sent.replace(r#","canary":"a""#, ""), body(want));
+    }
+}
+
+#[test]
+fn a_repeated_model_is_one_model_for_every_provider() {
+    let body = r#"{"model":"dear","messages":[],"model":"m"}"#;
+    let request = request("/v1/chat/completions", body);
+    assert_eq!(request.model(), "m");
+    let mut attempt = bind(&request, "b");
+    assert!(attempt.needs_body());
+    let sent = prepare(&mut attempt, body).body.unwrap();
+    assert_eq!(sent, br#"{"model":"m","messages":[],"model":"m"}"#);
+}
+
+#[test]
 fn a_missing_credential_is_waited_for_and_then_refused() {
     let request = request("/v1/chat/completions", BODY);
     let mut attempt = bind(&request, "a");
@@ -228,6 +264,59 @@ fn provider_errors_keep_their_status_and_become_json() {
         .collect();
     let head = bind(&request, "b").response_head(429, &json, Ended::No);
     assert_eq!(head.body, BodyPlan::Skip);
+}
+
+#[test]
+fn a_watched_reply_that_cannot_be_followed_goes_on() {
+    let request = request("/v1/chat/completions", BODY);
+    let mut out = Vec::new();
+    let mut attempt = bind(&request, "b");
+    attempt.response_head(200, &sse_head(), Ended::No);
+    let step = attempt.response_body(&vec![b'x'; 17 << 20], Ended::No, 1, &mut out);
+    assert!(step.release.is_some_and(|edits| edits.is_empty()));
+    assert_eq!(step.body, BodyOut::Pass);
+    let step = attempt.response_body(b"data: {}\n\n", Ended::Yes, 2, &mut out);
+    assert!(step.body == BodyOut::Pass && out.is_empty());
+    assert_eq!(attempt.record().outcome, Outcome::Completed);
+
+    let packed: Headers = [
+        ("content-type", "text/event-stream"),
+        ("content-encoding", "gzip"),
+    ]
+    .into_iter()
+    .collect();
+    let mut attempt = bind(&request, "b");
+    attempt.response_head(200, &packed, Ended::No);
+    let step = attempt.response_body(b"\x1f\x8bnonsense", Ended::Yes, 1, &mut out);
+    assert!(step.release.is_some() && step.body == BodyOut::Pass);
+    assert_eq!(attempt.record().outcome, Outcome::Completed);
+}
+
+#[test]
+fn a_stream_needs_no_content_type_to_be_one() {
+    let request = request("/v1/chat/completions", BODY);
+    let head: Headers = [(":status", "200")].into_iter().collect();
+    let mut attempt = bind(&request, "b");
+    assert!(attempt.response_head(200, &head, Ended::No).hold);
+    let event = b"data: {\"usage\":{\"prompt_tokens\":9}}";
+    attempt.response_body(event, Ended::Yes, 1, &mut Vec::new());
+    assert_eq!(attempt.record().usage.input_tokens, Some(9));
+}
+
+#[test]
+fn an_error_in_an_unknown_encoding_is_no_text() {
+    let request = request("/v1/chat/completions", BODY);
+    let html: Headers = [("content-type", "text/html"), ("content-encoding", "zstd")]
+        .into_iter()
+        .collect();
+    let mut attempt = bind(&request, "b");
+    let head = attempt.response_head(503, &html, Ended::No);
+    assert_eq!(head.edits.value("content-encoding"), Some(None));
+    let mut out = Vec::new();
+    attempt.response_body(b"\x28\xb5\x2f\xfd", Ended::Yes, 1, &mut out);
+    let body: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(body["error"]["code"], "503");
+    assert_eq!(body["error"].get("message"), None);
 }
 
 const STREAM: &str = "data: {\"model\":\"m-1\",\"choices\":[{\"delta\":{\"content\":\"\\\"usage\\\"\"}}]}\n\n\

@@ -39,7 +39,7 @@ impl Frontend for Completions {
             return refused("suffix: not supported by a chat backend");
         }
         let Some(prompt) = prompt(req) else {
-            return refused("prompt: a chat backend takes one text");
+            return refused("prompt: a chat backend takes one text, not several and no tokens");
         };
         Ok(ChatRequest {
             messages: Some(vec![user(prompt)]),

@@ -285,12 +285,12 @@ impl Attempt {
         };
         match unpacker.feed(chunk) {
             Ok(plain) => self.plain_body(&plain, ended, at_ns, out),
-            Err(error) => self.cannot_unpack(&error, out),
+            Err(error) => self.cannot_unpack(&error, ended, out),
         }
     }
 
     /// A rebuilt reply cannot go on, later bytes are dropped; a watched one goes on unseen.
-    fn cannot_unpack(&mut self, error: &Error, out: &mut Vec<u8>) -> BodyStep {
+    fn cannot_unpack(&mut self, error: &Error, ended: Ended, out: &mut Vec<u8>) -> BodyStep {
         self.reply.unpacker = None;
         match std::mem::replace(&mut self.reply.kind, Kind::Over) {
             Kind::Failed {
@@ -302,13 +302,16 @@ impl Attempt {
             }
             Kind::Over => step(None, BodyOut::Replace),
             _ if self.exchange.reply_bytes() == ReplyBytes::Rebuilt => self.fail_stream(error, out),
-            _ => self.unseen(),
+            _ => self.unseen(ended),
         }
     }
 
     /// A watched reply that cannot be followed goes on all the same.
-    fn unseen(&mut self) -> BodyStep {
+    fn unseen(&mut self, ended: Ended) -> BodyStep {
         self.reply.kind = Kind::Unseen;
+        if ended == Ended::Yes && self.reply.end == End::Open {
+            self.complete();
+        }
         let release = std::mem::take(&mut self.reply.held).then(HeaderEdits::new);
         step(release, BodyOut::Pass)
     }
@@ -322,12 +325,7 @@ impl Attempt {
     ) -> BodyStep {
         let limit = self.request.config.limits.response_body_bytes;
         match std::mem::replace(&mut self.reply.kind, Kind::Over) {
-            Kind::Unseen => {
-                if ended == Ended::Yes && self.reply.end == End::Open {
-                    self.complete();
-                }
-                self.unseen()
-            }
+            Kind::Unseen => self.unseen(ended),
             Kind::Over => step(None, BodyOut::Replace),
             Kind::Watched(mut members) => {
                 self.mark_output(at_ns);
@@ -414,7 +412,7 @@ impl Attempt {
             Err(Error::UpstreamProtocol(_))
                 if self.exchange.reply_bytes() == ReplyBytes::Untouched =>
             {
-                return self.unseen();
+                return self.unseen(ended);
             }
             Err(error) => return self.fail_stream(&error, out),
             Ok(()) if ended == Ended::Yes => self.complete(),

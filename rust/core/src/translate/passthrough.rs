@@ -293,8 +293,8 @@ pub(crate) fn openai_event(event: Event<'_>, findings: &mut Findings) -> Result<
     for raw in [chunk.usage, nested.usage].into_iter().flatten() {
         findings.usage.merge(&openai_usage(raw.get().as_bytes()));
     }
-    let faults = [chunk.error, nested.error].into_iter().flatten();
-    match faults.filter(|raw| is_fault(raw)).last() {
+    let mut faults = [nested.error, chunk.error].into_iter().flatten();
+    match faults.find(|raw| is_fault(raw)) {
         Some(raw) => Err(stream_error(raw.get().as_bytes())),
         None if chunk.r#type.is_some_and(|raw| raw.get() == "\"error\"") => {
             Err(stream_error(event.data))

@@ -16,4 +16,4 @@ mod members;
 mod text;
 
 pub(crate) use members::Members;
-pub(crate) use text::Text;
+pub(crate) use text::{Loose, Text};

@@ -10,8 +10,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::Text;
-use super::openai::Raw;
+use super::openai::{InputAudio, Raw};
+use super::{Loose, Text};
 
 // --- request ---
 
@@ -64,7 +64,8 @@ pub(crate) enum Input<'a> {
     Items(Vec<Item<'a>>),
 }
 
-/// An item of any type; a message may leave its type out.
+/// An item of any type; a message may leave its type out. Members that an item of another type
+/// has in another form do not make it unreadable.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub(crate) struct Item<'a> {
@@ -72,28 +73,28 @@ pub(crate) struct Item<'a> {
     pub(crate) r#type: Option<Text<'a>>,
     /// Messages.
     #[serde(borrow)]
-    pub(crate) role: Option<Text<'a>>,
+    pub(crate) role: Option<Loose<'a>>,
     #[serde(borrow)]
     pub(crate) content: Option<Contents<'a>>,
     /// Calls and their outputs.
     #[serde(borrow)]
-    pub(crate) call_id: Option<Text<'a>>,
+    pub(crate) call_id: Option<Loose<'a>>,
     #[serde(borrow)]
-    pub(crate) name: Option<Text<'a>>,
+    pub(crate) name: Option<Loose<'a>>,
     #[serde(borrow)]
-    pub(crate) arguments: Option<Text<'a>>,
+    pub(crate) arguments: Option<Loose<'a>>,
     #[serde(borrow)]
     pub(crate) output: Option<Contents<'a>>,
     /// Reasoning.
     #[serde(borrow)]
     pub(crate) summary: Option<Vec<Part<'a>>>,
     #[serde(borrow)]
-    pub(crate) encrypted_content: Option<Text<'a>>,
+    pub(crate) encrypted_content: Option<Loose<'a>>,
     /// What replies say of their items and nobody needs back.
     #[serde(borrow)]
-    pub(crate) id: Option<Text<'a>>,
+    pub(crate) id: Option<Loose<'a>>,
     #[serde(borrow)]
-    pub(crate) status: Option<Text<'a>>,
+    pub(crate) status: Option<Loose<'a>>,
 }
 
 /// A text or parts.
@@ -101,6 +102,7 @@ pub(crate) struct Item<'a> {
 pub(crate) enum Contents<'a> {
     Text(Text<'a>),
     Parts(Vec<Part<'a>>),
+    Other,
 }
 
 /// A content part of any type.
@@ -125,6 +127,11 @@ pub(crate) struct Part<'a> {
     pub(crate) file_url: Option<Text<'a>>,
     #[serde(borrow)]
     pub(crate) filename: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) input_audio: Option<InputAudio<'a>>,
+    /// A URL.
+    #[serde(borrow)]
+    pub(crate) video_url: Option<Text<'a>>,
     /// Annotations and log probabilities of earlier replies.
     #[serde(borrow)]
     pub(crate) annotations: Option<Raw<'a>>,
@@ -232,6 +239,18 @@ impl<'de: 'a, 'a> Deserialize<'de> for Contents<'a> {
                     parts.push(part);
                 }
                 Ok(Contents::Parts(parts))
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(Contents::Other)
+            }
+            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+                Ok(Contents::Other)
+            }
+            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+                Ok(Contents::Other)
+            }
+            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+                Ok(Contents::Other)
             }
             /// Items of other kinds have outputs of their own form.
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
@@ -469,4 +488,22 @@ impl Event<'_> {
             Self::ArgumentsDone { .. } => "response.function_call_arguments.done",
         }
     }
+}
+
+/// The event of an error. Clients read its own members, the official libraries raise `error`.
+#[derive(Debug, Serialize)]
+pub(crate) struct ErrorEvent<'a> {
+    pub(crate) r#type: &'static str,
+    pub(crate) code: &'a str,
+    pub(crate) message: &'a str,
+    pub(crate) param: Option<()>,
+    pub(crate) sequence_number: u64,
+    pub(crate) error: ErrorDetail<'a>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ErrorDetail<'a> {
+    pub(crate) r#type: &'a str,
+    pub(crate) code: String,
+    pub(crate) message: &'a str,
 }

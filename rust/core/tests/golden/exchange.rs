@@ -190,6 +190,8 @@ pub(crate) fn reply(cell: &Cell, chunks: &[Vec<u8>]) -> Result<Client, String> {
     let head = attempt.response_head(response.status, &headers, Ended::No);
     client.apply(&head.edits);
     let mut released = !head.hold;
+    // Bytes of the provider wait for their head, and fall with it when they are replaced.
+    let mut held = Vec::new();
     let end = Vec::new();
     for (at, chunk) in (1..).zip(chunks.iter().chain([&end])) {
         let ended = Ended::from(at > chunks.len());
@@ -200,8 +202,11 @@ pub(crate) fn reply(cell: &Cell, chunks: &[Vec<u8>]) -> Result<Client, String> {
             client.apply(&edits);
         }
         match step.body {
-            BodyOut::Pass => client.body.extend_from_slice(chunk),
-            BodyOut::Replace => client.body.extend_from_slice(&out),
+            BodyOut::Pass => held.extend_from_slice(chunk),
+            BodyOut::Replace => held = out,
+        }
+        if released {
+            client.body.append(&mut held);
         }
     }
     if !released {

@@ -2,15 +2,16 @@
 //! every backend that speaks chat.
 //!
 //! Rejected (422): what needs a memory (`previous_response_id`, `conversation`, `prompt`,
-//! `store` and `background` set to true, references to items), files by URL, calls and outputs
-//! without an id.
+//! `store` and `background` set to true, references to items), files by URL or id, content parts
+//! of unknown type, calls and outputs without an id.
 //!
 //! Dropped by contract: tools that OpenAI runs and tool choices among them, items of their calls,
 //! reasoning that is not of this gateway, `truncation` `auto`, `max_tool_calls`, `include` other
-//! than `reasoning.encrypted_content`, prompt-cache and safety keys; file ids of images.
+//! than `reasoning.encrypted_content`, prompt-cache and safety keys.
 //!
 //! A stream is remembered until its end, because its last event repeats everything.
 
+mod events;
 mod items;
 mod reply;
 mod request;
@@ -19,8 +20,8 @@ use items::Thought;
 use reply::Reply;
 use request::Echo;
 
-use crate::endpoint::Endpoint;
-use crate::error::Result;
+use crate::endpoint::{ClientApi, Endpoint};
+use crate::error::{Error, Result};
 use crate::translate::{Binding, ChatSink, Dropped, Frontend, Outbox};
 use crate::wire::openai::{ChatChunk, ChatRequest, ChatResponse};
 use crate::wire::responses::ResponsesRequest;
@@ -47,6 +48,10 @@ impl Frontend for Responses {
     ) -> Result<ChatRequest<'a>> {
         self.reply.echo = Echo::of(req);
         request::chat(req, dropped)
+    }
+
+    fn error_event(&mut self, error: &Error, api: ClientApi, out: &mut Vec<u8>) {
+        self.reply.error(error, api, out);
     }
 }
 

@@ -2,8 +2,10 @@
 
 use serde_json::value::RawValue;
 
+use super::events::{self, numbered};
 use super::{Echo, Thought};
-use crate::error::Result;
+use crate::endpoint::ClientApi;
+use crate::error::{Error, Result};
 use crate::translate::{Binding, Outbox};
 use crate::wire::openai::{
     ChatChunk, ChatResponse, ChatUsage, Delta, Raw, ReplyMessage, ReplyThinkingBlock, ReplyToolCall,
@@ -16,6 +18,8 @@ use crate::wire::responses::{
 const IN_PROGRESS: &str = "in_progress";
 const COMPLETED: &str = "completed";
 const INCOMPLETE: &str = "incomplete";
+/// Clients read arguments as JSON, also of a function that has none.
+const NO_ARGUMENTS: &str = "{}";
 
 /// The reply side of one attempt.
 pub(super) struct Reply {
@@ -114,7 +118,12 @@ impl Reply {
             });
         }
         for call in &message.tool_calls {
-            let item = self.call_item(call, COMPLETED);
+            let mut item = self.call_item(call, COMPLETED);
+            if let OutputItem::FunctionCall { arguments, .. } = &mut item
+                && arguments.is_empty()
+            {
+                arguments.push_str(NO_ARGUMENTS);
+            }
             self.output.push(item);
         }
     }
@@ -231,6 +240,11 @@ impl Reply {
         self.tell(Stage::Over, out)
     }
 
+    /// An error in the place of an end.
+    pub(super) fn error(&mut self, error: &Error, api: ClientApi, out: &mut Vec<u8>) {
+        events::error(error, api, self.next(), out);
+    }
+
     fn start(&mut self, out: &mut Outbox<'_>) -> Result<()> {
         if std::mem::replace(&mut self.started, true) {
             return Ok(());
@@ -255,7 +269,7 @@ impl Reply {
                 response: self.response(status, None),
             },
         };
-        write(&event, number, out)
+        events::write(&event, number, out)
     }
 
     fn next(&mut self) -> u64 {
@@ -521,6 +535,15 @@ impl Reply {
         } = item
         {
             *status = COMPLETED;
+            if arguments.is_empty() {
+                arguments.push_str(NO_ARGUMENTS);
+                let event = Event::ArgumentsDelta {
+                    item_id: id,
+                    output_index: index,
+                    delta: NO_ARGUMENTS,
+                };
+                numbered(&event, &mut self.sequence, out)?;
+            }
             let event = Event::ArgumentsDone {
                 item_id: id,
                 output_index: index,
@@ -535,27 +558,6 @@ impl Reply {
         };
         numbered(&event, &mut self.sequence, out)
     }
-}
-
-/// Writes an event with the next number.
-fn numbered(event: &Event<'_>, sequence: &mut u64, out: &mut Outbox<'_>) -> Result<()> {
-    let number = *sequence;
-    *sequence += 1;
-    write(event, number, out)
-}
-
-fn write(event: &Event<'_>, sequence_number: u64, out: &mut Outbox<'_>) -> Result<()> {
-    #[derive(serde::Serialize)]
-    struct Numbered<'a> {
-        #[serde(flatten)]
-        event: &'a Event<'a>,
-        sequence_number: u64,
-    }
-    let numbered = Numbered {
-        event,
-        sequence_number,
-    };
-    out.sse_named(event.name(), &numbered)
 }
 
 fn raw<'a>(given: Option<&'a RawValue>, fallback: &'static str) -> Raw<'a> {

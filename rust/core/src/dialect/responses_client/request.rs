@@ -6,14 +6,15 @@ use serde_json::value::RawValue;
 use super::Thought;
 use crate::error::{Error, Result};
 use crate::translate::Dropped;
-use crate::wire::Text;
 use crate::wire::openai::{
-    self, ChatRequest, FilePart, Function, FunctionCall, JsonSchema, MediaUrl, Raw, ResponseFormat,
-    ResponseFormatType, Role, ToolCall, ToolChoice, ToolChoiceFunction, ToolChoiceObject,
+    self, ChatRequest, FilePart, Function, FunctionCall, InputAudio, JsonSchema, MediaUrl, Raw,
+    ResponseFormat, ResponseFormatType, Role, ToolCall, ToolChoice, ToolChoiceFunction,
+    ToolChoiceObject,
 };
 use crate::wire::responses::{
     Contents, Input, Item, NamedChoice, Part, Reasoning, ResponsesRequest, TextConfig, Tool,
 };
+use crate::wire::{Loose, Text};
 
 /// What a reply repeats of its request.
 #[derive(Default)]
@@ -259,13 +260,16 @@ impl<'a> Turns<'a> {
         match item.r#type.as_deref().unwrap_or("message") {
             "message" | "" => self.message(item, index, dropped),
             "function_call" => {
-                let id = required(item.call_id.as_deref(), index, "call_id")?;
-                let arguments = item.arguments.as_deref().unwrap_or("{}");
+                let id = required(item.call_id.as_ref(), index, "call_id")?;
+                let arguments = match &item.arguments {
+                    None => "{}",
+                    given => required(given.as_ref(), index, "arguments")?,
+                };
                 self.open().calls.push(ToolCall {
                     id: Some(id.into()),
                     r#type: Some("function".into()),
                     function: Some(FunctionCall {
-                        name: item.name.as_deref().unwrap_or_default().into(),
+                        name: required(item.name.as_ref(), index, "name")?.into(),
                         arguments: arguments.into(),
                     }),
                     cache_control: None,
@@ -273,11 +277,12 @@ impl<'a> Turns<'a> {
                 Ok(())
             }
             "function_call_output" => {
-                let id = required(item.call_id.as_deref(), index, "call_id")?;
-                let content = match &item.output {
-                    None => openai::Content::Text("".into()),
-                    Some(output) => content_of(output, index, dropped)?,
-                };
+                let id = required(item.call_id.as_ref(), index, "call_id")?;
+                let output = item.output.as_ref();
+                let output = output.map(|output| content_of(output, index, "output"));
+                let content = output
+                    .transpose()?
+                    .unwrap_or(openai::Content::Text("".into()));
                 self.close();
                 self.messages.push(openai::Message {
                     tool_call_id: Some(id.into()),
@@ -301,7 +306,7 @@ impl<'a> Turns<'a> {
     }
 
     fn message(&mut self, item: &'a Item<'_>, index: usize, dropped: &mut Dropped) -> Result<()> {
-        let role = match item.role.as_deref() {
+        let role = match item.role.as_ref().and_then(Loose::text) {
             Some("user") => Role::User,
             Some("system") => Role::System,
             Some("developer") => Role::Developer,
@@ -310,6 +315,7 @@ impl<'a> Turns<'a> {
                     None => Vec::new(),
                     Some(Contents::Text(text)) => vec![text_part(text)],
                     Some(Contents::Parts(parts)) => said(parts, dropped),
+                    Some(Contents::Other) => return Err(no_content(index, "content")),
                 };
                 self.open().parts.extend(said);
                 return Ok(());
@@ -321,13 +327,13 @@ impl<'a> Turns<'a> {
             }
         };
         let content = item.content.as_ref();
-        let content = content.map(|found| content_of(found, index, dropped));
+        let content = content.map(|found| content_of(found, index, "content"));
         self.push(role, content.transpose()?);
         Ok(())
     }
 
     fn reasoning(&mut self, item: &'a Item<'_>, dropped: &mut Dropped) {
-        let sealed = item.encrypted_content.as_deref();
+        let sealed = item.encrypted_content.as_ref().and_then(Loose::text);
         let Some(thought) = sealed.and_then(Thought::opened) else {
             dropped.note("input[].reasoning", true);
             return;
@@ -396,8 +402,16 @@ fn message(role: Role, content: Option<openai::Content<'_>>) -> openai::Message<
     }
 }
 
-fn required<'a>(value: Option<&'a str>, index: usize, name: &str) -> Result<&'a str> {
-    value.ok_or_else(|| Error::Untranslatable(format!("input[{index}].{name}: required")))
+fn required<'a>(value: Option<&'a Loose<'_>>, index: usize, name: &str) -> Result<&'a str> {
+    value.and_then(Loose::text).ok_or_else(|| {
+        Error::Untranslatable(format!("input[{index}].{name}: a string is required"))
+    })
+}
+
+fn no_content(index: usize, member: &str) -> Error {
+    Error::Untranslatable(format!(
+        "input[{index}].{member}: a text or parts are expected"
+    ))
 }
 
 fn text_part(text: &str) -> openai::Part<'_> {
@@ -429,26 +443,69 @@ fn said<'a>(parts: &'a [Part<'_>], dropped: &mut Dropped) -> Vec<openai::Part<'a
 fn content_of<'a>(
     contents: &'a Contents<'_>,
     index: usize,
-    dropped: &mut Dropped,
+    member: &str,
 ) -> Result<openai::Content<'a>> {
     let parts = match contents {
         Contents::Text(text) => return Ok(openai::Content::Text((&**text).into())),
         Contents::Parts(parts) => parts,
+        Contents::Other => return Err(no_content(index, member)),
     };
     let mut all = Vec::with_capacity(parts.len());
     for (at, found) in parts.iter().enumerate() {
-        let place = || format!("input[{index}].content[{at}]");
-        let kind = found.r#type.as_deref().unwrap_or_default();
-        match kind {
-            "input_text" | "output_text" | "text" => {
-                all.push(text_part(found.text.as_deref().unwrap_or_default()));
-            }
-            "input_image" => all.push(image(found, &place())?),
-            "input_file" => all.push(file(found, &place())?),
-            other => dropped.note(&format!("input[].content[].{}", name_of(other)), true),
-        }
+        all.push(part(found, &format!("input[{index}].{member}[{at}]"))?);
     }
-    Ok(openai::Content::Parts(all))
+    Ok(if all.is_empty() {
+        openai::Content::Text("".into())
+    } else {
+        openai::Content::Parts(all)
+    })
+}
+
+fn part<'a>(found: &'a Part<'_>, place: &str) -> Result<openai::Part<'a>> {
+    match found.r#type.as_deref().unwrap_or_default() {
+        "input_text" | "output_text" | "text" => {
+            Ok(text_part(found.text.as_deref().unwrap_or_default()))
+        }
+        "input_image" => image(found, place),
+        "input_file" => file(found, place),
+        "input_audio" => audio(found, place),
+        "input_video" => video(found, place),
+        other => Err(Error::Untranslatable(format!(
+            "{place}.type: {} is not supported by this backend",
+            name_of(other)
+        ))),
+    }
+}
+
+fn audio<'a>(part: &'a Part<'_>, place: &str) -> Result<openai::Part<'a>> {
+    let Some(audio) = &part.input_audio else {
+        let text = format!("{place}.input_audio: required");
+        return Err(Error::Untranslatable(text));
+    };
+    Ok(openai::Part {
+        r#type: Some("input_audio".into()),
+        input_audio: Some(InputAudio {
+            data: (&*audio.data).into(),
+            format: (&*audio.format).into(),
+        }),
+        ..openai::Part::default()
+    })
+}
+
+fn video<'a>(part: &'a Part<'_>, place: &str) -> Result<openai::Part<'a>> {
+    let Some(url) = part.video_url.as_deref() else {
+        return Err(Error::Untranslatable(format!(
+            "{place}.video_url: required"
+        )));
+    };
+    Ok(openai::Part {
+        r#type: Some("video_url".into()),
+        video_url: Some(MediaUrl {
+            url: url.into(),
+            detail: None,
+        }),
+        ..openai::Part::default()
+    })
 }
 
 fn image<'a>(part: &'a Part<'_>, place: &str) -> Result<openai::Part<'a>> {
