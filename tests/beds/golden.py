@@ -101,7 +101,7 @@ def _whole(body: bytes) -> list[bytes]:
 
 
 def _events(body: bytes) -> list[bytes]:
-    return [event + b"\n\n" for event in body.split(b"\n\n") if event]
+    return [event for event in re.split(rb"(?<=\n\n)", body) if event]
 
 
 def _messages(lines: bytes) -> list[bytes]:
