@@ -64,7 +64,7 @@ class Upstreams:
         settings = backend.spec.tls
         if settings is None:
             return None
-        name = settings.sni or hostname
+        name = settings.sni or hostname.strip("[]")
         return Tls(
             name, Verification.NONE if settings.insecure_skip_verify else Verification.SYSTEM
         )
