@@ -20,7 +20,7 @@ from aigw.errors import AigwError, Code, Diagnostic
 from aigw.plan import Plan
 from aigw.render.envoy import DataPlane, log_arguments
 from aigw.standalone import layout as layouts
-from aigw.standalone import ports, publish, source
+from aigw.standalone import ports, proxies, publish, source
 from aigw.standalone.admin import Admin
 from aigw.standalone.envoy import Envoy, EnvoyCommand
 from aigw.standalone.errors import RunError
@@ -58,6 +58,8 @@ async def _run(options: RunOptions, began: float) -> None:
     found = await source.find(options, os.environ)
     try:
         plan = _plan(found)
+        if warning := proxies.warning_of(plan, os.environ):
+            logger.warning("%s", warning)
         with layouts.created(options.runtime_dir, options.run_id) as layout:
             publish.publish(plan, layout, options)
             async with contextlib.AsyncExitStack() as stack:
