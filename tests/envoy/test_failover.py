@@ -92,6 +92,7 @@ MOVES_ON = {
         f"{status}, default": Case("default", failed(status))
         for status in (429, 500, 502, 503, 504, 529)
     },
+    "a status without a body": Case("default", Reply(304, (("x-canary", CANARY),))),
     "reset before head": Case("timed", strikes(FaultKind.RESET, Phase.BEFORE_HEAD)),
     "reset mid head": Case("timed", strikes(FaultKind.RESET, Phase.MID_HEAD)),
     "close before head": Case("timed", strikes(FaultKind.CLOSE, Phase.BEFORE_HEAD)),

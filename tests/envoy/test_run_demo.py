@@ -170,6 +170,23 @@ def test_bad_requests_get_json_errors(
     assert part in error["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("headers", "status", "part"),
+    [
+        ((("transfer-encoding", "gzip"),), 501, "transfer encoding"),
+        ((("upgrade", "websocket"), ("connection", "upgrade")), 403, "upgrade"),
+    ],
+)
+def test_what_http_allows_and_the_gateway_does_not_gets_json_errors(
+    demo: RunningGateway, headers: tuple[tuple[str, str], ...], status: int, part: str
+) -> None:
+    with RawConnection(demo.port) as client:
+        client.send(request("POST", "/v1/responses", *headers))
+        response = client.response()
+    assert response.status == status
+    assert part in json.loads(response.body)["error"]["message"]
+
+
 def test_errors_are_the_exceptions_of_the_sdks(
     openai_client: openai.OpenAI, anthropic_client: anthropic.Anthropic
 ) -> None:

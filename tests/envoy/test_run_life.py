@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from beds.gateway import run_gateway, spawn
 from beds.raw_http import RawConnection, request
-from beds.resources import BackendSpec, api_key, gateway_yaml, rule
+from beds.resources import BackendSpec, api_key, gateway_yaml, resource, rule
 
 if TYPE_CHECKING:
     from beds.gateway import RunningGateway
@@ -36,7 +37,7 @@ def chat_status(gateway: RunningGateway) -> int:
         return 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_cleanly(
     free_port: FreePorts, host: tuple[str, ...], number: signal.Signals
 ) -> None:
@@ -112,6 +113,58 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     assert f"port {port} is in use" in gateway.errors
 
 
+def test_two_runs_that_start_at_once_do_not_share_a_port(free_port: FreePorts) -> None:
+    arguments = ("--port", str(free_port()))
+    with tempfile.TemporaryDirectory(prefix="aigw-test-") as name:
+        folders = [Path(name, part) for part in ("a", "b")]
+        for folder in folders:
+            folder.mkdir()
+        first, second = (spawn(arguments, folder) for folder in folders)
+        loser, winner = (first, second) if first_to_end(first, second) else (second, first)
+        assert loser.process.wait(30) == 1
+        assert "is in use" in loser.errors
+        winner.wait_until(lambda: "listening on" in winner.errors, "start")
+        assert winner.interrupt() == 0
+
+
+def first_to_end(first: RunningGateway, second: RunningGateway) -> bool:
+    """Waits until one of two has ended; true where it is the first."""
+    runs = (first, second)
+    first.wait_until(lambda: any(run.process.poll() is not None for run in runs), "loser")
+    return first.process.poll() is not None
+
+
+def test_a_configuration_that_envoy_refuses_is_no_success(
+    tmp_path: Path, free_port: FreePorts, host: tuple[str, ...]
+) -> None:
+    """An access log that cannot be opened: only Envoy finds out."""
+    sink = {"type": "File", "file": {"path": str(tmp_path / "missing" / "access.log")}}
+    settings = [{"sinks": [sink], "format": {"type": "Text", "text": "x"}}]
+    proxy = resource(
+        "gateway.envoyproxy.io/v1alpha1",
+        "EnvoyProxy",
+        "proxy",
+        telemetry={"accessLog": {"settings": settings}},
+    )
+    text = gateway_yaml(free_port(), [BackendSpec("a", 1)], [rule(None, "a")], proxy)
+    documents = list(yaml.safe_load_all(text))
+    gateway = next(item for item in documents if item["kind"] == "Gateway")
+    reference = {"group": "gateway.envoyproxy.io", "kind": "EnvoyProxy", "name": "proxy"}
+    gateway["spec"]["infrastructure"] = {"parametersRef": reference}
+    (tmp_path / "gateway.yaml").write_text(yaml.safe_dump_all(documents))
+    run = spawn(("gateway.yaml", *host), tmp_path)
+    assert run.process.wait(30) == 1
+    assert "envoy refuses its configuration" in run.errors
+    assert "missing/access.log" in run.errors
+    assert "listening on" not in run.errors
+
+
+def test_a_key_that_cannot_be_sent_is_no_success(tmp_path: Path) -> None:
+    run = spawn((), tmp_path, {"OPENAI_API_KEY": "a\nb"})
+    assert run.process.wait(30) == 1
+    assert "not a single line of text" in run.errors
+
+
 def test_provider_keys_make_a_configuration(
     free_port: FreePorts, host: tuple[str, ...], provider: ProviderBed
 ) -> None:
@@ -135,7 +188,7 @@ def test_provider_keys_make_a_configuration(
 
 
 def _everything_visible(gateway: RunningGateway) -> str:
-    """Config dump, process arguments, logs."""
+    """Config dump, arguments and environment of processes, logs."""
     with RawConnection(str(gateway.runtime / "admin.sock")) as admin:
         admin.send(request("GET", "/config_dump?include_eds", ("connection", "close")))
         dump = admin.response().body.decode()
@@ -144,7 +197,9 @@ def _everything_visible(gateway: RunningGateway) -> str:
         Path(f"/proc/{pid}/cmdline").read_text()
         for pid in [gateway.process.pid, *gateway.descendants()]
     ]
-    return "\n".join([dump, *arguments, gateway.errors, gateway.output])
+    variables = [Path(f"/proc/{pid}/environ").read_text() for pid in gateway.descendants()]
+    assert any("PATH=" in text for text in variables)
+    return "\n".join([dump, *arguments, *variables, gateway.errors, gateway.output])
 
 
 def test_what_is_not_supported_is_refused_by_name_and_the_rest_serves(

@@ -204,3 +204,18 @@ def test_a_failover_is_one_group_per_attempt(tmp_path: Path, authorities: str) -
     ]
     assert order == ["openai", "openai", "bedrock", "bedrock"]
     assert action["retry_policy"]["refresh_cluster_on_retry"] is True
+
+
+def test_a_provider_that_is_asked_again_says_when(tmp_path: Path, authorities: str) -> None:
+    """The next provider in a failover need not wait for what the first one says."""
+    plan = plan_of(TEXTS["04-failover"])
+    config = render_envoy(plan, target(tmp_path, DataPlane.MODULE, authorities))
+    resources: Any = config.files["rds/http.json"]["resources"]
+    routes = resources[0]["virtual_hosts"][0]["routes"]
+    waits = {
+        len(plan.rules[route["name"]].groups): "rate_limited_retry_back_off"
+        in route["route"]["retry_policy"]
+        for route in routes
+        if "route" in route
+    }
+    assert waits == {1: True, 2: False}

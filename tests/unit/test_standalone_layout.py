@@ -17,6 +17,7 @@ def left_behind(root: Path) -> None:
     """A directory as a killed run leaves it."""
     for part in ("core", "envoy"):
         (root / part).mkdir(parents=True)
+    (root / ".aigw-run").touch()
     (root / "core" / "credentials.json").write_text("secret")
 
 
@@ -42,6 +43,23 @@ def test_what_others_left_behind_is_removed_and_nothing_else(tmp_path: Path) -> 
     (tmp_path / "file").touch()
     with created(tmp_path, "a"):
         assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "file", "mine"]
+
+
+def test_a_directory_that_only_looks_like_one_of_ours_is_left_alone(tmp_path: Path) -> None:
+    source = tmp_path / "rust"
+    for part in ("core", "envoy"):
+        (source / part).mkdir(parents=True)
+    with created(tmp_path, "a"):
+        assert sorted(path.name for path in source.iterdir()) == ["core", "envoy"]
+    with pytest.raises(RunError, match="not the directory of a run"), created(tmp_path, "rust"):
+        pass
+    assert sorted(path.name for path in source.iterdir()) == ["core", "envoy"]
+
+
+def test_an_empty_directory_is_taken_over(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with created(tmp_path, "a") as layout:
+        assert layout.core.is_dir()
 
 
 def test_a_file_is_no_runtime_directory(tmp_path: Path) -> None:

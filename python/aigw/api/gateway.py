@@ -25,7 +25,7 @@ class RouteGroupKind(ApiModel):
 
 
 class AllowedRoutes(ApiModel):
-    """Which routes may attach to a listener. Kinds are accepted and not checked."""
+    """Which routes may attach to a listener; without kinds, all of its protocol."""
 
     namespaces: RouteNamespaces = Field(default_factory=RouteNamespaces)
     kinds: Annotated[list[RouteGroupKind], Field(max_length=8)] = Field(default_factory=list)

@@ -1,4 +1,4 @@
-"""GatewayClass: accepted for compatibility with cluster manifests; nothing is read from it."""
+"""GatewayClass: the parameters of Gateways that name none of their own."""
 
 from typing import Annotated, ClassVar
 

@@ -21,17 +21,18 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser = commands.add_parser("run", help="run a gateway on this machine")
     parser.add_argument("path", nargs="?", help="YAML file; default <config-home>/config.yaml")
     parser.add_argument("--port", type=_port, help="port of a generated configuration (1975)")
-    listen = os.environ.get("AIGW_LISTEN_ADDRESS", "127.0.0.1")
+    listen = os.environ.get("AIGW_LISTEN_ADDRESS") or "127.0.0.1"
     parser.add_argument("--listen-address", type=_address, default=listen, help="IP to listen on")
     parser.add_argument("--data-plane", choices=("module", "extproc"), default="module")
     parser.add_argument("--ext-proc-transport", choices=("native", "grpcio"), default="native")
     parser.add_argument("--concurrency", type=_positive, help="Envoy worker threads")
     parser.add_argument("--drain-seconds", type=_positive, default=10, help="longest drain at stop")
     parser.add_argument("--debug", action="store_true", default=_is_on("AIGW_DEBUG"))
-    parser.add_argument("--run-id", default=os.environ.get("AIGW_RUN_ID"))
+    parser.add_argument("--run-id", default=os.environ.get("AIGW_RUN_ID") or None)
     for name, default in (("config-home", "~/.config/aigw"), ("runtime-dir", _runtime_default())):
         variable = f"AIGW_{name.upper().replace('-', '_')}"
-        parser.add_argument(f"--{name}", default=os.environ.get(variable, default))
+        value = os.environ.get(variable) or default
+        parser.add_argument(f"--{name}", type=_path, default=value)
     parser.add_argument("--mcp-config", help=argparse.SUPPRESS)
     parser.add_argument("--mcp-json", help=argparse.SUPPRESS)
     parser.set_defaults(execute=_execute)
@@ -65,9 +66,16 @@ def _options(options: argparse.Namespace) -> "RunOptions":
         drain_seconds=options.drain_seconds,
         debug=options.debug,
         run_id=options.run_id,
-        config_home=_expand(options.config_home),
-        runtime_dir=_expand(options.runtime_dir),
+        config_home=options.config_home,
+        runtime_dir=options.runtime_dir,
     )
+
+
+def _path(text: str) -> Path:
+    if not text:
+        message = "an empty path is none"
+        raise argparse.ArgumentTypeError(message)
+    return _expand(text)
 
 
 def _expand(path: str) -> Path:

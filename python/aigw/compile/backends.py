@@ -23,6 +23,7 @@ _DEFAULT_PREFIXES = {"OpenAI": "v1", "Anthropic": "v1"}
 CHAT_ONLY = "aigateway.envoyproxy.io/chat-only"
 """Annotation of AIServiceBackends whose server has chat completions and no other text endpoint:
 completions and responses are served by these."""
+_UNVERSIONED = ("OpenAI", "Anthropic", "GCPVertexAI")
 _AWS_SCHEMAS = ("AWSBedrock", "AWSAnthropic")
 _GCP_SCHEMAS = ("GCPVertexAI", "GCPAnthropic")
 
@@ -153,6 +154,12 @@ class Backends:
 
     def _schema(self, found: AIServiceBackend, written: VersionedAPISchema) -> Schema:
         name = written.name
+        unused = [("prefix", written.prefix, name not in _DEFAULT_PREFIXES)]
+        unused.append(("version", written.version, name in _UNVERSIONED))
+        for field, value, is_unused in unused:
+            if value and is_unused:
+                message = f"has no meaning for the schema {name}"
+                self._report.warning(found.id, Code.NO_EFFECT, f"spec.schema.{field}", message)
         version = written.version or _DEFAULT_VERSIONS.get(name, "")
         if name == "AzureOpenAI" and not version:
             message = "is empty; AzureOpenAI wants the api-version of its requests here"
@@ -178,6 +185,9 @@ class Backends:
             path = "spec.backendRef.namespace"
             self._report.error(found.id, Code.NOT_PERMITTED, path, message)
             return None
+        if ref.port is not None:
+            message = "has no effect; the endpoints of the Backend have their own"
+            self._report.warning(found.id, Code.NO_EFFECT, "spec.backendRef.port", message)
         upstream = self._upstreams.get(namespace, ref.name)
         if upstream is None:
             self._report_missing(found, namespace, ref.name)

@@ -14,6 +14,7 @@ from aigw.compile.listeners import Ports, attachments, usable_listeners
 from aigw.compile.report import Report
 from aigw.compile.retry import TrafficPolicies
 from aigw.compile.routes import Routes
+from aigw.compile.targets import report_targets
 from aigw.errors import Code, Diagnostic, Severity
 from aigw.plan import Backend, Plan, Rule
 
@@ -39,6 +40,7 @@ def compile_plan(loaded: Loaded, loaded_at: int = 0) -> Compiled:
     """
     index = Index(loaded)
     report = Report(loaded.origins)
+    report_targets(index, report)
     gateway = _gateway(index, report)
     plan = _plan(gateway, index, report, loaded_at) if gateway else None
     return Compiled(plan, (*loaded.diagnostics, *report.findings()))

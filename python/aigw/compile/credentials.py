@@ -132,6 +132,10 @@ class Credentials:
             message = "a Secret of another namespace cannot be used yet"
             self._report.error(policy.id, Code.NOT_PERMITTED, f"{path}.namespace", message)
             return ""
+        if (ref.group, ref.kind) != (Secret.GROUP, Secret.KIND):
+            message = f"{ref.kind} is not supported here, only Secret"
+            self._report.error(policy.id, Code.UNSUPPORTED, f"{path}.kind", message)
+            return ""
         secret = self._index.get(Secret, policy.namespace, ref.name)
         where = f"Secret {policy.namespace}/{ref.name}"
         if secret is None:

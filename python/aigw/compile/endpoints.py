@@ -44,6 +44,8 @@ class Upstreams:
             message = "a BackendTLSPolicy for it has errors, and plain text is not an alternative"
             self._report.error(backend.id, Code.LEFT_OUT, "", message)
             return None
+        if self._has_port_policy(backend):
+            return None
         endpoints: list[Endpoint] = []
         for index, written in enumerate(backend.spec.endpoints):
             endpoint = _endpoint(written)
@@ -53,6 +55,19 @@ class Upstreams:
                 return None
             endpoints.append(endpoint)
         return Upstream(tuple(endpoints), self._tls(backend, endpoints[0].hostname))
+
+    def _has_port_policy(self, backend: Backend) -> bool:
+        """Whether TLS is asked for on single ports: for all or none of them would be wrong."""
+        for policy in self._policies:
+            for position, ref in enumerate(policy.spec.target_refs):
+                if ref.section_name and _targets(policy, backend):
+                    message = "settings of single ports are not supported yet"
+                    path = f"spec.targetRefs[{position}].sectionName"
+                    self._report.error(policy.id, Code.UNSUPPORTED, path, message)
+                    message = f"is left out, because {policy.id} cannot be applied as it is written"
+                    self._report.error(backend.id, Code.LEFT_OUT, "", message)
+                    return True
+        return False
 
     def _tls(self, backend: Backend, hostname: str) -> Tls | None:
         policies = [policy for policy in self._policies if _targets(policy, backend)]
@@ -64,7 +79,7 @@ class Upstreams:
         settings = backend.spec.tls
         if settings is None:
             return None
-        name = settings.sni or hostname
+        name = settings.sni or hostname.strip("[]")
         return Tls(
             name, Verification.NONE if settings.insecure_skip_verify else Verification.SYSTEM
         )

@@ -12,7 +12,9 @@ from pydantic_core import SchemaError, SchemaValidator, core_schema
 _MAX_REPEAT = 1000
 # Accepted by the engine that checks, unknown to RE2.
 _NOT_RE2 = re.compile(r"\\[uU<>]|\\b\{|\(\?[a-zA-Z-]*[xuR]|&&|--|~~|\[\[?\^?\[(?!:)")
-_REPEAT = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+_PART = re.compile(
+    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(?P<least>\d+)(?:,(?P<most>\d*))?\}|.", re.DOTALL
+)
 _OPERATOR = re.compile(r"%(?:%|([A-Z_][A-Z0-9_]*)(\([^()%]*\))?(:[0-9]+)?%)")
 _CONDITION = re.compile(
     r"""\s*request\.headers\[(['"])[a-zA-Z0-9_-]+\1\]\s*(==|!=)\s*(['"])[^'"\\]*\3\s*"""
@@ -89,15 +91,32 @@ _WITHOUT_ARGUMENT = frozenset(
 @lru_cache(maxsize=4096)
 def is_regular_expression(text: str) -> bool:
     """Whether RE2 accepts `text`."""
-    if _NOT_RE2.search(text) or any(
-        int(number) > _MAX_REPEAT for pair in _REPEAT.findall(text) for number in pair if number
-    ):
+    if _NOT_RE2.search(text) or _deepest_repeat(text) > _MAX_REPEAT:
         return False
     try:
         SchemaValidator(core_schema.str_schema(pattern=text))
     except SchemaError:
         return False
     return True
+
+
+def _deepest_repeat(text: str) -> int:
+    """The most copies of one part: RE2 multiplies repetitions that lie in each other."""
+    outer: list[int] = []
+    deepest = inside = last = 1
+    for part in _PART.finditer(text):
+        if part.group() == "(":
+            outer.append(inside)
+            inside = last = 1
+        elif part.group() == ")":
+            last, inside = inside, outer.pop() if outer else 1
+        elif part.group().startswith("{") and part.lastgroup:
+            last *= max(int(number) for number in part.groups() if number)
+        else:
+            last = 1
+        inside = max(inside, last)
+        deepest = max(deepest, last)
+    return deepest
 
 
 def unknown_operator(template: str) -> str | None:

@@ -34,14 +34,21 @@ class Index:
         found = [resource for resource in self._by_id.values() if isinstance(resource, model)]
         return sorted(found, key=lambda resource: resource.age)
 
+    def is_written(self, identity: ResourceId) -> bool:
+        """Whether there is such a document, whatever is wrong with it."""
+        return identity in self._by_id or identity in self._rejected
+
     def rejected_policies(self, kind: tuple[str, str], target: ResourceId) -> list[ResourceId]:
-        """Policies of a (group, kind) that cannot be used and say that they target `target`."""
+        """Policies of a (group, kind) that cannot be used and say that they target `target`.
+
+        What selects its targets by their labels may mean any of its namespace.
+        """
         return sorted(
             identity
             for identity, document in self._rejected.items()
             if (identity.group, identity.kind) == kind
             and identity.namespace == target.namespace
-            and target in set(_targets(document, identity.namespace))
+            and (target in set(_targets(document, identity.namespace)) or _selects(document))
         )
 
     def mentions(self, rejected: ResourceId, field: str) -> bool:
@@ -60,3 +67,8 @@ def _targets(document: Mapping[str, Any], namespace: str) -> Iterator[ResourceId
         if isinstance(ref, dict):
             group, kind, name = (str(ref.get(key, "")) for key in ("group", "kind", "name"))
             yield ResourceId(group, kind, namespace, name)
+
+
+def _selects(document: Mapping[str, Any]) -> bool:
+    spec = document.get("spec")
+    return isinstance(spec, dict) and bool(spec.get("targetSelectors"))

@@ -13,6 +13,12 @@ from aigw.compile.routes import CompiledRule
 from aigw.errors import Code
 from aigw.plan import HeaderMatch, Listener, RouteMatch, VirtualHost
 
+# A route of ours is an HTTPRoute to a Gateway.
+_ROUTE_KINDS = {
+    (Gateway.GROUP, "HTTPRoute"),
+    (AIGatewayRoute.GROUP, AIGatewayRoute.KIND),
+}
+
 
 @dataclass(slots=True)
 class Port:
@@ -75,6 +81,9 @@ def _accepts(
 ) -> bool:
     origin = listener.allowed_routes.namespaces.from_
     if origin != "All" and (origin != "Same" or route.namespace != gateway.namespace):
+        return False
+    kinds = listener.allowed_routes.kinds
+    if kinds and not any((item.group, item.kind) in _ROUTE_KINDS for item in kinds):
         return False
     if ref.section_name is not None and ref.section_name != listener.name:
         return False

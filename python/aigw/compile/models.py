@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aigw.api.ai_gateway_route import AIGatewayRoute, AIGatewayRouteRule
-from aigw.compile.routes import CompiledRule
+from aigw.compile.routes import MODEL_HEADER, CompiledRule
 from aigw.plan import MatchType, Model, ModelLists
-
-MODEL_HEADER = "x-ai-eg-model"
 
 
 @dataclass(frozen=True, slots=True)

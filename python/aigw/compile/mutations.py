@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _PROTECTED = frozenset({"connection", "content-length", "host", "transfer-encoding"})
 _PROTECTED_PREFIXES = (":", "x-ai-eg-", "x-envoy-")
+# What no header may hold (RFC 9110 section 5.5); Envoy resets the request instead of sending it.
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _NUMBER = re.compile(r"[-+0-9][-+.0-9eE]*")
 
 
@@ -41,10 +43,15 @@ def check_headers(mutation: "HTTPHeaderMutation | None", place: Place, report: "
     for path, name in refused:
         message = f"the header {name} is owned by the gateway and cannot be changed"
         report.error(place.resource, Code.PROTECTED_HEADER, f"{place.path}.{path}", message)
-    broken = [i for i, header in enumerate(mutation.set) if re.search(r"[\r\n\0]", header.value)]
+    broken = [i for i, header in enumerate(mutation.set) if _CONTROL.search(header.value)]
     for i in broken:
         path = f"{place.path}.set[{i}].value"
-        report.error(place.resource, Code.INVALID_MUTATION, path, "must be a single line")
+        report.error(
+            place.resource,
+            Code.INVALID_MUTATION,
+            path,
+            "must be a single line without control characters",
+        )
     return not refused and not broken
 
 

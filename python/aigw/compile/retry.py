@@ -23,13 +23,15 @@ class TrafficPolicies:
         """Reads all policies."""
         self._found: dict[tuple[str, str, str, str], BackendTrafficPolicy] = {}
         for policy in index.all(BackendTrafficPolicy):
-            if not policy.spec.targets:
-                report.warning(policy.id, Code.NO_EFFECT, "spec.targetRefs", "targets nothing")
             for position, ref in enumerate(policy.spec.targets):
                 path = f"spec.targetRefs[{position}]"
                 if (ref.group, ref.kind) not in (_ROUTE, _GATEWAY):
                     message = f"{ref.kind} is not a target; use HTTPRoute or Gateway"
                     report.error(policy.id, Code.UNSUPPORTED, path, message)
+                    continue
+                if (ref.group, ref.kind) == _GATEWAY and ref.section_name:
+                    message = "settings of single listeners are not supported yet"
+                    report.error(policy.id, Code.UNSUPPORTED, f"{path}.sectionName", message)
                     continue
                 key = (ref.kind, policy.namespace, ref.name, ref.section_name or "")
                 first = self._found.setdefault(key, policy)

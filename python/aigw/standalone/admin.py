@@ -24,6 +24,17 @@ class Admin:
         except AdminError:
             return False
 
+    async def refused(self) -> bool:
+        """Whether Envoy has refused a part of its configuration since it started.
+
+        It calls itself ready then too, and serves the rest, or nothing.
+
+        Raises:
+            AdminError: no answer.
+        """
+        text = await self.call("GET", "/stats?filter=update_rejected$")
+        return any(int(line.rpartition(":")[2]) for line in text.splitlines())
+
     async def active_requests(self) -> int:
         """Requests in progress on all listeners.
 

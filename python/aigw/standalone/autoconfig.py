@@ -5,6 +5,7 @@ Keys stay references to variables; they are read where every other Secret is.
 """
 
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ DEFAULT_PORT = 1975
 ANTHROPIC_MODELS = "claude-.*"
 _PORTS = {"http": 80, "https": 443}
 _GROUP = "aigateway.envoyproxy.io"
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 
 Resource = dict[str, Any]
 
@@ -104,10 +107,12 @@ def _gateway(port: int) -> Iterator[Resource]:
 
 def _provider(provider: Provider) -> Iterator[Resource]:
     url = _Url.parse(provider.base_url)
-    yield _resource(
-        "gateway.envoyproxy.io/v1alpha1", "Backend", provider.name, {"endpoints": [url.endpoint]}
-    )
-    if url.tls:
+    backend: Resource = {"endpoints": [url.endpoint]}
+    if url.tls and url.is_ipv6:
+        # A policy names its host, and host names have no colons.
+        backend["tls"] = {"wellKnownCACertificates": "System"}
+    yield _resource("gateway.envoyproxy.io/v1alpha1", "Backend", provider.name, backend)
+    if url.tls and not url.is_ipv6:
         target = {"group": "gateway.envoyproxy.io", "kind": "Backend", "name": provider.name}
         validation = {"wellKnownCACertificates": "System", "hostname": url.host}
         spec = {"targetRefs": [target], "validation": validation}
@@ -115,15 +120,19 @@ def _provider(provider: Provider) -> Iterator[Resource]:
             "gateway.networking.k8s.io/v1", "BackendTLSPolicy", f"{provider.name}-tls", spec
         )
     reference = {"group": "gateway.envoyproxy.io", "kind": "Backend", "name": provider.name}
-    spec = {
-        "schema": {"name": provider.schema, "prefix": url.path or "/"},
-        "backendRef": reference,
-    }
+    spec = {"schema": _schema(provider, url), "backendRef": reference}
     if provider.headers:
         mutations = [{"name": name, "value": value} for name, value in provider.headers.items()]
         spec["headerMutation"] = {"set": mutations}
     yield _resource(f"{_GROUP}/v1beta1", "AIServiceBackend", provider.name, spec)
     yield from _policy(provider)
+
+
+def _schema(provider: Provider, url: "_Url") -> Resource:
+    """Without a path in the URL the API's usual prefix applies, `v1`."""
+    if not url.path:
+        return {"name": provider.schema}
+    return {"name": provider.schema, "prefix": url.path.replace("$", "$$")}
 
 
 def _policy(provider: Provider) -> Iterator[Resource]:
@@ -184,6 +193,8 @@ class _Url:
 
     @classmethod
     def parse(cls, text: str) -> "_Url":
+        """The parts of `text`; errors never show the whole of it, it may hold a password."""
+        text = text.strip()
         try:
             parts = urlsplit(text)
             given = parts.port
@@ -193,13 +204,21 @@ class _Url:
         if not parts.hostname:
             message = "invalid base URL: missing hostname"
             raise RunError(message)
-        port = given or _PORTS.get(parts.scheme)
-        # Never the whole URL: it may hold a password.
         shown = f"{parts.scheme}://{parts.hostname}"
+        port = _PORTS.get(parts.scheme) if given is None else given
         if port is None or parts.scheme not in _PORTS:
             message = f'invalid base URL {shown}: unsupported scheme "{parts.scheme}"'
             raise RunError(message)
-        return cls(parts.hostname, port, parts.path.strip("/"), parts.scheme == "https")
+        if fault := _fault(text, parts.username, port):
+            message = f"invalid base URL {shown}: {fault}"
+            raise RunError(message)
+        tls = parts.scheme == "https"
+        return cls(_host(parts.hostname, shown), port, parts.path.strip("/"), tls)
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Whether the host is an IPv6 address."""
+        return ":" in self.host
 
     @property
     def endpoint(self) -> Resource:
@@ -208,3 +227,28 @@ class _Url:
         except ValueError:
             return {"fqdn": {"hostname": self.host, "port": self.port}}
         return {"ip": {"address": self.host, "port": self.port}}
+
+
+def _fault(text: str, username: str | None, port: int) -> str | None:
+    """What a base URL holds that requests could not be sent with."""
+    if username is not None:
+        return "a name or password in it is not used; the key has a variable of its own"
+    if "?" in text or "#" in text:
+        return "a query or fragment cannot be part of it"
+    if not text.isprintable() or " " in text:
+        return "spaces and control characters must be percent-encoded"
+    return "0 is not a port" if port == 0 else None
+
+
+def _host(name: str, shown: str) -> str:
+    """A host as resources name it: ASCII, lower case, without the dot of the root."""
+    if ":" in name:
+        return name
+    try:
+        host = name.removesuffix(".").encode("idna").decode("ascii").lower()
+    except UnicodeError:
+        host = ""
+    if not _HOST.fullmatch(host) or len(host) > 253:
+        message = f"invalid base URL {shown}: not a host name of letters, digits and hyphens"
+        raise RunError(message)
+    return host

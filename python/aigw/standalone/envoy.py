@@ -58,10 +58,11 @@ class Envoy:
         """Starts Envoy and waits until it serves.
 
         Raises:
-            RunError: it ended or did not become ready; the text has its last words.
+            RunError: it ended, did not become ready, or refused its configuration; the text has
+                its last words.
         """
         self._admin.socket.unlink(missing_ok=True)
-        child = await spawn("envoy", self._command.line(), os.environ, _log_line)
+        child = await spawn("envoy", self._command.line(), _log_line)
         self._child = child
         deadline = time.monotonic() + START_TIMEOUT
         while not await self._admin.ready():
@@ -72,6 +73,17 @@ class Envoy:
                 message = f"envoy was not ready after {START_TIMEOUT:.0f} s"
                 raise RunError(message)
             await asyncio.sleep(_POLL)
+        await self._check_acceptance(child)
+
+    async def _check_acceptance(self, child: Child) -> None:
+        try:
+            refused = await self._admin.refused()
+        except AdminError as error:
+            message = f"envoy was ready for a moment only: {error}"
+            raise RunError(message) from None
+        if refused:
+            await child.stop()
+            raise RunError("\n  ".join(["envoy refuses its configuration:", *child.tail]))
 
     async def supervise(self) -> None:
         """Restarts Envoy whenever it ends, with growing pauses. Runs until it is cancelled."""

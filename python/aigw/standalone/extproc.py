@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -36,7 +35,7 @@ class ExtProc:
         Raises:
             RunError: it ended or did not listen in time.
         """
-        child = await spawn("extproc", self._line(), os.environ, _log_line)
+        child = await spawn("extproc", self._line(), _log_line)
         self._child = child
         deadline = time.monotonic() + START_TIMEOUT
         while not await _listens(self.layout.ext_proc_socket):

@@ -15,6 +15,8 @@ from aigw.standalone.errors import RunError
 _SOCKET_PATH_LIMIT = 107
 # How often a directory is claimed that others make and remove at the same time.
 _TRIES = 5
+# Only what holds this file is ever removed: a user may name any directory.
+_MARK = ".aigw-run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,8 @@ class Layout:
 def created(runtime_dir: Path, run_id: str | None) -> Iterator[Layout]:
     """Makes the directories of a run and removes them at the end.
 
-    A run holds a lock on its directory for as long as it lives. What a run left behind that was
-    killed is not locked: it is removed by the next one.
+    A run holds a lock on its directory for as long as it lives, and marks it. What a run left
+    behind that was killed is marked and not locked: it is removed by the next one.
 
     Raises:
         RunError: a directory cannot be made, belongs to somebody else, or is in use.
@@ -64,6 +66,7 @@ def created(runtime_dir: Path, run_id: str | None) -> Iterator[Layout]:
             _check_parent(runtime_dir)
             stack.callback(os.close, _claimed(root))
             stack.callback(shutil.rmtree, root, ignore_errors=True)
+            (root / _MARK).touch(mode=0o600)
             for directory in (layout.core, layout.envoy):
                 directory.mkdir(mode=0o700)
         except OSError as error:
@@ -102,13 +105,23 @@ def _claimed(root: Path) -> int:
             root.mkdir(mode=0o700)
             if (lock := _lock(root)) is not None:
                 return lock
-        if (lock := _lock(root)) is not None:
-            shutil.rmtree(root, ignore_errors=True)
-            os.close(lock)
-        else:
+        if (lock := _lock(root)) is None:
             break
+        try:
+            _remove(root)
+        finally:
+            os.close(lock)
     message = f"a run with the id {root.name} exists already ({root})"
     raise RunError(message)
+
+
+def _remove(root: Path) -> None:
+    """Removes what a run left behind: it is marked, or was killed before that and is empty."""
+    names = [path.name for path in root.iterdir()]
+    if names and _MARK not in names:
+        message = f"{root} exists already and is not the directory of a run"
+        raise RunError(message)
+    shutil.rmtree(root, ignore_errors=True)
 
 
 def _lock(directory: Path) -> int | None:
@@ -131,8 +144,7 @@ def _lock(directory: Path) -> int | None:
 def _sweep(runtime_dir: Path) -> None:
     """Removes what runs left behind that were killed: their credentials above all."""
     for directory in runtime_dir.iterdir():
-        layout = Layout(directory)
-        if directory.is_symlink() or not (layout.core.is_dir() and layout.envoy.is_dir()):
+        if directory.is_symlink() or not (directory / _MARK).is_file():
             continue
         with contextlib.suppress(OSError):
             if (lock := _lock(directory)) is not None:

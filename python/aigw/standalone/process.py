@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ctypes
 import logging
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,12 @@ logger = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG = 1
 _TAIL_LINES = 20
 KILL_AFTER = 5.0
+
+# What programs need to run; anything else may be a credential and is none of their business.
+_NAMES = frozenset(
+    {"HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV"}
+)
+_PREFIXES = ("AIGW_", "COVERAGE_", "ENVOY_", "GRPC_", "LC_", "LD_", "MALLOC_", "PYTHON", "RUST_")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -59,10 +66,11 @@ class Child:
 async def spawn(
     name: str,
     command: Sequence[str],
-    environment: Mapping[str, str],
     on_line: Callable[[str], None],
 ) -> Child:
     """Starts a command. Its standard error goes to `on_line`, its standard output is ours.
+
+    Of our environment it sees what programs need, no keys of providers.
 
     The child has a session of its own, so that an interrupt at the terminal reaches us alone
     and we can drain it; the kernel ends it if we die.
@@ -75,7 +83,7 @@ async def spawn(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            env=dict(environment),
+            env=_environment(os.environ),
             start_new_session=True,
             preexec_fn=_die_with_parent,
         )
@@ -86,6 +94,12 @@ async def spawn(
     child = Child(name, process)
     child._reader = asyncio.create_task(_read_lines(child, on_line))
     return child
+
+
+def _environment(ours: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value for name, value in ours.items() if name in _NAMES or name.startswith(_PREFIXES)
+    }
 
 
 def _die_with_parent() -> None:

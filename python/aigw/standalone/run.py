@@ -2,12 +2,10 @@
 
 import asyncio
 import contextlib
-import errno
 import ipaddress
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
@@ -22,7 +20,7 @@ from aigw.errors import AigwError, Code, Diagnostic
 from aigw.plan import Plan
 from aigw.render.envoy import DataPlane, log_arguments
 from aigw.standalone import layout as layouts
-from aigw.standalone import publish, source
+from aigw.standalone import ports, proxies, publish, source
 from aigw.standalone.admin import Admin
 from aigw.standalone.envoy import Envoy, EnvoyCommand
 from aigw.standalone.errors import RunError
@@ -39,7 +37,7 @@ _DEBUG_LEVELS = {"default": "info", "dynamic_modules": "debug"}
 
 
 def run(options: RunOptions) -> int:
-    """Runs a gateway until SIGINT or SIGTERM. 0 after a clean stop, 1 when it cannot run."""
+    """Runs a gateway until it is asked to stop. 0 after a clean stop, 1 when it cannot run."""
     level = logging.DEBUG if options.debug else logging.INFO
     logging.basicConfig(level=level, format="%(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
@@ -56,16 +54,18 @@ def run(options: RunOptions) -> int:
 
 
 async def _run(options: RunOptions, began: float) -> None:
-    stop = _Stop()
+    stop, address = _Stop(), options.listen_address
     found = await source.find(options, os.environ)
     try:
         plan = _plan(found)
-        _check_ports(plan, options.listen_address)
+        if warning := proxies.warning_of(plan, os.environ):
+            logger.warning("%s", warning)
         with layouts.created(options.runtime_dir, options.run_id) as layout:
             publish.publish(plan, layout, options)
             async with contextlib.AsyncExitStack() as stack:
-                entering = stack.enter_async_context(_started(options, layout, plan))
-                running = await _unless(stop.asked, entering)
+                with ports.claimed([item.port for item in plan.listeners], address):
+                    entering = stack.enter_async_context(_started(options, layout, plan))
+                    running = await _unless(stop.asked, entering)
                 if running is not None:
                     _announce(found, plan, layout, options, time.monotonic() - began)
                     await _until(stop.asked, running.watchers)
@@ -120,13 +120,19 @@ def _refresher(plan: Plan, layout: Layout) -> Refresher:
 
 
 class _Stop:
-    """SIGINT and SIGTERM: the first asks for the end, the second is impatient, a third kills."""
+    """SIGINT, SIGTERM, SIGHUP: one asks for the end, a second is impatient, a third kills.
+
+    SIGHUP is the end of the terminal; `nohup` has it ignored, and so it stays.
+    """
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
         self.urged = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        self._numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            self._numbers.append(signal.SIGHUP)
+        for number in self._numbers:
             self._loop.add_signal_handler(number, self._on_signal)
 
     def _on_signal(self) -> None:
@@ -134,7 +140,7 @@ class _Stop:
             self.asked.set()
             return
         self.urged.set()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in self._numbers:
             self._loop.remove_signal_handler(number)
 
 
@@ -173,13 +179,14 @@ def _plan(found: source.Found) -> Plan:
     """The plan; findings are printed, what they do not concern is served.
 
     Raises:
-        RunError: nothing can be served, or the file is not YAML.
+        RunError: nothing can be served, the file is not YAML, or a part of a configuration that
+            no user has written has errors: there is no rest to be served.
     """
     environment = Environment(os.environ, source.read_file)
     compiled = compile_plan(load([found.source], environment), int(time.time()))
     _print(compiled.diagnostics)
     broken = [item for item in compiled.errors if item.code is Code.INVALID_YAML]
-    if compiled.plan is None or broken:
+    if compiled.plan is None or broken or (found.generated and compiled.errors):
         raise RunError(_reason(compiled))
     return compiled.plan
 
@@ -192,22 +199,6 @@ def _reason(compiled: Compiled) -> str:
 def _print(diagnostics: Sequence[Diagnostic]) -> None:
     for diagnostic in diagnostics:
         sys.stderr.write(f"{diagnostic}\n")
-
-
-def _check_ports(plan: Plan, address: str) -> None:
-    """Raises RunError for a port that is taken: Envoy would say so late and at length."""
-    for listener in plan.listeners:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((address, listener.port))
-            except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    message = f"port {listener.port} is in use"
-                else:
-                    message = f"cannot listen on {address}, port {listener.port}: {error.strerror}"
-                raise RunError(message) from None
 
 
 def _announce(

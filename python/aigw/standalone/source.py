@@ -24,6 +24,7 @@ class Found:
     source: Source
     summary: str
     demo: "FakeProvider | None" = None
+    generated: bool = True
 
 
 async def find(options: RunOptions, environment: Mapping[str, str]) -> Found:
@@ -37,7 +38,8 @@ async def find(options: RunOptions, environment: Mapping[str, str]) -> Found:
         if options.port is not None:
             message = "--port is for generated configurations; the file names its own ports"
             raise RunError(message)
-        return Found(Source(str(path), _read(path)), f"configuration: {path}")
+        text = Source(str(path), _read(path))
+        return Found(text, f"configuration: {path}", generated=False)
     port = options.port or autoconfig.DEFAULT_PORT
     providers = autoconfig.providers_of(environment)
     if providers:

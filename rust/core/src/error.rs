@@ -167,6 +167,12 @@ const fn envoy(
 pub const ENVOY_ERRORS: &[EnvoyError] = &[
     envoy(400, "BadRequest", "the request is not valid HTTP", ""),
     envoy(401, "Unauthorized", "authentication failed", ""),
+    envoy(
+        403,
+        "Forbidden",
+        "an upgrade to another protocol is not supported",
+        "upgrade_failed",
+    ),
     envoy(403, "Forbidden", "access denied", ""),
     envoy(404, "NotFound", "no matching route", ""),
     envoy(
@@ -195,6 +201,12 @@ pub const ENVOY_ERRORS: &[EnvoyError] = &[
         "",
     ),
     envoy(500, "InternalError", "internal error of the gateway", ""),
+    envoy(
+        501,
+        "NotImplemented",
+        "this transfer encoding is not supported",
+        "",
+    ),
     envoy(
         502,
         "BadGateway",

@@ -199,6 +199,21 @@ fn a_schema_that_cannot_serve_the_endpoint_is_422() {
     );
 }
 
+#[test]
+fn a_status_that_has_no_body_becomes_an_error_with_one() {
+    let body = r#"{"model":"m","messages":[]}"#;
+    for backend in ["b", "c"] {
+        for status in [101, 304] {
+            let mut attempt = bind(&request("/v1/chat/completions", body), backend);
+            prepare(&mut attempt, body);
+            let head = attempt.response_head(status, &Headers::new(), Ended::Yes);
+            assert_eq!(text(head.edits.value(":status")), "502");
+            let added = String::from_utf8(head.added_body.unwrap()).unwrap();
+            assert!(added.contains(&format!("the status {status} is no answer")));
+        }
+    }
+}
+
 fn sse_head() -> Headers {
     [(":status", "200"), ("content-type", "text/event-stream")]
         .into_iter()

@@ -8,6 +8,8 @@ from aigw.render.envoy.names import HOST_METADATA, MODEL_HEADER, Json, seconds, 
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
 
 MAX_DIRECT_RESPONSE = 8192
+LONGEST_RETRY_AFTER = "10s"
+"""Beyond it the usual back-off applies, and the client soon gets the reply with the header."""
 _SPECIFIER = (
     "envoy.extensions.router.cluster_specifiers.priority_group.v3.PriorityGroupClusterSpecifier"
 )
@@ -143,6 +145,12 @@ def _retry_policy(rule: Rule, target: EnvoyTarget) -> Json:
             "max_interval": seconds(retry.back_off_max_ms),
         },
     }
+    if len(rule.groups) == 1:
+        # The same provider is asked again: not before it wants to be, unless that is far off.
+        policy["rate_limited_retry_back_off"] = {
+            "reset_headers": [{"name": "retry-after", "format": "SECONDS"}],
+            "max_interval": LONGEST_RETRY_AFTER,
+        }
     if target.data_plane is DataPlane.MODULE:
         policy["refresh_cluster_on_retry"] = True
     elif len(rule.groups) > 1:

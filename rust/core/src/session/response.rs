@@ -169,6 +169,10 @@ impl Attempt {
         }
         let streamed = self.reply.stream && is_stream(headers);
         match (status, self.exchange.reply_bytes()) {
+            // HTTP gives these no body: the client would take one for its next reply.
+            (..=199 | 304, _) => {
+                self.refused_head(&format!("the status {status} is no answer"), ended)
+            }
             (200..=299, ReplyBytes::Rebuilt) if ended == Ended::Yes => {
                 self.refused_head("the reply has no body", ended)
             }

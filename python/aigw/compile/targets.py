@@ -1,0 +1,85 @@
+"""Targets of policies that name nothing: a policy without effect is reported, never silent."""
+
+from collections.abc import Iterable
+
+from aigw.api.ai_gateway_route import AIGatewayRoute
+from aigw.api.ai_service_backend import AIServiceBackend
+from aigw.api.backend import Backend
+from aigw.api.backend_security_policy import BackendSecurityPolicy
+from aigw.api.backend_tls_policy import BackendTLSPolicy
+from aigw.api.backend_traffic_policy import BackendTrafficPolicy
+from aigw.api.client_traffic_policy import ClientTrafficPolicy
+from aigw.api.gateway import Gateway
+from aigw.api.references import LocalPolicyTargetReference, SectionTargetReference
+from aigw.compile.index import Index
+from aigw.compile.report import Report
+from aigw.errors import Code, ResourceId
+
+_GATEWAY_API = "gateway.networking.k8s.io"
+_HTTP_ROUTE = (_GATEWAY_API, "HTTPRoute")
+
+Policy = BackendSecurityPolicy | BackendTLSPolicy | BackendTrafficPolicy | ClientTrafficPolicy
+
+
+def report_targets(index: Index, report: Report) -> None:
+    """Names each policy, or part of one, that applies to nothing that was loaded."""
+    targets = _Targets(index, report)
+    for security in index.all(BackendSecurityPolicy):
+        targets.check(security, security.spec.target_refs, AIServiceBackend)
+    for tls in index.all(BackendTLSPolicy):
+        targets.check(tls, tls.spec.target_refs, Backend)
+    for client in index.all(ClientTrafficPolicy):
+        targets.check(client, client.spec.targets, Gateway)
+    for traffic in index.all(BackendTrafficPolicy):
+        targets.check(traffic, traffic.spec.targets, Gateway)
+
+
+class _Targets:
+    """Looks targets up."""
+
+    def __init__(self, index: Index, report: Report) -> None:
+        self._index = index
+        self._report = report
+
+    def check(
+        self,
+        policy: Policy,
+        refs: Iterable[LocalPolicyTargetReference],
+        model: type[AIServiceBackend | Backend | Gateway],
+    ) -> None:
+        """Reports targets that are missing, or of a kind that only exists elsewhere.
+
+        `model` is the usual kind; routes are targets where the policy says so itself.
+        """
+        position = -1
+        for position, ref in enumerate(refs):
+            path = f"spec.targetRefs[{position}]"
+            if (ref.group, ref.kind) == _HTTP_ROUTE and isinstance(policy, BackendTrafficPolicy):
+                self._check_route(policy, ref, path)
+            elif (ref.group, ref.kind) == (model.GROUP, model.KIND):
+                self._check_presence(policy, ref, path)
+            elif isinstance(policy, BackendSecurityPolicy | BackendTLSPolicy):
+                message = f"{ref.kind} is not supported as a target, only {model.KIND}"
+                self._report.error(policy.id, Code.UNSUPPORTED, path, message)
+        if position < 0:
+            message = "targets nothing"
+            self._report.warning(policy.id, Code.NO_EFFECT, "spec.targetRefs", message)
+
+    def _check_presence(self, policy: Policy, ref: LocalPolicyTargetReference, path: str) -> None:
+        target = ResourceId(ref.group, ref.kind, policy.namespace, ref.name)
+        if not self._index.is_written(target):
+            self._report.warning(policy.id, Code.NOT_FOUND, path, f"{target} not found")
+
+    def _check_route(
+        self, policy: BackendTrafficPolicy, ref: LocalPolicyTargetReference, path: str
+    ) -> None:
+        """A route goes by the name of the HTTPRoute that a cluster would have for it."""
+        target = ResourceId(AIGatewayRoute.GROUP, AIGatewayRoute.KIND, policy.namespace, ref.name)
+        if not self._index.is_written(target):
+            self._check_presence(policy, ref, path)
+            return
+        route = self._index.get(AIGatewayRoute, policy.namespace, ref.name)
+        section = ref.section_name if isinstance(ref, SectionTargetReference) else None
+        if route and section and section not in {rule.name for rule in route.spec.rules}:
+            message = f"{target} has no rule of the name {section}"
+            self._report.warning(policy.id, Code.NOT_FOUND, f"{path}.sectionName", message)
