@@ -24,6 +24,7 @@ __all__ = [
     "check_config",
     "enable_debug_log",
     "error_table",
+    "evaluate_cel",
     "support_matrix",
     "version",
 ]
@@ -78,6 +79,17 @@ def error_table() -> bytes:
     """Every error reply, as JSON.
 
     `{"core": [{kind, status, type}], "envoy": [{status, type, message, details}]}`
+    """
+
+def evaluate_cel(request: bytes) -> bytes:
+    """Evaluates CEL expressions over parts of one value; JSON in, JSON out.
+
+    Reads `{"object": value, "old": value?, "checks": [[expression, [name | index, ...]], ...]}`;
+    the path of a check says what `self` (and `oldSelf`) is. Returns a list with, for each check,
+    `{"value": ...}` or `{"error": "syntax" | "limit" | "evaluation", "message": text}`.
+
+    Raises:
+        CallOrderError: the request is malformed.
     """
 
 def support_matrix() -> bytes:

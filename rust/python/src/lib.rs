@@ -1,5 +1,6 @@
 //! `aigw._core`: the door through which Python uses the core. Bytes in, bytes out.
 
+mod cel;
 mod errors;
 mod exchange;
 mod extproc;
@@ -74,6 +75,8 @@ mod _core {
     #[pymodule_export]
     use super::{check_config, enable_debug_log, error_table, support_matrix, version};
 
+    #[pymodule_export]
+    use crate::cel::evaluate_cel;
     #[pymodule_export]
     use crate::exchange::{Attempt, Exchange};
     #[pymodule_export]
