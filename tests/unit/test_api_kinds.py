@@ -26,6 +26,15 @@ MINIMAL: dict[str, dict[str, Any]] = {
         "apiVersion": AIGW,
         "spec": {"type": "APIKey", "apiKey": {"secretRef": {"name": "s"}}},
     },
+    "GatewayConfig": {"apiVersion": AIGW, "spec": {}},
+    "MCPRoute": {
+        "apiVersion": AIGW,
+        "spec": {
+            "parentRefs": [{"name": "g"}],
+            "backendRefs": [{"group": "gateway.envoyproxy.io", "kind": "Backend", "name": "b"}],
+        },
+    },
+    "QuotaPolicy": {"apiVersion": "aigateway.envoyproxy.io/v1alpha1", "spec": {}},
     "Backend": {
         "apiVersion": EG,
         "spec": {"endpoints": [{"fqdn": {"hostname": "a.example", "port": 443}}]},
@@ -63,6 +72,16 @@ def rule(**members: Any) -> dict[str, Any]:  # noqa: ANN401 - any YAML value
     return document("AIGatewayRoute", {"rules": [members]})
 
 
+LOG_FORMAT = "spec.telemetry.accessLog.settings[0].format"
+
+
+def access_log(written: dict[str, Any]) -> dict[str, Any]:
+    """An EnvoyProxy with one format of access logs."""
+    sink = {"type": "File", "file": {"path": "/dev/stdout"}}
+    settings = [{"sinks": [sink], "format": written}]
+    return document("EnvoyProxy", {"telemetry": {"accessLog": {"settings": settings}}})
+
+
 def findings(value: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Field path and message of all findings."""
     return [(item.field_path, item.message) for item in parse(value).diagnostics]
@@ -97,7 +116,11 @@ def test_an_unknown_field_of_the_spec_is_an_error(kind: str) -> None:
         ("ClientTrafficPolicy", {"timeout": {}}, "spec.timeout"),
         ("EnvoyProxy", {"bootstrap": {}}, "spec.bootstrap"),
         ("EnvoyProxy", {"telemetry": {"tracing": {}}}, "spec.telemetry.tracing"),
-        ("BackendSecurityPolicy", {"credentialOverride": {}}, "spec.credentialOverride"),
+        (
+            "BackendSecurityPolicy",
+            {"credentialOverride": {"fromRequestHeaders": {}}},
+            "spec.credentialOverride",
+        ),
         ("Backend", {"endpoints": [{"unix": {"path": "/x"}}]}, "spec.endpoints[0].unix"),
         ("Backend", {"tls": {"minVersion": "1.3"}}, "spec.tls.minVersion"),
     ],
@@ -108,11 +131,17 @@ def test_a_field_that_is_not_implemented_is_refused_by_name(
     assert (path, "is not supported yet") in findings(document(kind, spec))
 
 
-@pytest.mark.parametrize("kind", ["MCPRoute", "QuotaPolicy", "GatewayConfig"])
-def test_a_kind_that_is_not_implemented_is_refused_by_name(kind: str) -> None:
-    parsed = parse({"apiVersion": AIGW, "kind": kind, "metadata": {"name": "x"}})
+def test_a_kind_that_is_not_implemented_is_refused_by_name() -> None:
+    parsed = parse({"apiVersion": EG, "kind": "SecurityPolicy", "metadata": {"name": "x"}})
     assert [item.code for item in parsed.diagnostics] == [Code.UNSUPPORTED]
-    assert kind in parsed.diagnostics[0].message
+    assert "SecurityPolicy" in parsed.diagnostics[0].message
+
+
+def test_a_field_that_is_not_implemented_is_checked_all_the_same() -> None:
+    spec = {"credentialOverride": {"fromDynamicMetadata": {}}}
+    assert findings(document("BackendSecurityPolicy", spec)) == [
+        ("spec.credentialOverride.fromDynamicMetadata.namespace", "is required")
+    ]
 
 
 def test_an_unknown_kind_is_refused() -> None:
@@ -199,65 +228,68 @@ def test_a_value_outside_its_limits_is_named(value: dict[str, Any], path: str) -
     assert [place for place, _ in findings(value)] == [path]
 
 
-POOL = {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": "p"}
-
-
 @pytest.mark.parametrize(
     ("value", "path", "rule_id"),
     [
+        (document("Backend", {"endpoints": [{}]}), "spec.endpoints[0]", "BE-1"),
         (
-            document("AIGatewayRoute", {"parentRefs": [{"name": "g", "kind": "Service"}]}),
-            "spec.parentRefs",
-            "AGR-1",
-        ),
-        (
-            document("AIGatewayRoute", {"rules": [{"name": "a"}, {"name": "a"}]}),
-            "spec.rules",
-            "AGR-2",
-        ),
-        (rule(name="route-not-found"), "spec.rules[0]", "AGR-3"),
-        (rule(backendRefs=[{"name": "b"}, POOL]), "spec.rules[0]", "AGR-4"),
-        (rule(backendRefs=[POOL, POOL]), "spec.rules[0]", "AGR-5"),
-        (
-            rule(backendRefs=[{"name": "b", "kind": "InferencePool"}]),
-            "spec.rules[0].backendRefs[0]",
-            "AGR-6",
-        ),
-        (
-            rule(backendRefs=[{"name": "b", "group": "x", "kind": "Y"}]),
-            "spec.rules[0].backendRefs[0]",
-            "AGR-7",
-        ),
-        (
-            rule(timeouts={"request": "1s", "backendRequest": "2s"}),
-            "spec.rules[0].timeouts",
-            "GW-1",
-        ),
-        (
-            document("AIServiceBackend", {"backendRef": {"name": "b"}}),
-            "spec.backendRef",
-            "ASB-1",
-        ),
-        (
-            document("AIServiceBackend", {"backendRef": {"name": "b"}}),
-            "spec.backendRef",
-            "GW-2",
-        ),
-        (document("BackendSecurityPolicy", {"type": "AWSCredentials"}), "spec", "BSP-2"),
-        (
-            document("BackendSecurityPolicy", {"anthropicAPIKey": {"secretRef": {"name": "s"}}}),
-            "spec",
-            "BSP-1",
+            document(
+                "Backend",
+                {
+                    "endpoints": [
+                        {
+                            "fqdn": {"hostname": "a.example", "port": 443},
+                            "ip": {"address": "10.0.0.1", "port": 443},
+                        }
+                    ]
+                },
+            ),
+            "spec.endpoints[0]",
+            "BE-2",
         ),
         (
             document(
-                "BackendSecurityPolicy",
-                {"targetRefs": [{"group": "", "kind": "Service", "name": "s"}]},
+                "Backend",
+                {
+                    "endpoints": [
+                        {"fqdn": {"hostname": "a.example", "port": 443}},
+                        {"ip": {"address": "10.0.0.1", "port": 443}},
+                    ]
+                },
             ),
-            "spec.targetRefs",
-            "BSP-7",
+            "spec.endpoints",
+            "BE-3",
         ),
-        (document("Backend", {"endpoints": [{}]}), "spec.endpoints[0]", "BE-1"),
+        (
+            document(
+                "Gateway",
+                {
+                    "listeners": [
+                        {"name": "a", "port": 80, "protocol": "HTTP"},
+                        {"name": "b", "port": 80, "protocol": "HTTP"},
+                    ]
+                },
+            ),
+            "spec.listeners",
+            "GW-3",
+        ),
+        (
+            document("BackendTLSPolicy", {"validation": {"hostname": "a.example"}}),
+            "spec.validation",
+            "BTP-1",
+        ),
+        (
+            document(
+                "EnvoyProxy",
+                {"telemetry": {"accessLog": {"settings": [{"sinks": [{"type": "File"}]}]}}},
+            ),
+            "spec.telemetry.accessLog.settings[0].sinks[0]",
+            "EP-2",
+        ),
+        (access_log({}), LOG_FORMAT, "EP-3"),
+        (access_log({"text": "a", "json": {}}), LOG_FORMAT, "EP-3"),
+        (access_log({"type": "Text", "json": {}}), LOG_FORMAT, "EP-3"),
+        (access_log({"type": "JSON", "text": "a"}), LOG_FORMAT, "EP-3"),
     ],
 )
 def test_a_broken_rule_is_named_with_its_id(value: dict[str, Any], path: str, rule_id: str) -> None:
@@ -268,13 +300,10 @@ def test_a_broken_rule_is_named_with_its_id(value: dict[str, Any], path: str, ru
 @pytest.mark.parametrize(
     "value",
     [
-        rule(timeouts={"request": "0s", "backendRequest": "2s"}),
-        rule(timeouts={"backendRequest": "90s"}),
-        rule(
-            backendRefs=[{**POOL, "kind": "AIServiceBackend", "group": "aigateway.envoyproxy.io"}]
-        ),
-        rule(backendRefs=[]),
-        rule(backendRefs=[POOL]),
+        access_log({"text": "a"}),
+        access_log({"json": {}}),
+        access_log({"type": "Text", "text": "a"}),
+        access_log({"type": "JSON", "json": {"a": "b"}}),
     ],
 )
 def test_rules_accept_what_they_must(value: dict[str, Any]) -> None:

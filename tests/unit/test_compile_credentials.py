@@ -102,17 +102,27 @@ def test_a_broken_key_file_is_named_without_its_content(key: object, part: str) 
     assert "secret" not in " ".join(messages)
 
 
+FEDERATION = """
+    projectName: p
+    region: eu
+    workloadIdentityFederationConfig:
+      projectID: "1"
+      workloadIdentityPoolName: pool
+      workloadIdentityProviderName: provider
+      oidcExchangeToken:
+        oidc:
+          provider: {issuer: "https://idp.example"}
+          clientID: c
+          clientSecret: {name: s}
+"""
+
+
 @pytest.mark.parametrize(
     ("policy", "part"),
     [
         ("", "needs a BackendSecurityPolicy with GCPCredentials"),
         (POLICY.replace("SPEC", "{projectName: p, region: eu}"), "not supported yet"),
-        (
-            POLICY.replace(
-                "SPEC", "{projectName: p, region: eu, workloadIdentityFederationConfig: {}}"
-            ),
-            "not supported yet",
-        ),
+        (POLICY.replace("SPEC", FEDERATION), "not supported yet"),
     ],
 )
 def test_what_is_missing_for_google_is_said(policy: str, part: str) -> None:

@@ -338,6 +338,13 @@ def test_models_are_listed_once_and_only_where_they_can_be_used() -> None:
     assert [(model.name, model.owned_by) for model in plan.models.everywhere] == [("m1", "me")]
 
 
+def test_a_rule_can_serve_its_models_without_listing_them() -> None:
+    hidden = rule({"name": "a"}, model="h", excludeFromModelsEndpoint=True)
+    plan = plan_of(gateway(), route(hidden, rule({"name": "a"}, model="m")), *backend("a"))
+    assert [model.name for model in plan.models.everywhere] == ["m"]
+    assert len(plan.listeners[0].virtual_hosts[0].matches) == 2
+
+
 def test_model_lists_are_scoped_by_host() -> None:
     scoped = route(rule({"name": "a"}, model="s"), name="scoped", hostnames=["a.example"])
     plan = plan_of(gateway(), route(rule({"name": "a"}, model="u")), scoped, *backend("a"))

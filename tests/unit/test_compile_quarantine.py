@@ -178,7 +178,12 @@ BROKEN: dict[str, tuple[list[Document], str, str]] = {
         "Secret default/odd not found",
     ),
     "a credential that cannot be read yet": (
-        changed("BackendSecurityPolicy", "odd", type="AzureCredentials", azureCredentials={}),
+        changed(
+            "BackendSecurityPolicy",
+            "odd",
+            type="AzureCredentials",
+            azureCredentials={"clientID": "c", "tenantID": "t", "clientSecretRef": {"name": "s"}},
+        ),
         "BackendSecurityPolicy default/odd",
         "not supported yet",
     ),

@@ -1,45 +1,30 @@
 """AIGatewayRoute: which models and headers go to which backends."""
 
-from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
+from aigw.api.costs import LLMRequestCost
 from aigw.api.fields import (
+    Boolean,
     Count,
+    DateTime,
     Duration,
     Group,
-    HeaderName,
     Hostname,
     Kind0,
     Label,
     Subdomain,
+    Text,
     UniqueBy,
-    duration_ms,
 )
+from aigw.api.header_match import HTTPHeaderMatch
 from aigw.api.model import ApiModel, Resource, Rule
 from aigw.api.mutations import HTTPBodyMutation, HTTPHeaderMutation
 from aigw.api.references import ParentReference
 
 POOL_GROUP = "inference.networking.k8s.io"
 OWN_GROUP = "aigateway.envoyproxy.io"
-RESERVED_RULE = "route-not-found"
-
-
-def _date_time(text: str) -> str:
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        message = "must be an RFC 3339 date-time with a time zone"
-        raise ValueError(message)
-    return text
-
-
-class HTTPHeaderMatch(ApiModel):
-    """One header condition."""
-
-    name: HeaderName
-    type: Literal["Exact", "RegularExpression"] = "Exact"
-    value: Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 class AIGatewayRouteRuleMatch(ApiModel):
@@ -60,67 +45,53 @@ class HTTPRouteTimeouts(ApiModel):
             "duration(self.request) != duration('0s') && "
             "duration(self.backendRequest) > duration(self.request))",
             "backendRequest timeout cannot be longer than request timeout",
-            lambda timeouts: (
-                not (
-                    timeouts.request
-                    and timeouts.backend_request
-                    and duration_ms(timeouts.backend_request) > duration_ms(timeouts.request) > 0
-                )
-            ),
         ),
     )
 
     request: Duration | None = None
+    """From the request to the last byte of the answer; `0s`: no limit."""
     backend_request: Duration | None = None
+    """One attempt."""
 
 
 class AIGatewayRouteRuleBackendRef(ApiModel):
-    """One backend of a rule."""
+    """One backend of a rule: an AIServiceBackend, or an InferencePool named in full."""
 
     RULES = (
         Rule(
             "AGR-6",
-            "has(self.group) == has(self.kind)",
+            "(has(self.group) && self.group != '') == (has(self.kind) && self.kind != '')",
             "group and kind must be specified together",
-            lambda ref: (ref.group is None) == (ref.kind is None),
         ),
         Rule(
             "AGR-7",
-            "!has(self.group) || (has(self.kind) && "
+            "!has(self.group) || self.group == '' || (has(self.kind) && "
             "((self.group == 'inference.networking.k8s.io' && self.kind == 'InferencePool') || "
             "(self.group == 'aigateway.envoyproxy.io' && self.kind == 'AIServiceBackend')))",
             "only InferencePool from inference.networking.k8s.io group is supported",
-            lambda ref: ref.group is None or ref.is_pool or ref.is_service_backend,
         ),
     )
 
-    name: Annotated[str, Field(min_length=1)]
+    name: Text
     namespace: Label | None = None
+    """Absent: the namespace of the route. Another one needs a ReferenceGrant."""
     group: Group | None = None
     kind: Kind0 | None = None
-    model_name_override: str = ""
+    model_name_override: str | None = None
+    """Model that the backend is asked for."""
     priority: Count = 0
+    """Backends with a higher number are used when those with a lower one fail."""
     weight: Count = 1
+    """Share among backends of one priority; 0 takes the backend out."""
     header_mutation: HTTPHeaderMutation | None = None
+    """After that of the backend; wins over it."""
     body_mutation: HTTPBodyMutation | None = None
+    """After that of the backend; wins over it."""
 
     @property
     def is_pool(self) -> bool:
         """True for a reference to an InferencePool."""
         return (self.group, self.kind) == (POOL_GROUP, "InferencePool")
-
-    @property
-    def is_service_backend(self) -> bool:
-        """True for a reference to an AIServiceBackend, named in full or by default."""
-        return (self.group, self.kind) in ((None, None), (OWN_GROUP, "AIServiceBackend"))
-
-
-def _is_unmixed(rule: "AIGatewayRouteRule") -> bool:
-    return len({ref.is_service_backend for ref in rule.backend_refs}) <= 1
-
-
-def _has_one_pool(rule: "AIGatewayRouteRule") -> bool:
-    return len(rule.backend_refs) <= 1 or not any(ref.is_pool for ref in rule.backend_refs)
 
 
 class AIGatewayRouteRule(ApiModel):
@@ -131,15 +102,13 @@ class AIGatewayRouteRule(ApiModel):
             "AGR-3",
             "!(has(self.name) && self.name == 'route-not-found')",
             "rule name route-not-found is reserved",
-            lambda rule: rule.name != RESERVED_RULE,
         ),
         Rule(
             "AGR-4",
             "!has(self.backendRefs) || "
-            "self.backendRefs.all(b, !has(b.kind) || b.kind == 'AIServiceBackend') || "
+            "self.backendRefs.all(b, !(has(b.kind) && b.kind == 'InferencePool')) || "
             "self.backendRefs.all(b, has(b.kind) && b.kind == 'InferencePool')",
             "cannot mix InferencePool and AIServiceBackend references in the same rule",
-            _is_unmixed,
         ),
         Rule(
             "AGR-5",
@@ -147,7 +116,6 @@ class AIGatewayRouteRule(ApiModel):
             "!self.backendRefs.exists(b, has(b.kind) && b.kind == 'InferencePool') || "
             "self.backendRefs.size() == 1",
             "only one InferencePool backend is allowed per rule",
-            _has_one_pool,
         ),
     )
 
@@ -155,34 +123,19 @@ class AIGatewayRouteRule(ApiModel):
     matches: Annotated[list[AIGatewayRouteRuleMatch], Field(max_length=128)] = Field(
         default_factory=list
     )
+    """The rule serves requests for which one of these holds; none: every request."""
     backend_refs: Annotated[list[AIGatewayRouteRuleBackendRef], Field(max_length=128)] = Field(
         default_factory=list
     )
     timeouts: HTTPRouteTimeouts | None = None
     stream_idle_timeout: Duration | None = None
+    """Longest time without a byte of the backend."""
+    exclude_from_models_endpoint: Boolean | None = None
+    """Serves its models without listing them."""
     models_owned_by: str = "Envoy AI Gateway"
-    models_created_at: Annotated[str, AfterValidator(_date_time)] | None = None
-
-
-class LLMRequestCost(ApiModel):
-    """A count written as metadata when a response is complete."""
-
-    metadata_key: str
-    type: Literal[
-        "OutputToken",
-        "InputToken",
-        "CachedInputToken",
-        "CacheCreationInputToken",
-        "TotalToken",
-        "ReasoningToken",
-        "CEL",
-    ]
-    cel: str | None = None
-
-
-def _names_are_unique(rules: list[AIGatewayRouteRule]) -> bool:
-    names = [rule.name for rule in rules if rule.name is not None]
-    return len(names) == len(set(names))
+    """Owner of its models in lists of models."""
+    models_created_at: DateTime | None = None
+    """Date of its models in lists of models; absent: that of the route."""
 
 
 class AIGatewayRouteSpec(ApiModel):
@@ -194,14 +147,12 @@ class AIGatewayRouteSpec(ApiModel):
             "AGR-1",
             "self.all(p, p.kind == 'Gateway')",
             "only Gateway is supported",
-            lambda refs: all(ref.kind == "Gateway" for ref in refs),
             field="parentRefs",
         ),
         Rule(
             "AGR-2",
             "self.all(a, has(a.name) ? self.exists_one(b, has(b.name) && b.name == a.name) : true)",
             "rule name must be unique within the route",
-            _names_are_unique,
             field="rules",
         ),
     )
@@ -209,11 +160,13 @@ class AIGatewayRouteSpec(ApiModel):
     parent_refs: Annotated[list[ParentReference], Field(max_length=16)] = Field(
         default_factory=list
     )
+    """Gateways that serve the route."""
     hostnames: Annotated[list[Hostname], Field(max_length=16)] = Field(default_factory=list)
     rules: Annotated[list[AIGatewayRouteRule], Field(max_length=15)]
     llm_request_costs: Annotated[
         list[LLMRequestCost], Field(max_length=36, alias="llmRequestCosts")
     ] = Field(default_factory=list)
+    """Counts of each response; they win over those of the GatewayConfig."""
 
 
 class AIGatewayRoute(Resource):

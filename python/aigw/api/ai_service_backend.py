@@ -24,8 +24,10 @@ class VersionedAPISchema(ApiModel):
     """API of the provider; what `version` and `prefix` mean depends on `name`."""
 
     name: SchemaName
-    prefix: str = ""
-    version: str = ""
+    prefix: str | None = None
+    """Path before the endpoints of OpenAI and Anthropic; absent: `v1`."""
+    version: str | None = None
+    """API version of AzureOpenAI, Anthropic version of clouds, path of Cohere."""
 
 
 class AIServiceBackendSpec(ApiModel):
@@ -39,7 +41,6 @@ class AIServiceBackendSpec(ApiModel):
             "has(self.group) && self.group == 'gateway.envoyproxy.io'",
             "BackendRef must be a Backend resource of Envoy Gateway. "
             "See https://github.com/envoyproxy/ai-gateway/issues/902 for more details.",
-            lambda ref: (ref.group, ref.kind) == ("gateway.envoyproxy.io", "Backend"),
             field="backendRef",
         ),
     )

@@ -31,13 +31,11 @@ class BackendEndpoint(ApiModel):
             "BE-1",
             "has(self.fqdn) || has(self.ip) || has(self.unix)",
             "one of fqdn, ip or unix must be specified",
-            lambda endpoint: endpoint.fqdn is not None or endpoint.ip is not None,
         ),
         Rule(
             "BE-2",
             "((has(self.fqdn) ? 1 : 0) + (has(self.ip) ? 1 : 0) + (has(self.unix) ? 1 : 0)) <= 1",
             "only one of fqdn, ip or unix can be specified",
-            lambda endpoint: endpoint.fqdn is None or endpoint.ip is None,
         ),
     )
 
@@ -69,10 +67,6 @@ class BackendTLSSettings(ApiModel):
     insecure_skip_verify: Boolean = False
 
 
-def _unmixed(endpoints: list[BackendEndpoint]) -> bool:
-    return len({endpoint.fqdn is None for endpoint in endpoints}) <= 1
-
-
 class BackendSpec(ApiModel):
     """Spec of a Backend."""
 
@@ -82,7 +76,6 @@ class BackendSpec(ApiModel):
             "BE-3",
             "self.all(e, has(e.fqdn)) || !self.exists(e, has(e.fqdn))",
             "fqdn addresses cannot be mixed with other address types",
-            _unmixed,
             field="endpoints",
         ),
     )

@@ -19,7 +19,6 @@ class BackendTLSPolicyValidation(ApiModel):
             "has(self.caCertificateRefs) && size(self.caCertificateRefs) > 0 || "
             "has(self.wellKnownCACertificates) && self.wellKnownCACertificates != ''",
             "must specify either CACertificateRefs or WellKnownCACertificates",
-            lambda validation: validation.well_known_ca_certificates is not None,
         ),
     )
 

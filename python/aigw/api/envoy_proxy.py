@@ -44,7 +44,6 @@ class AccessLogSink(ApiModel):
             "EP-2",
             "self.type != 'File' || has(self.file)",
             "If AccessLogSink type is File, file field needs to be set.",
-            lambda sink: sink.type != "File" or sink.file is not None,
         ),
     )
 
@@ -58,13 +57,9 @@ class AccessLogFormat(ApiModel):
     RULES = (
         Rule(
             "EP-3",
-            "self.type == 'Text' ? has(self.text) && !has(self.json) : "
-            "self.type == 'JSON' ? has(self.json) && !has(self.text) : true",
+            "has(self.text) != has(self.json) && (!has(self.type) || "
+            "(self.type == 'Text') == has(self.text))",
             "the field that belongs to type, and only that one, needs to be set",
-            lambda log_format: {
-                "Text": log_format.text is not None and log_format.json_ is None,
-                "JSON": log_format.json_ is not None and log_format.text is None,
-            }.get(log_format.kind, (log_format.text is None) != (log_format.json_ is None)),
         ),
     )
 

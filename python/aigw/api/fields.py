@@ -1,11 +1,21 @@
 """Field types shared by the kinds: names, durations, quantities, numbers, keyed lists."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CrdSchema:
+    """What a CRD says about a type beyond its constraints: formats, patterns of numbers."""
+
+    members: Mapping[str, Any]
+
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
@@ -24,6 +34,7 @@ HeaderName = Annotated[
     Field(min_length=1, max_length=256, pattern=r"^[A-Za-z0-9!#$%&'*+\-.^_\x60|~]+$"),
 ]
 Duration = Annotated[str, Field(pattern=r"^([0-9]{1,5}(h|m|s|ms)){1,4}$")]
+Text = Annotated[str, Field(min_length=1)]
 ByteQuantity = Annotated[str, Field(pattern=r"^[1-9]+[0-9]*([EPTGMK]i|[EPTGMk])?$")]
 
 
@@ -49,11 +60,79 @@ def _boolean(value: Any) -> Any:  # noqa: ANN401 - any YAML value
 
 
 INT32_MAX = 2**31 - 1
-Int32 = Annotated[int, BeforeValidator(_number), Field(ge=-INT32_MAX - 1, le=INT32_MAX)]
-Count = Annotated[int, BeforeValidator(_number), Field(ge=0, le=INT32_MAX)]
-Port = Annotated[int, BeforeValidator(_number), Field(ge=1, le=65535)]
-StatusCode = Annotated[int, BeforeValidator(_number), Field(ge=100, le=599)]
+INT64_MAX = 2**63 - 1
+UINT32_MAX = 2**32 - 1
+_INT32 = CrdSchema({"format": "int32"})
+_INT64 = CrdSchema({"format": "int64"})
+Integer = Annotated[int, BeforeValidator(_number)]
+Int32 = Annotated[Integer, Field(ge=-INT32_MAX - 1, le=INT32_MAX), _INT32]
+Int64 = Annotated[Integer, Field(ge=-INT64_MAX - 1, le=INT64_MAX), _INT64]
+Count = Annotated[Integer, Field(ge=0, le=INT32_MAX), _INT32]
+PositiveCount = Annotated[Integer, Field(ge=1, le=INT32_MAX), _INT32]
+Percent = Annotated[Integer, Field(ge=0, le=100), _INT32]
+UInt32 = Annotated[Integer, Field(ge=0, le=UINT32_MAX), _INT64]
+Port = Annotated[Integer, Field(ge=1, le=65535), _INT32]
+StatusCode = Annotated[Integer, Field(ge=100, le=599)]
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
+
+_DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})")
+
+
+def _date_time(text: str) -> str:
+    if not _DATE_TIME.fullmatch(text.upper()):
+        message = "must be an RFC 3339 date-time with a time zone"
+        raise ValueError(message)
+    datetime.fromisoformat(text.upper())
+    return text
+
+
+_SCHEME_OR_PATH = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:|/")
+_NOT_IN_URIS = re.compile(r"[\x00-\x1f\x7f]|%(?![0-9a-fA-F]{2})")
+
+
+def _uri(text: str) -> str:
+    if not _SCHEME_OR_PATH.match(text) or _NOT_IN_URIS.search(text.partition("?")[0]):
+        message = "must be an absolute URI"
+        raise ValueError(message)
+    return text
+
+
+DateTime = Annotated[str, AfterValidator(_date_time), CrdSchema({"format": "date-time"})]
+Uri = Annotated[str, AfterValidator(_uri), CrdSchema({"format": "uri"})]
+
+_QUANTITY = (
+    r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))"
+    r"(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"
+)
+_BYTES = r"^[1-9]+[0-9]*([EPTGMK]i|[EPTGMk])?$"
+
+
+@dataclass(frozen=True, slots=True)
+class _Matches:
+    """Text must match all patterns; numbers are fine."""
+
+    patterns: tuple[str, ...]
+
+    def __call__(self, value: int | str) -> int | str:
+        if isinstance(value, str) and not all(re.fullmatch(item, value) for item in self.patterns):
+            message = "must be a quantity such as 250m or 1Gi"
+            raise ValueError(message)
+        return value
+
+
+def _int_or_string(*patterns: str) -> CrdSchema:
+    choice: dict[str, Any] = {"anyOf": [{"type": "integer"}, {"type": "string"}]}
+    if len(patterns) == 1:
+        matching: dict[str, Any] = {"pattern": patterns[0]}
+    else:
+        matching = {"allOf": [{"pattern": pattern} for pattern in patterns]}
+    return CrdSchema({**choice, **matching, "x-kubernetes-int-or-string": True})
+
+
+Quantity = Annotated[int | str, AfterValidator(_Matches((_QUANTITY,))), _int_or_string(_QUANTITY)]
+SizeQuantity = Annotated[
+    int | str, AfterValidator(_Matches((_QUANTITY, _BYTES))), _int_or_string(_QUANTITY, _BYTES)
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +148,6 @@ class UniqueBy:
     ) -> CoreSchema:
         """Checks after the list itself is valid."""
         return core_schema.no_info_after_validator_function(self._check, handler(source))
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        """The list type as CRDs spell it."""
-        result = handler(schema)
-        result["x-kubernetes-list-type"] = "map" if self.key else "set"
-        if self.key:
-            result["x-kubernetes-list-map-keys"] = [self.key]
-        return result
 
     def _check(self, items: list[Any]) -> list[Any]:
         seen: set[str] = set()

@@ -51,11 +51,6 @@ class Infrastructure(ApiModel):
     annotations: dict[str, str] = Field(default_factory=dict)
 
 
-def _combinations_are_unique(listeners: list[Listener]) -> bool:
-    keys = [(listener.port, listener.protocol, listener.hostname) for listener in listeners]
-    return len(keys) == len(set(keys))
-
-
 class GatewaySpec(ApiModel):
     """Spec of a Gateway."""
 
@@ -67,7 +62,6 @@ class GatewaySpec(ApiModel):
             "(has(l1.hostname) && has(l2.hostname) ? l1.hostname == l2.hostname : "
             "!has(l1.hostname) && !has(l2.hostname))))",
             "Combination of port, protocol and hostname must be unique for each listener",
-            _combinations_are_unique,
             field="listeners",
         ),
     )

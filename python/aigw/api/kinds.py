@@ -32,14 +32,14 @@ KINDS = {
     (_AIGW, "AIGatewayRoute"): KindEntry("ai_gateway_route", ("v1beta1", "v1alpha1")),
     (_AIGW, "AIServiceBackend"): KindEntry("ai_service_backend", ("v1beta1", "v1alpha1")),
     (_AIGW, "BackendSecurityPolicy"): KindEntry("backend_security_policy", ("v1beta1", "v1alpha1")),
+    (_AIGW, "GatewayConfig"): KindEntry("gateway_config", ("v1beta1", "v1alpha1")),
+    (_AIGW, "MCPRoute"): KindEntry("mcp_route", ("v1beta1", "v1alpha1")),
+    (_AIGW, "QuotaPolicy"): KindEntry("quota_policy", ("v1alpha1",)),
 }
 """Models by (group, kind)."""
 
 NOT_YET = frozenset(
     {
-        (_AIGW, "MCPRoute"),
-        (_AIGW, "QuotaPolicy"),
-        (_AIGW, "GatewayConfig"),
         (_GW, "HTTPRoute"),
         (_GW, "ReferenceGrant"),
         (_EG, "SecurityPolicy"),

@@ -1,41 +1,36 @@
-"""Base of all resource models: strict fields, and rules that look at several fields.
+"""Base of all resource models: strict fields, rules over several fields, what is not served yet.
 
-A model's fields carry their constraints as pydantic `Field`s, from which CRD schemas can be
-generated. What a schema cannot say is a [`Rule`][aigw.api.model.Rule] in the model's `RULES`.
+The models are the one source of the API: documents are validated by them, and the CRDs of our own
+kinds are generated from them (`aigw.api.crd`). So a default tells who fills it in:
+
+    weight: Count = 1                        the API server does; it is part of the CRD
+    namespace: Label | None = None           nobody does
+    rules: list[Rule] = Field(default_factory=list)    nobody does; absence means this to us
+
+A string after a field is its description in the CRD. What a schema cannot say is a
+[`Rule`][aigw.api.rules.Rule] in the model's `RULES`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from importlib import import_module
+from typing import Any, ClassVar, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from aigw.api.metadata import ObjectMeta
+from aigw.api.rules import Rule
 from aigw.errors import ResourceId
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A condition over a model or over one of its fields.
-
-    `cel` is the rule as the API server evaluates it, `holds` the same in Python. `field` is the
-    alias of the field that `self` means, or empty for the model; absent fields are not checked.
-    """
-
-    id: str
-    cel: str
-    message: str
-    holds: Callable[[Any], bool]
-    field: str = ""
 
 
 class ApiModel(BaseModel):
     """An object of the API. Unknown fields are errors.
 
-    `NOT_YET` names fields that exist in the API but are not implemented: they are refused as
-    such, not as unknown. `IGNORED` names fields that had a meaning once: they are dropped with
-    a warning.
+    `NOT_YET` names fields that are not implemented: they are refused as such, whether the model
+    has them, and so checks them, or not. `IGNORED` names fields that had a meaning once: they
+    are dropped with a warning. `SCHEMA` is what the CRD says about the object besides.
     """
 
     model_config = ConfigDict(
@@ -51,6 +46,59 @@ class ApiModel(BaseModel):
     RULES: ClassVar[tuple[Rule, ...]] = ()
     NOT_YET: ClassVar[frozenset[str]] = frozenset()
     IGNORED: ClassVar[frozenset[str]] = frozenset()
+    SCHEMA: ClassVar[Mapping[str, Any]] = {}
+
+    @property
+    def present(self) -> list[str]:
+        """Names of the fields that are set."""
+        return [name for name in self.model_fields_set if getattr(self, name) is not None]
+
+
+class Counted(ApiModel):
+    """An object with a least and a greatest number of members, by its `SCHEMA`."""
+
+    @model_validator(mode="after")
+    def _count(self) -> Self:
+        least, most = self.SCHEMA.get("minProperties", 0), self.SCHEMA["maxProperties"]
+        count = len(self.present)
+        if count < least:
+            raise PydanticCustomError(
+                "too_few", "should have at least {limit} properties", {"limit": least}
+            )
+        if count > most:
+            raise PydanticCustomError(
+                "too_many",
+                "too many: {count}: must have at most {limit} items",
+                {"count": count, "limit": most},
+            )
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Stands for a large and rare model: it is imported when a document has such a field.
+
+    Used as `Annotated[Any, Later("module", "Class")]` in place of the class.
+    """
+
+    module: str
+    name: str
+
+    @property
+    def model(self) -> type[ApiModel]:
+        """The class."""
+        return cast("type[ApiModel]", getattr(import_module(self.module), self.name))
+
+    def __get_pydantic_core_schema__(
+        self,
+        source: Any,  # noqa: ANN401 - the signature that pydantic calls
+        handler: GetCoreSchemaHandler,
+    ) -> CoreSchema:
+        """Validates with the class; its errors keep their places."""
+        del source, handler
+        return core_schema.no_info_plain_validator_function(
+            lambda value: self.model.model_validate(value)
+        )
 
 
 class Resource(ApiModel):
@@ -92,34 +140,4 @@ class Resource(ApiModel):
         return self.model_copy(update=changes)
 
 
-def broken_rules(model: ApiModel, path: str = "") -> Iterator[tuple[str, Rule]]:
-    """All rules that do not hold in `model` and below it, with the field path of each."""
-    for rule in type(model).RULES:
-        value = model if not rule.field else _by_alias(model, rule.field)
-        if value is not None and not rule.holds(value):
-            yield _join(path, rule.field), rule
-    for name, info in type(model).model_fields.items():
-        yield from _below(getattr(model, name), _join(path, info.alias or name))
-
-
-def _below(value: object, path: str) -> Iterator[tuple[str, Rule]]:
-    if isinstance(value, ApiModel):
-        yield from broken_rules(value, path)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _below(item, f"{path}[{index}]")
-
-
-def _by_alias(model: ApiModel, alias: str) -> object:
-    for name, info in type(model).model_fields.items():
-        if alias in (info.alias, name):
-            return getattr(model, name)
-    message = f"{type(model).__name__} has no field {alias}"
-    raise AttributeError(message)
-
-
-def _join(path: str, field: str) -> str:
-    return f"{path}.{field}" if path and field else path or field
-
-
-__all__ = ["ApiModel", "Field", "Resource", "Rule", "broken_rules"]
+__all__ = ["ApiModel", "Counted", "Field", "Later", "Resource", "Rule"]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import ValidationError
 
 from aigw.api import kinds
-from aigw.api.model import ApiModel, Resource, broken_rules
+from aigw.api.model import ApiModel, Later, Resource
+from aigw.api.rules import broken_rules
 from aigw.errors import Code, Diagnostic, ResourceId, Severity
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 Location = tuple[int | str, ...]
+NOT_SUPPORTED = "is not supported yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,32 @@ def _validate(document: Mapping[str, Any], identity: ResourceId, model: type[Res
         details = error.errors(include_url=False, include_context=False, include_input=False)
         findings.extend(_explain(detail, model, identity) for detail in details)
         return Parsed(None, identity, tuple(findings))
-    broken = [
-        Diagnostic(Code.RULE, Severity.ERROR, f"{rule.message} ({rule.id})", identity, path)
-        for path, rule in broken_rules(resource)
-    ]
-    return Parsed(None if broken else resource, identity, (*findings, *broken))
+    findings.extend(
+        Diagnostic(Code.RULE, Severity.ERROR, broken.message, identity, field_path(broken.path))
+        for broken in broken_rules(resource)
+    )
+    findings.extend(
+        Diagnostic(Code.UNSUPPORTED, Severity.ERROR, NOT_SUPPORTED, identity, path)
+        for path in _not_yet(resource, "")
+    )
+    is_usable = all(finding.severity is not Severity.ERROR for finding in findings)
+    return Parsed(resource if is_usable else None, identity, tuple(findings))
+
+
+def _not_yet(value: object, path: str) -> Iterator[str]:
+    """Paths of fields that are valid and not implemented."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _not_yet(item, f"{path}[{index}]")
+    if not isinstance(value, ApiModel):
+        return
+    for name in value.present:
+        alias = type(value).model_fields[name].alias or name
+        place = f"{path}.{alias}" if path else alias
+        if alias in value.NOT_YET:
+            yield place
+        else:
+            yield from _not_yet(getattr(value, name), place)
 
 
 def _drop_ignored(
@@ -119,7 +142,7 @@ def _explain(detail: "ErrorDetails", model: type[Resource], identity: ResourceId
     path = field_path(location)
     match detail["type"]:
         case "extra_forbidden" if _is_not_yet(model, location):
-            code, message = Code.UNSUPPORTED, "is not supported yet"
+            code, message = Code.UNSUPPORTED, NOT_SUPPORTED
         case "extra_forbidden":
             code, message = Code.UNKNOWN_FIELD, "unknown field"
         case "missing":
@@ -164,12 +187,15 @@ def _field_model(model: type[ApiModel], alias: str) -> type[ApiModel] | None:
     fields: Mapping[str, FieldInfo] = model.model_fields
     for name, info in fields.items():
         if alias in (info.alias, name):
-            return next(_models_in(info.annotation), None)
+            return next(models_in(info.annotation, *info.metadata), None)
     return None
 
 
-def _models_in(annotation: object) -> Iterator[type[ApiModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, ApiModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models_in(argument)
+def models_in(*annotations: object) -> Iterator[type[ApiModel]]:
+    """Models named in type annotations."""
+    for annotation in annotations:
+        if isinstance(annotation, Later):
+            yield annotation.model
+        elif isinstance(annotation, type) and issubclass(annotation, ApiModel):
+            yield annotation
+        yield from models_in(*get_args(annotation))

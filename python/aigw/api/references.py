@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from aigw.api.fields import Group, Kind, Label, ObjectName, Port, Subdomain
+from aigw.api.fields import Boolean, Count, Group, Kind, Label, ObjectName, Port, Subdomain
 from aigw.api.model import ApiModel, Rule
 
 
@@ -15,19 +15,20 @@ class ParentReference(ApiModel):
     kind: Kind = "Gateway"
     name: ObjectName
     namespace: Label | None = None
+    """Absent: the namespace of the route."""
     port: Port | None = None
     section_name: Subdomain | None = None
+    """Name of a listener."""
 
 
 class BackendObjectReference(ApiModel):
-    """Where an AIServiceBackend's traffic goes."""
+    """Where traffic goes: a Backend, or a Service with its port."""
 
     RULES = (
         Rule(
             "GW-2",
             "self.group == '' && self.kind == 'Service' ? has(self.port) : true",
             "Must have port for Service reference",
-            lambda ref: ref.group != "" or ref.kind != "Service" or ref.port is not None,
         ),
     )
 
@@ -35,7 +36,16 @@ class BackendObjectReference(ApiModel):
     kind: Kind = "Service"
     name: ObjectName
     namespace: Label | None = None
+    """Absent: the namespace of the referring object."""
     port: Port | None = None
+
+
+class WeightedBackendReference(BackendObjectReference):
+    """One of several backends."""
+
+    fallback: Boolean | None = None
+    """Used only when the others are unhealthy."""
+    weight: Annotated[Count, Field(le=1_000_000)] = 1
 
 
 class SecretObjectReference(ApiModel):
@@ -47,12 +57,16 @@ class SecretObjectReference(ApiModel):
     namespace: Label | None = None
 
 
-class LocalPolicyTargetReference(ApiModel):
-    """What a policy applies to, in the policy's namespace."""
+class LocalObjectReference(ApiModel):
+    """An object in the same namespace."""
 
     group: Group
     kind: Kind
     name: ObjectName
+
+
+class LocalPolicyTargetReference(LocalObjectReference):
+    """What a policy applies to, in the policy's namespace."""
 
 
 class SectionTargetReference(LocalPolicyTargetReference):
@@ -61,12 +75,8 @@ class SectionTargetReference(LocalPolicyTargetReference):
     section_name: Subdomain | None = None
 
 
-class ParametersReference(ApiModel):
+class ParametersReference(LocalObjectReference):
     """Parameters of a Gateway or a GatewayClass."""
-
-    group: Group
-    kind: Kind
-    name: ObjectName
 
 
 class ClassParametersReference(ParametersReference):

@@ -82,7 +82,7 @@ class Backends:
             base,
             name=place.name,
             route=route.id.path,
-            model_name_override=ref.model_name_override,
+            model_name_override=ref.model_name_override or "",
             header_mutation=mutations.merge_headers(spec.header_mutation, ref.header_mutation),
             body_mutation=mutations.merge_body(spec.body_mutation, ref.body_mutation),
             costs=place.costs,

@@ -15,6 +15,7 @@ from aigw.compile.report import Report
 from aigw.compile.retry import TrafficPolicies
 from aigw.compile.routes import Routes
 from aigw.compile.targets import report_targets
+from aigw.compile.unserved import report_unserved
 from aigw.errors import Code, Diagnostic, Severity
 from aigw.plan import Backend, Plan, Rule
 
@@ -41,6 +42,7 @@ def compile_plan(loaded: Loaded, loaded_at: int = 0) -> Compiled:
     index = Index(loaded)
     report = Report(loaded.origins)
     report_targets(index, report)
+    report_unserved(index, report)
     gateway = _gateway(index, report)
     plan = _plan(gateway, index, report, loaded_at) if gateway else None
     return Compiled(plan, (*loaded.diagnostics, *report.findings()))

@@ -1,10 +1,12 @@
-"""Expressions that Envoy compiles: regular expressions, log formats, conditions of logs.
+"""Expressions that users write: regular expressions, log formats, conditions of logs, CEL.
 
 Envoy rejects a whole listener or route table for one bad expression, so each one is checked
 here and refused alone. The checks never accept what Envoy refuses; they may refuse rare syntax.
 """
 
+import json
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 
 from pydantic_core import SchemaError, SchemaValidator, core_schema
@@ -144,3 +146,19 @@ def _is_known(match: re.Match[str]) -> bool:
 def is_log_condition(text: str) -> bool:
     """Whether a CEL condition has the one supported form: a header compared with a text."""
     return _CONDITION.fullmatch(text) is not None
+
+
+def cel_error(text: str) -> str | None:
+    """Why `text` is no CEL expression, or None. Names in it are not looked up."""
+    from aigw import _core  # noqa: PLC0415 - loaded only where there is something to check
+
+    request = {"object": None, "checks": [[text, []]]}
+    (verdict,) = json.loads(_core.evaluate_cel(json.dumps(request).encode()))
+    is_fault = verdict.get("error") in ("syntax", "limit")
+    return str(verdict["message"]) if is_fault else None
+
+
+def expression_faults(text: str | None, path: str) -> Iterator[tuple[str, str]]:
+    """Says that an expression is none; an empty one is absent."""
+    if text and text.strip() and (error := cel_error(text)):
+        yield path, f"is not a CEL expression: {error}"

@@ -25,6 +25,11 @@ class Index:
         found = self._by_id.get(ResourceId(model.GROUP, model.KIND, namespace, name))
         return found if isinstance(found, model) else None
 
+    @property
+    def kinds(self) -> set[tuple[str, str]]:
+        """Group and kind of all resources."""
+        return {(identity.group, identity.kind) for identity in self._by_id}
+
     def is_rejected(self, model: type[Resource], namespace: str, name: str) -> bool:
         """True when such a document exists but has errors of its own."""
         return ResourceId(model.GROUP, model.KIND, namespace, name) in self._rejected

@@ -24,7 +24,7 @@ def offer_of(route: AIGatewayRoute, rules: Sequence[CompiledRule], loaded_at: in
     """
     models: list[Model] = []
     for compiled, written in zip(rules, route.spec.rules, strict=True):
-        if not compiled.rule.groups:
+        if not compiled.rule.groups or written.exclude_from_models_endpoint:
             continue
         created = _created(route, written, loaded_at)
         models.extend(

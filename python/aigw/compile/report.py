@@ -1,8 +1,11 @@
 """Where the compiler puts its findings."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from aigw.errors import Code, Diagnostic, Origin, ResourceId, Severity
+
+Finding = tuple[str, str]
+"""Field path and message."""
 
 
 class Report:
@@ -20,6 +23,11 @@ class Report:
     def warning(self, resource: ResourceId | None, code: Code, path: str, message: str) -> None:
         """Something is probably not what the user meant."""
         self._add(Diagnostic(code, Severity.WARNING, message, resource, path))
+
+    def faults(self, resource: ResourceId, findings: Iterable[Finding]) -> None:
+        """Fields of a resource that cannot work."""
+        for path, message in findings:
+            self.error(resource, Code.INVALID_FIELD, path, message)
 
     def findings(self) -> tuple[Diagnostic, ...]:
         """All findings so far."""

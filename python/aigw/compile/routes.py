@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from aigw.api.ai_gateway_route import AIGatewayRoute, AIGatewayRouteRuleMatch, HTTPHeaderMatch
+from aigw.api.ai_gateway_route import AIGatewayRoute, AIGatewayRouteRuleMatch
 from aigw.api.gateway import Gateway
+from aigw.api.header_match import HTTPHeaderMatch
 from aigw.compile import support
 from aigw.compile.backends import Backends, RefPlace
 from aigw.compile.expressions import is_regular_expression

@@ -1,0 +1,51 @@
+"""GatewayConfigs: what the API server lets through and cannot work, and what is not served yet."""
+
+import re
+from collections.abc import Iterator
+
+from aigw.api.costs import LLMRequestCost
+from aigw.api.gateway_config import GatewayConfig
+from aigw.compile.expressions import expression_faults
+from aigw.compile.report import Finding
+
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]+):([0-9]{1,5})")
+
+
+def faults_of(config: GatewayConfig) -> Iterator[Finding]:
+    """An address or costs that cannot work."""
+    proxy = config.spec.forward_proxy
+    if proxy and not _is_address(proxy.address):
+        yield "spec.forwardProxy.address", "must be host:port, with brackets around IPv6"
+    for position, cost in enumerate(config.spec.global_llm_request_costs or []):
+        yield from _cost_faults(cost, f"spec.globalLLMRequestCosts[{position}]")
+
+
+def unserved_of(config: GatewayConfig) -> Iterator[str]:
+    """Paths of fields that are set and have no effect."""
+    spec, processor = config.spec, config.spec.ext_proc
+    if spec.forward_proxy:
+        yield "spec.forwardProxy"
+    if spec.global_llm_request_costs:
+        yield "spec.globalLLMRequestCosts"
+    if processor and processor.metadata_forwarding_namespaces:
+        yield "spec.extProc.metadataForwardingNamespaces"
+
+
+def has_container_settings(config: GatewayConfig) -> bool:
+    """Whether settings are there that only mean something in a cluster."""
+    processor = config.spec.ext_proc
+    return bool(processor and processor.kubernetes and processor.kubernetes.present)
+
+
+def _is_address(text: str) -> bool:
+    match = _ADDRESS.fullmatch(text)
+    return match is not None and 1 <= int(match[2]) <= 65535
+
+
+def _cost_faults(cost: LLMRequestCost, path: str) -> Iterator[Finding]:
+    if not cost.metadata_key:
+        yield f"{path}.metadataKey", "must not be empty"
+    if cost.type == "CEL" and not cost.cel:
+        yield f"{path}.cel", "is required for the type CEL"
+    elif cost.type == "CEL":
+        yield from expression_faults(cost.cel, f"{path}.cel")
