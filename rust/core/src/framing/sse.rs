@@ -18,17 +18,24 @@ pub struct SseDecoder {
     /// The last byte was CR: a following LF belongs to it.
     after_cr: bool,
     started: bool,
-    /// JSON may stand without `data:`.
-    bare_json: bool,
+    bare_json: BareJson,
+}
+
+/// Whether JSON may stand without `data:`.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum BareJson {
+    #[default]
+    Refused,
+    Taken,
     /// The open event began with such JSON.
-    in_json: bool,
+    Open,
 }
 
 impl SseDecoder {
     /// A decoder that takes JSON without `data:` as data too.
     pub(super) fn of_bare_json() -> Self {
         Self {
-            bare_json: true,
+            bare_json: BareJson::Taken,
             ..Self::default()
         }
     }
@@ -116,7 +123,7 @@ impl SseDecoder {
                 self.name.push_str(&String::from_utf8_lossy(value));
             }
             _ if self.is_json(line) => {
-                self.in_json = true;
+                self.bare_json = BareJson::Open;
                 self.add_data(line);
             }
             // Comments, ids and retry hints mean nothing to translators.
@@ -134,8 +141,11 @@ impl SseDecoder {
 
     /// Whether a line begins JSON without `data:`, or goes on with it.
     fn is_json(&self, line: &[u8]) -> bool {
-        let begins = !self.has_data && line.trim_ascii_start().starts_with(b"{");
-        self.bare_json && (self.in_json || begins)
+        match self.bare_json {
+            BareJson::Refused => false,
+            BareJson::Taken => !self.has_data && line.trim_ascii_start().starts_with(b"{"),
+            BareJson::Open => true,
+        }
     }
 
     fn dispatch(&mut self, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
@@ -149,7 +159,9 @@ impl SseDecoder {
             Ok(())
         };
         self.has_data = false;
-        self.in_json = false;
+        if self.bare_json == BareJson::Open {
+            self.bare_json = BareJson::Taken;
+        }
         self.data.clear();
         self.name.clear();
         result
