@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bpe;
 pub mod cel;
 pub mod config;
 pub mod credential;
