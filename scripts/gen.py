@@ -61,16 +61,17 @@ def matrix(words: dict[str, str]) -> str:
 
 def support() -> str:
     """Which endpoint can be served by which backend schema."""
-    words = {"": NONE, "passthrough": "passthrough", "translated": "translated"}
+    words = {"": NONE} | {word: word for word in ("passthrough", "translated", "local")}
     return (
         f"{NOTE}# Support\n\n*passthrough*: bytes go through. *translated*: request and reply are "
-        f"rebuilt. {NONE}: refused with 422.\n\n{matrix(words)}"
+        f"rebuilt. *local*: the gateway answers itself. {NONE}: refused with 422.\n\n"
+        f"{matrix(words)}"
     )
 
 
 def readme() -> str:
     """The README with its support table."""
-    words = {"": NONE, "passthrough": "●", "translated": "○"}
+    words = {"": NONE, "passthrough": "●", "translated": "○", "local": "◇"}
     return BLOCK.sub(lambda found: found[1] + matrix(words) + found[3], README.read_text())
 
 

@@ -95,7 +95,9 @@ def evaluate_cel(request: bytes) -> bytes:
 def support_matrix() -> bytes:
     """Which endpoint is served from which schema, as JSON.
 
-    `{"schemas": [name], "endpoints": [{path, schemas: {name: "passthrough" | "translated"}}]}`
+    `{"schemas": [name], "endpoints": [{path, schemas: {name: service}}]}`
+
+    A service is `passthrough`, `translated` or `local`.
     """
 
 @final
@@ -266,7 +268,8 @@ class Attempt:
         """The provider's request. Nothing is waited for.
 
         Raises:
-            RequestError: the backend cannot express the request, or has no credential.
+            RequestError: the backend cannot express the request, or has no credential, or the
+                gateway answers for it.
         """
     def response_head(self, status: int, pairs: _Headers) -> ResponseHead:
         """The head of a reply with a body."""

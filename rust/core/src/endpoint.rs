@@ -60,6 +60,17 @@ pub(crate) enum Streaming {
     Format,
 }
 
+/// Which tokens of text an endpoint uses up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counted {
+    /// None that text would tell: it counts tokens itself, or works on media.
+    Nothing,
+    /// Those of the request.
+    Input,
+    /// Those of request and reply.
+    Both,
+}
+
 /// Fixed facts of an endpoint.
 struct Facts {
     api: ClientApi,
@@ -170,6 +181,26 @@ impl Endpoint {
             | Self::AnthropicModels
             | Self::Tokenize
             | Self::CountTokens => Streaming::Never,
+        }
+    }
+
+    /// Which tokens of text it uses up.
+    pub(crate) fn counted(self) -> Counted {
+        match self {
+            Self::ChatCompletions | Self::Completions | Self::Responses | Self::Messages => {
+                Counted::Both
+            }
+            Self::Embeddings => Counted::Input,
+            Self::ResponsesInputTokens
+            | Self::Speech
+            | Self::Transcriptions
+            | Self::Translations
+            | Self::ImageGenerations
+            | Self::Rerank
+            | Self::Models
+            | Self::AnthropicModels
+            | Self::Tokenize
+            | Self::CountTokens => Counted::Nothing,
         }
     }
 

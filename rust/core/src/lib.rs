@@ -34,6 +34,7 @@ pub mod usage;
 mod auth;
 mod dialect;
 mod edit;
+mod estimate;
 mod form;
 mod listing;
 pub mod mutate;

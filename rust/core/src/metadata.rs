@@ -31,6 +31,8 @@ pub const AI_SERVICE_BACKEND_NAME: &str = "ai_service_backend_name";
 pub const ROUTE_NAME: &str = "route_name";
 /// Model after the backend's override.
 pub const MODEL_NAME_OVERRIDE: &str = "model_name_override";
+/// `true` when some counters are estimates: the provider did not report them.
+pub const USAGE_ESTIMATED: &str = "usage_estimated";
 /// Model that the provider reported.
 pub const RESPONSE_MODEL: &str = "response_model";
 /// Milliseconds to the first output token of a stream.

@@ -34,8 +34,11 @@ pub struct AttemptRecord {
     pub outcome: Outcome,
     /// Error kind of the gateway, empty when none.
     pub error_kind: String,
-    /// What the provider reported.
+    /// What the provider reported, and estimates where it did not.
     pub usage: Usage,
+    /// There are estimates in `usage`.
+    #[serde(default)]
+    pub estimated: bool,
     /// Model that the provider reported.
     pub response_model: Option<String>,
     /// Nanoseconds from the start of the request to the first event or byte of the reply body.
@@ -73,6 +76,9 @@ pub struct UsageRecord {
     pub error_kind: String,
     /// Totals of the serving attempt.
     pub usage: Usage,
+    /// There are estimates in `usage`.
+    #[serde(default)]
+    pub estimated: bool,
     /// Every try, in order.
     pub attempts: Vec<AttemptRecord>,
 }

@@ -4,9 +4,9 @@ use crate::endpoint::Endpoint;
 use crate::schema::{ApiSchema, BackendSchema};
 use crate::translate::count_tokens::aws::{self, CountTokens};
 use crate::translate::{
-    Binding, Exchange, Passed, Passthrough, Translate, Translated, chat, completions, count_tokens,
-    embeddings, images, input_tokens, messages, rerank, responses, speech, tokenize,
-    transcriptions, translations,
+    Answered, Binding, Exchange, Local, Passed, Passthrough, Translate, Translated, chat,
+    completions, count_tokens, embeddings, images, input_tokens, messages, rerank, responses,
+    speech, tokenize, transcriptions, translations,
 };
 
 /// How a pair serves.
@@ -16,6 +16,8 @@ pub enum Service {
     Passthrough,
     /// Request and reply are rebuilt.
     Translated,
+    /// The gateway answers itself.
+    Local,
 }
 
 impl Service {
@@ -24,6 +26,7 @@ impl Service {
         match self {
             Self::Passthrough => "passthrough",
             Self::Translated => "translated",
+            Self::Local => "local",
         }
     }
 }
@@ -54,6 +57,15 @@ const fn passed<P: Passthrough>() -> Entry {
         schema: P::SCHEMA,
         service: Service::Passthrough,
         make: Passed::<P>::boxed,
+    }
+}
+
+const fn local<L: Local>() -> Entry {
+    Entry {
+        endpoint: L::ENDPOINT,
+        schema: L::SCHEMA,
+        service: Service::Local,
+        make: Answered::<L>::boxed,
     }
 }
 
@@ -108,6 +120,9 @@ pub static TRANSLATORS: &[Entry] = &[
     translated::<tokenize::aws_anthropic::Tokenize>(),
     translated::<tokenize::gcp_anthropic::Tokenize>(),
     translated::<tokenize::gcp_vertex_ai::Tokenize>(),
+    translated::<tokenize::anthropic::Tokenize>(),
+    local::<tokenize::azure_openai::Tokenize>(),
+    local::<tokenize::cohere::Tokenize>(),
     passed::<count_tokens::anthropic::CountTokens>(),
     translated::<CountTokens<aws::Bedrock>>(),
     translated::<CountTokens<aws::Anthropic>>(),

@@ -106,7 +106,7 @@ fn a_unary_passthrough_allocates_little() {
     run();
     let (count, metadata) = allocations(run);
     assert!(metadata.iter().any(|(key, _)| key == "total_tokens"));
-    assert!(count <= 46, "{count} allocations");
+    assert!(count <= 47, "{count} allocations");
 }
 
 #[test]
@@ -130,7 +130,8 @@ fn a_watched_stream_allocates_nothing_per_event() {
     attempt.response_head(200, &reply_head, Ended::No);
     let event = b"data: {\"model\":\"m-1\",\"choices\":[{\"delta\":{\"content\":\"word\"}}]}\n\n";
     let mut out = Vec::new();
-    for _ in 0..3 {
+    // Generated text is kept up to a bound.
+    for _ in 0..10_000 {
         attempt.response_body(event, Ended::No, 1, &mut out);
         attempt.take_metadata();
     }

@@ -140,6 +140,10 @@ impl AttemptFilter {
                 self.request = RequestState::Waiting(ticket);
                 Step::Hold
             }
+            Ok(Prepared::Answer(answer)) => {
+                stream.set_metadata(&answer.metadata);
+                Step::Reply(answer.reply)
+            }
             Ok(Prepared::Done(upstream)) => {
                 stream.edit(Side::Request, &upstream.edits);
                 if let Some(body) = &upstream.body {

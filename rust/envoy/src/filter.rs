@@ -25,10 +25,6 @@ pub(crate) enum Step {
 }
 
 /// One filter of one stream.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the C interface boxes every filter once; a second box would only cost"
-)]
 pub(crate) enum Filter {
     /// Reads the request, once.
     Request(RequestFilter),
@@ -99,10 +95,10 @@ impl Filter {
         }
     }
 
-    /// The stream is over.
-    pub(crate) fn end(&mut self) {
+    /// The stream is over; its access log is not written yet.
+    pub(crate) fn end(&mut self, stream: &mut Stream<'_>) {
         match self {
-            Self::Request(filter) => filter.end(),
+            Self::Request(filter) => filter.complete(stream),
             Self::Attempt(filter) => filter.end(),
             Self::Broken => {}
         }

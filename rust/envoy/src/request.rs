@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aigw_core::error::Error;
+use aigw_core::record::Outcome;
 use aigw_core::session::{Ended, HeadStep, PendingRequest};
 
 use crate::abi::{Moment, Side, Stream};
@@ -91,7 +92,18 @@ impl RequestFilter {
         Step::Continue
     }
 
-    pub(crate) fn end(&mut self) {
+    /// The stream is over. Attempt filters of a stream that is cut off are told only after the
+    /// access log, so what their reply came to is asked for here.
+    pub(crate) fn complete(&mut self, stream: &mut Stream<'_>) {
+        if let State::Open(id) = self.state
+            && let Some(exchange) = table::find(Some(&id.to_ne_bytes()))
+        {
+            stream.set_metadata(&exchange.end_attempt(Outcome::Aborted));
+        }
+        self.end();
+    }
+
+    fn end(&mut self) {
         if let State::Open(id) = std::mem::replace(&mut self.state, State::Idle) {
             table::remove(id);
         }

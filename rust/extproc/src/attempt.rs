@@ -132,6 +132,12 @@ impl AttemptStream {
                 send(upstream, body.len(), override_mode, out);
                 Next::Read
             }
+            Ok(Prepared::Answer(answer)) => {
+                let mut response = reply::immediate(answer.reply);
+                response.dynamic_metadata = reply::dynamic_metadata(answer.metadata);
+                reply::send(&response, out);
+                Next::Close
+            }
             Err(answer) => refuse(answer, out),
         }
     }

@@ -180,6 +180,7 @@ impl Attempt {
             };
             match lock(&self.inner).prepare(&input) {
                 Ok(Prepared::Done(upstream)) => Ok(upstream.into()),
+                Ok(Prepared::Answer(answer)) => Err(Fault::Rejected(answer.reply)),
                 Ok(Prepared::Wait(_)) => Err(Fault::Order("nothing can be waited for")),
                 Err(reply) => Err(Fault::Rejected(reply)),
             }

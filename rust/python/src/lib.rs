@@ -51,7 +51,7 @@ fn error_table(py: Python<'_>) -> Bound<'_, PyBytes> {
 }
 
 /// Which endpoint is served from which schema, as JSON: `{"schemas": [name], "endpoints":
-/// [{path, schemas: {name: "passthrough" | "translated"}}]}`.
+/// [{path, schemas: {name: "passthrough" | "translated" | "local"}}]}`.
 #[pyfunction]
 fn support_matrix(py: Python<'_>) -> Bound<'_, PyBytes> {
     let endpoints: Vec<_> = PathTable::new(&EndpointPrefixes::default())

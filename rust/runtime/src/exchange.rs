@@ -10,7 +10,7 @@ use aigw_core::metadata::{ATTEMPTS, Metadata, Value};
 use aigw_core::record::{AttemptRecord, Outcome, UsageRecord};
 use aigw_core::redact;
 use aigw_core::session::{
-    Attempt, AttemptInput, BodyStep, Ended, HeadStep, Patience, PendingRequest,
+    Attempt, AttemptInput, BodyStep, Ended, HeadStep, LocalAnswer, Patience, PendingRequest,
     Prepared as CorePrepared, Request, ResponseHead, UpstreamRequest, on_head,
 };
 use bytes::Bytes;
@@ -27,6 +27,8 @@ pub struct Exchange {
     started_at: u64,
     slot: Option<Slot>,
     attempts: Mutex<Vec<AttemptRecord>>,
+    /// The latest attempt.
+    running: Mutex<Option<Arc<Mutex<Running>>>>,
 }
 
 /// What the request filter does after the body.
@@ -45,6 +47,8 @@ pub enum Prepared {
     Done(UpstreamRequest),
     /// Call again after the wake-up call; keep the ticket until then.
     Wait(Ticket),
+    /// Answer the client; no provider is asked.
+    Answer(LocalAnswer),
 }
 
 impl Runtime {
@@ -79,6 +83,7 @@ impl Runtime {
             started_at,
             slot,
             attempts: Mutex::default(),
+            running: Mutex::default(),
         });
         exchange.log_request(body);
         Ok(RequestParts {
@@ -108,11 +113,15 @@ impl Runtime {
             attempts.push(attempt.record());
             attempts.len()
         };
-        Ok(Flow {
-            exchange: Arc::clone(exchange),
+        let running = Arc::new(Mutex::new(Running {
             attempt,
             number,
             unsaved: true,
+        }));
+        *lock(&exchange.running) = Some(Arc::clone(&running));
+        Ok(Flow {
+            exchange: Arc::clone(exchange),
+            running,
         })
     }
 }
@@ -146,6 +155,20 @@ impl Exchange {
     /// Drops the kept body once no further attempt is possible.
     pub fn drop_body(&self) {
         *lock(&self.body) = None;
+    }
+
+    /// The request is over: ends the latest attempt, unless its reply did. Returns the metadata
+    /// that nobody took.
+    pub fn end_attempt(&self, outcome: Outcome) -> Metadata {
+        let Some(running) = lock(&self.running).take() else {
+            return Metadata::new();
+        };
+        // After a panic in the middle of a step there is nothing to rely on.
+        let Ok(mut running) = running.lock() else {
+            return Metadata::new();
+        };
+        running.end(outcome, self);
+        running.take_metadata(self)
     }
 
     /// Nanoseconds since the request was read.
@@ -219,6 +242,7 @@ impl Exchange {
             outcome,
             error_kind: last.error_kind.clone(),
             usage: last.usage,
+            estimated: last.estimated,
             attempts,
         }
     }
@@ -245,6 +269,11 @@ impl Drop for Exchange {
 /// One attempt as a host drives it.
 pub struct Flow {
     exchange: Arc<Exchange>,
+    running: Arc<Mutex<Running>>,
+}
+
+/// An attempt, shared with its exchange: hosts may learn of the end of a request first.
+struct Running {
     attempt: Attempt,
     number: usize,
     /// The exchange's record of this attempt is older than the attempt.
@@ -259,12 +288,12 @@ impl Flow {
 
     /// True when [`Self::prepare`] needs the client's body.
     pub fn needs_body(&self) -> bool {
-        self.attempt.needs_body()
+        lock(&self.running).attempt.needs_body()
     }
 
     /// Whether bytes of the reply are rebuilt, so that a unary reply must be buffered.
     pub fn rebuilds_reply(&self) -> bool {
-        self.attempt.rebuilds_reply()
+        lock(&self.running).attempt.rebuilds_reply()
     }
 
     /// Builds the provider's request; `wake` is called when a wait is over, from another
@@ -303,76 +332,102 @@ impl Flow {
             now: unix_seconds(),
             patience,
         };
-        let result = self.attempt.prepare(&input);
-        if result.is_err() {
-            self.save();
-        }
-        match result? {
+        let prepared = lock(&self.running).prepare(&input, &self.exchange)?;
+        match prepared {
             CorePrepared::Wait(wait_for) => Ok(Prepared::Wait(
                 runtime.waits.register(wait_for, make_wake()),
             )),
-            CorePrepared::Done(mut upstream) => {
-                #[expect(clippy::cast_precision_loss, reason = "a handful of attempts")]
-                upstream
-                    .metadata
-                    .push((ATTEMPTS.into(), Value::Number(self.number as f64)));
-                let backend = &self.attempt.backend().name;
-                self.exchange.log_attempt(backend, &upstream);
-                Ok(Prepared::Done(upstream))
-            }
+            CorePrepared::Answer(answer) => Ok(Prepared::Answer(answer)),
+            CorePrepared::Done(upstream) => Ok(Prepared::Done(upstream)),
         }
     }
 
     /// The head of the reply.
     pub fn response_head(&mut self, status: u16, headers: &Headers, ended: Ended) -> ResponseHead {
         self.exchange.log_response(status, headers);
-        let head = self.attempt.response_head(status, headers, ended);
-        self.unsaved = true;
-        if ended == Ended::Yes {
-            self.save();
-        }
+        let mut running = lock(&self.running);
+        let head = running.attempt.response_head(status, headers, ended);
+        running.moved_on(ended, &self.exchange);
         head
     }
 
     /// The next bytes of the reply; `out` must be empty.
     pub fn response_body(&mut self, chunk: &[u8], ended: Ended, out: &mut Vec<u8>) -> BodyStep {
         let at = self.exchange.elapsed_ns();
-        let step = self.attempt.response_body(chunk, ended, at, out);
-        self.unsaved = true;
-        if ended == Ended::Yes {
-            self.save();
-        }
+        let mut running = lock(&self.running);
+        let step = running.attempt.response_body(chunk, ended, at, out);
+        running.moved_on(ended, &self.exchange);
         step
     }
 
     /// Metadata that changed since the last call.
     pub fn take_metadata(&mut self) -> Metadata {
-        let metadata = self.attempt.take_metadata();
-        if !metadata.is_empty() {
-            self.share_usage();
-        }
-        metadata
+        lock(&self.running).take_metadata(&self.exchange)
     }
 
     /// The stream of this attempt is over; `outcome` counts if the reply did not end.
     pub fn end(&mut self, outcome: Outcome) {
+        lock(&self.running).end(outcome, &self.exchange);
+    }
+}
+
+impl Running {
+    fn prepare(
+        &mut self,
+        input: &AttemptInput<'_>,
+        exchange: &Exchange,
+    ) -> Result<CorePrepared, Reply> {
+        #[expect(clippy::cast_precision_loss, reason = "a handful of attempts")]
+        let attempts = (ATTEMPTS.into(), Value::Number(self.number as f64));
+        let mut result = self.attempt.prepare(input);
+        match &mut result {
+            Ok(CorePrepared::Wait(_)) => {}
+            Ok(CorePrepared::Done(upstream)) => {
+                upstream.metadata.push(attempts);
+                exchange.log_attempt(&self.attempt.backend().name, upstream);
+            }
+            Ok(CorePrepared::Answer(answer)) => {
+                answer.metadata.push(attempts);
+                self.save(exchange);
+            }
+            Err(_) => self.save(exchange),
+        }
+        result
+    }
+
+    fn moved_on(&mut self, ended: Ended, exchange: &Exchange) {
+        self.unsaved = true;
+        if ended == Ended::Yes {
+            self.save(exchange);
+        }
+    }
+
+    fn take_metadata(&mut self, exchange: &Exchange) -> Metadata {
+        let metadata = self.attempt.take_metadata();
+        if !metadata.is_empty() {
+            self.share_usage(exchange);
+        }
+        metadata
+    }
+
+    fn end(&mut self, outcome: Outcome, exchange: &Exchange) {
         self.attempt.abort(outcome);
         if self.unsaved {
-            self.save();
+            self.save(exchange);
         }
     }
 
     /// Keeps the totals where they survive the process.
-    fn share_usage(&self) {
-        if let Some(slot) = self.exchange.slot {
-            let inflight = &self.exchange.runtime.inflight;
+    fn share_usage(&self, exchange: &Exchange) {
+        if let Some(slot) = exchange.slot {
+            let inflight = &exchange.runtime.inflight;
             inflight.set_usage(slot, &self.attempt.usage());
         }
     }
 
-    fn save(&mut self) {
-        self.share_usage();
-        if let Some(place) = lock(&self.exchange.attempts).get_mut(self.number - 1) {
+    fn save(&mut self, exchange: &Exchange) {
+        self.share_usage(exchange);
+        if let Some(place) = lock(&exchange.attempts).get_mut(self.number - 1) {
             *place = self.attempt.record();
         }
         self.unsaved = false;

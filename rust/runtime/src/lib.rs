@@ -9,6 +9,7 @@
 //!
 //! Std threads only: this library also lives inside Envoy.
 
+mod counts;
 pub mod debug;
 mod exchange;
 mod files;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use aigw_core::session::WaitFor;
 
+use crate::counts::Counts;
 use crate::{Runtime, files, unix_seconds};
 
 /// How often the runtime directory is looked at.
@@ -51,15 +52,43 @@ struct Waiter {
 pub(crate) struct Waits {
     list: Arc<Mutex<Vec<Waiter>>>,
     next_id: AtomicU64,
-    alarm: Arc<(Mutex<bool>, Condvar)>,
+    alarm: Arc<Alarm>,
+    counts: Counts,
+}
+
+/// Calls the watcher before its time.
+#[derive(Default)]
+pub(crate) struct Alarm {
+    rung: Mutex<bool>,
+    bell: Condvar,
+}
+
+impl Alarm {
+    pub(crate) fn ring(&self) {
+        *lock(&self.rung) = true;
+        self.bell.notify_all();
+    }
+
+    fn wait(&self, pause: Duration) {
+        let rung = lock(&self.rung);
+        let waited = self.bell.wait_timeout_while(rung, pause, |rung| !*rung);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+    }
 }
 
 impl Waits {
     pub(crate) fn register(&self, wait_for: WaitFor, wake: Wake) -> Ticket {
-        let WaitFor::Credential { timeout_ms, .. } = &wait_for;
-        let deadline = Instant::now() + Duration::from_millis(*timeout_ms);
+        let timeout_ms = match &wait_for {
+            WaitFor::Credential { timeout_ms, .. } => *timeout_ms,
+            WaitFor::Count(job) => job.timeout_ms(),
+        };
+        let deadline = Instant::now() + Duration::from_millis(timeout_ms);
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let expired = Arc::new(AtomicBool::new(false));
+        let job = match &wait_for {
+            WaitFor::Credential { .. } => None,
+            WaitFor::Count(job) => Some(Arc::downgrade(job)),
+        };
         lock(&self.list).push(Waiter {
             id,
             wait_for,
@@ -67,8 +96,10 @@ impl Waits {
             expired: Arc::clone(&expired),
             wake,
         });
-        *lock(&self.alarm.0) = true;
-        self.alarm.1.notify_all();
+        if let Some(job) = job {
+            self.counts.add(job, &self.alarm);
+        }
+        self.alarm.ring();
         Ticket {
             waits: Arc::downgrade(&self.list),
             id,
@@ -85,8 +116,12 @@ impl Waits {
             let mut list = lock(&self.list);
             let mut index = 0;
             while let Some(waiter) = list.get(index) {
-                let WaitFor::Credential { name, .. } = &waiter.wait_for;
-                let there = credentials.get(name, unix_seconds()).is_some();
+                let there = match &waiter.wait_for {
+                    WaitFor::Credential { name, .. } => {
+                        credentials.get(name, unix_seconds()).is_some()
+                    }
+                    WaitFor::Count(job) => job.is_done(),
+                };
                 if there || now >= waiter.deadline {
                     waiter.expired.store(!there, Ordering::Release);
                     ready.push(list.swap_remove(index));
@@ -126,9 +161,7 @@ pub(crate) fn spawn_watcher(runtime: &Arc<Runtime>, mut seen: files::Seen) -> io
                     at.saturating_duration_since(Instant::now()).min(TICK)
                 })
             };
-            let rung = lock(&alarm.0);
-            let waited = alarm.1.wait_timeout_while(rung, pause, |rung| !*rung);
-            *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+            alarm.wait(pause);
         }
     };
     let thread = std::thread::Builder::new().name("aigw-runtime".into());

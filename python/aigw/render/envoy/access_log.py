@@ -39,6 +39,7 @@ DEFAULT_FORMAT: Json = {
     "output_tokens": _metadata("output_tokens"),
     "reasoning_tokens": _metadata("reasoning_tokens"),
     "total_tokens": _metadata("total_tokens"),
+    "usage_estimated": _metadata("usage_estimated"),
     "duration_ms": "%DURATION%",
     "time_to_first_token_ms": _metadata("token_latency_ttft"),
     "request_id": _metadata("request_id"),

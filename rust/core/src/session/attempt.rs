@@ -9,13 +9,14 @@ use crate::auth::{self, Signable};
 use crate::config::Backend;
 use crate::credential::Credentials;
 use crate::error::{Error, Reply, Result};
+use crate::estimate::CountJob;
 use crate::headers::HeaderEdits;
 use crate::metadata::{
     AI_SERVICE_BACKEND_NAME, BACKEND_NAME, MODEL_NAME_OVERRIDE, Metadata, ROUTE_NAME, Value,
 };
 use crate::record::AttemptRecord;
 use crate::registry;
-use crate::translate::{Binding, Exchange, ReplyBytes, Upstream};
+use crate::translate::{Answer, Binding, Exchange, LocalReply, ReplyBytes, Upstream};
 use crate::usage::Usage;
 
 /// One try at one backend.
@@ -61,10 +62,12 @@ pub enum Prepared {
     Done(UpstreamRequest),
     /// Call again when this is there, or with [`Patience::Exhausted`] after the deadline.
     Wait(WaitFor),
+    /// Answer the client: no provider is asked.
+    Answer(LocalAnswer),
 }
 
 /// What an attempt waits for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum WaitFor {
     /// A usable credential of this name.
     Credential {
@@ -73,6 +76,17 @@ pub enum WaitFor {
         /// Longest wait in milliseconds.
         timeout_ms: u64,
     },
+    /// A count, made by [`CountJob::run`] on another thread.
+    Count(Arc<CountJob>),
+}
+
+/// The gateway's own answer.
+#[derive(Debug)]
+pub struct LocalAnswer {
+    /// What the client gets.
+    pub reply: Reply,
+    /// Dynamic metadata.
+    pub metadata: Metadata,
 }
 
 /// Changes of the shared header map and body for this attempt.
@@ -159,6 +173,9 @@ impl Attempt {
     }
 
     fn try_prepare(&mut self, input: &AttemptInput<'_>) -> Result<Prepared> {
+        if let Some(answer) = self.exchange.answer(input.body) {
+            return self.answer(answer?, input);
+        }
         let credential = match self.backend.auth.as_ref() {
             None => None,
             Some(auth) => match input.credentials.get(&auth.credential, input.now) {
@@ -189,6 +206,38 @@ impl Attempt {
             body,
             metadata: self.metadata(),
         }))
+    }
+
+    fn answer(&mut self, answer: Answer, input: &AttemptInput<'_>) -> Result<Prepared> {
+        match answer {
+            Answer::Reply(reply) => Ok(self.answered(reply)),
+            Answer::Later(job) if input.patience == Patience::MayWait => {
+                Ok(Prepared::Wait(WaitFor::Count(job)))
+            }
+            Answer::Later(job) => {
+                job.give_up();
+                match self.exchange.answer(input.body) {
+                    Some(Ok(Answer::Reply(reply))) => Ok(self.answered(reply)),
+                    Some(Err(error)) => Err(error),
+                    Some(Ok(Answer::Later(_))) | None => Err(Error::Internal(
+                        "a count was given up and is not there".into(),
+                    )),
+                }
+            }
+        }
+    }
+
+    fn answered(&mut self, reply: LocalReply) -> Prepared {
+        self.reply.answered();
+        Prepared::Answer(LocalAnswer {
+            reply: Reply {
+                status: 200,
+                headers: reply.headers,
+                body: reply.body,
+                kind: "local_answer",
+            },
+            metadata: self.metadata(),
+        })
     }
 
     fn no_credential(&self, name: &str, patience: Patience) -> Result<Prepared> {

@@ -6,6 +6,7 @@ use crate::auth::CREDENTIAL_HEADERS;
 use crate::config::{Config, Gateway};
 use crate::endpoint::{ClientApi, Endpoint};
 use crate::error::{Error, Reply, Result};
+use crate::estimate::Prompt;
 use crate::form;
 use crate::headers::{HeaderEdits, Headers};
 use crate::listing;
@@ -51,6 +52,8 @@ pub struct Request {
     /// The client's own credentials, for backends that have none configured.
     pub(crate) client_credentials: Headers,
     pub(crate) scan: Scan,
+    /// For estimates where the provider reports no usage.
+    pub(crate) prompt: Prompt,
     /// Names that attempts changed in the header map which all attempts share.
     pub(crate) touched: Mutex<Vec<Box<str>>>,
 }
@@ -190,7 +193,7 @@ impl PendingRequest {
         let api = self.client_api();
         self.scan(body)
             .map_err(|error| error.reply(api))
-            .map(|scan| self.into_request(id, scan))
+            .map(|scan| self.into_request(id, scan, body))
     }
 
     fn scan(&self, body: &[u8]) -> Result<Scan> {
@@ -224,7 +227,7 @@ impl PendingRequest {
         Ok(scan)
     }
 
-    fn into_request(self, id: u128, scan: Scan) -> (Request, HeaderEdits) {
+    fn into_request(self, id: u128, scan: Scan, body: &[u8]) -> (Request, HeaderEdits) {
         let mut edits = HeaderEdits::new();
         let mut client_credentials = Headers::default();
         for (name, value) in self.head.iter().filter(|(name, _)| is_removed(name)) {
@@ -250,6 +253,7 @@ impl PendingRequest {
             head,
             client_credentials,
             scan,
+            prompt: Prompt::of(self.endpoint, body),
             touched: Mutex::default(),
         };
         (request, edits)

@@ -3,9 +3,9 @@
 use super::{Attempt, Request};
 use crate::endpoint::ClientApi;
 use crate::error::{Error, Result, provider_error_body};
+use crate::estimate::{Form, OutputText};
 use crate::framing::{Decoder, Event, TopLevel, Unpacker};
 use crate::headers::{HeaderEdits, Headers};
-use crate::metadata::{Metadata, RESPONSE_MODEL, TOKEN_LATENCY_ITL, TOKEN_LATENCY_TTFT, Value};
 use crate::record::{AttemptRecord, Outcome};
 use crate::session::request::Ended;
 use crate::translate::{Dropped, Exchange, Findings, Outbox, ReplyBytes};
@@ -83,24 +83,26 @@ pub(super) struct ReplySide {
     pub(super) record: AttemptRecord,
     kind: Kind,
     unpacker: Option<Unpacker>,
-    held: bool,
+    pub(super) held: bool,
     pending: Vec<u8>,
-    findings: Findings,
-    reported: Findings,
+    pub(super) findings: Findings,
+    pub(super) reported: Findings,
     api: ClientApi,
-    stream: bool,
-    model: String,
+    pub(super) stream: bool,
+    pub(super) model: String,
+    /// What the client gets to read, for estimates.
+    pub(super) output: OutputText,
     /// Value of [`DROPPED_FIELDS`].
     dropped: Option<String>,
-    first_output_ns: Option<u64>,
-    last_output_ns: u64,
-    events: u64,
-    end: End,
+    pub(super) first_output_ns: Option<u64>,
+    pub(super) last_output_ns: u64,
+    pub(super) events: u64,
+    pub(super) end: End,
 }
 
 /// How far the reply is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     /// More may come.
     Open,
     /// It ended well; final counts are not reported yet.
@@ -122,6 +124,7 @@ impl ReplySide {
             api: request.endpoint.client_api(),
             stream: request.stream(),
             model: model.to_owned(),
+            output: OutputText::default(),
             dropped: None,
             first_output_ns: None,
             last_output_ns: 0,
@@ -134,6 +137,17 @@ impl ReplySide {
     pub(super) fn dropped(&mut self, dropped: &Dropped) {
         self.dropped = dropped.header();
         self.record.dropped_fields = dropped.names();
+    }
+
+    /// No provider was asked.
+    pub(super) fn answered(&mut self) {
+        self.record.status = 200;
+        self.record.outcome = Outcome::Completed;
+        self.end = End::Over;
+    }
+
+    pub(super) fn status_is_ok(&self) -> bool {
+        (200..=299).contains(&self.record.status)
     }
 
     pub(super) fn usage(&self) -> Usage {
@@ -193,10 +207,12 @@ impl Attempt {
             }
             (200..=299, ReplyBytes::Untouched) => {
                 self.reply.kind = Kind::Watched(TopLevel::new(self.exchange.keys()));
+                self.reply.output = OutputText::new(self.request.endpoint, Form::Whole);
                 plain(BodyPlan::Watch)
             }
             (200..=299, ReplyBytes::Rebuilt) => {
                 self.reply.kind = Kind::Collected(Vec::new());
+                self.reply.output = OutputText::new(self.request.endpoint, Form::Whole);
                 self.reply.held = true;
                 ResponseHead {
                     hold: true,
@@ -233,6 +249,7 @@ impl Attempt {
 
     fn hold_stream(&mut self, body: BodyPlan) -> ResponseHead {
         self.reply.kind = Kind::Stream(Decoder::new(self.exchange.framing()));
+        self.reply.output = OutputText::new(self.request.endpoint, Form::Events);
         self.reply.held = true;
         let mut head = ResponseHead {
             hold: true,
@@ -334,6 +351,7 @@ impl Attempt {
             Kind::Watched(mut members) => {
                 self.mark_output(at_ns);
                 members.feed(chunk);
+                self.reply.output.chunk(chunk);
                 if ended == Ended::Yes {
                     self.exchange.unary(&members, &mut self.reply.findings);
                     self.complete();
@@ -390,6 +408,7 @@ impl Attempt {
             out.clear();
             return self.fail(&error, out);
         }
+        self.reply.output.chunk(out);
         self.complete();
         self.reply.held = false;
         let mut edits = HeaderEdits::new();
@@ -444,12 +463,19 @@ impl Attempt {
     fn run_events(&mut self, decoder: &mut Decoder, chunk: &[u8], ended: Ended) -> Result<()> {
         let reply = &mut self.reply;
         let exchange: &mut dyn Exchange = self.exchange.as_mut();
+        let untouched = exchange.reply_bytes() == ReplyBytes::Untouched;
         let mut sink = |event: Event<'_>| {
             reply.events += 1;
-            exchange.event(
-                event,
-                &mut Outbox::new(&mut reply.pending, &mut reply.findings),
-            )
+            let written = reply.pending.len();
+            let outbox = &mut Outbox::new(&mut reply.pending, &mut reply.findings);
+            exchange.event(event, outbox)?;
+            let seen = if untouched {
+                Some(event.data)
+            } else {
+                reply.pending.get(written..)
+            };
+            reply.output.event(seen.unwrap_or_default());
+            Ok(())
         };
         decoder.feed(chunk, &mut sink)?;
         if ended == Ended::Yes {
@@ -468,6 +494,7 @@ impl Attempt {
         }
         let untouched = self.exchange.reply_bytes() == ReplyBytes::Untouched;
         self.note_failure(error);
+        self.cut_usage();
         if untouched {
             // The client sees the provider's own error event.
             self.reply.kind = Kind::Unseen;
@@ -504,6 +531,7 @@ impl Attempt {
     fn complete(&mut self) {
         self.reply.record.outcome = Outcome::Completed;
         self.reply.end = End::Completed;
+        self.complete_usage();
         if self.reply.findings.response_model.is_none() && !self.reply.model.is_empty() {
             self.reply.findings.response_model = Some(self.reply.model.clone());
         }
@@ -514,59 +542,10 @@ impl Attempt {
         self.reply.last_output_ns = at_ns;
     }
 
-    /// Metadata that changed since the last call: running totals, and latencies at the end.
-    pub fn take_metadata(&mut self) -> Metadata {
-        let mut metadata = Metadata::new();
-        let completed = self.reply.end == End::Completed;
-        if self.reply.findings != self.reply.reported || completed {
-            self.report_findings(&mut metadata);
-        }
-        if completed {
-            self.reply.end = End::Over;
-        }
-        let reply = &mut self.reply;
-        if let (true, true, Some(first)) =
-            (reply.end != End::Open, reply.stream, reply.first_output_ns)
-        {
-            reply.stream = false;
-            metadata.push((TOKEN_LATENCY_TTFT.into(), millis(first)));
-            let tokens = reply.findings.usage.output_tokens.unwrap_or(reply.events);
-            if let Some(gaps) = tokens.checked_sub(1).filter(|gaps| *gaps > 0) {
-                let gap = reply.last_output_ns.saturating_sub(first) / gaps;
-                metadata.push((TOKEN_LATENCY_ITL.into(), millis(gap)));
-            }
-        }
-        metadata
-    }
-
-    fn report_findings(&mut self, metadata: &mut Metadata) {
-        let (new, old) = (&self.reply.findings, &self.reply.reported);
-        for ((name, count), (_, before)) in new.usage.fields().into_iter().zip(old.usage.fields()) {
-            if let Some(count) = count.filter(|_| count != before) {
-                metadata.push((name.into(), number(count)));
-            }
-        }
-        if new.usage != old.usage || self.reply.end == End::Completed {
-            for cost in &self.backend.costs {
-                metadata.push((
-                    cost.metadata_key.clone().into(),
-                    number(cost.r#type.of(&new.usage)),
-                ));
-            }
-        }
-        if let Some(model) = new
-            .response_model
-            .as_ref()
-            .filter(|_| new.response_model != old.response_model)
-        {
-            metadata.push((RESPONSE_MODEL.into(), Value::Text(model.clone())));
-        }
-        self.reply.reported.clone_from(&self.reply.findings);
-    }
-
     /// The reply ended without its last bytes: reset, timeout, client gone.
     pub fn abort(&mut self, outcome: Outcome) {
         if self.reply.end == End::Open {
+            self.cut_usage();
             self.reply.record.outcome = outcome;
             self.reply.end = End::Over;
         }
@@ -609,20 +588,4 @@ fn is_stream(headers: &Headers) -> bool {
     ]
     .iter()
     .any(|stream| kind.eq_ignore_ascii_case(stream))
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "token counts and times are far below 2^52"
-)]
-fn number(count: u64) -> Value {
-    Value::Number(count as f64)
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "token counts and times are far below 2^52"
-)]
-fn millis(nanos: u64) -> Value {
-    Value::Number((nanos / 1000) as f64 / 1000.0)
 }

@@ -20,10 +20,12 @@ pub mod translations;
 
 mod dropped;
 mod hub;
+mod local;
 mod passthrough;
 
 pub use dropped::Dropped;
 pub(crate) use hub::{ChatSink, Frontend, Via};
+pub(crate) use local::{Answer, Answered, Local, LocalReply};
 pub use passthrough::ModelIn;
 pub(crate) use passthrough::{ANTHROPIC_KEYS, OPENAI_KEYS, anthropic_event, anthropic_unary};
 pub(crate) use passthrough::{
@@ -387,16 +389,30 @@ pub(crate) enum ReplyBytes {
 
 /// One attempt's translator behind one face, whatever the pair.
 pub(crate) trait Exchange: Send {
+    /// The gateway's own answer; `None` asks the provider.
+    fn answer(&mut self, _body: &[u8]) -> Option<Result<Answer>> {
+        None
+    }
     fn reply_bytes(&self) -> ReplyBytes;
     fn framing(&self) -> Framing;
     fn request(&mut self, binding: &Binding<'_>, scan: &Scan, body: &[u8]) -> Result<Upstream>;
-    fn keys(&self) -> &'static [&'static str];
-    fn unary(&self, members: &TopLevel, findings: &mut Findings);
-    fn response_head(&mut self, headers: &Headers);
-    fn response(&mut self, body: &[u8], out: &mut Outbox<'_>) -> Result<()>;
-    fn event(&mut self, event: Event<'_>, out: &mut Outbox<'_>) -> Result<()>;
-    fn end(&mut self, out: &mut Outbox<'_>) -> Result<()>;
-    fn error_event(&mut self, error: &Error, api: ClientApi, out: &mut Vec<u8>);
+    fn keys(&self) -> &'static [&'static str] {
+        &[]
+    }
+    fn unary(&self, _members: &TopLevel, _findings: &mut Findings) {}
+    fn response_head(&mut self, _headers: &Headers) {}
+    fn response(&mut self, _body: &[u8], _out: &mut Outbox<'_>) -> Result<()> {
+        Ok(())
+    }
+    fn event(&mut self, _event: Event<'_>, _out: &mut Outbox<'_>) -> Result<()> {
+        Ok(())
+    }
+    fn end(&mut self, _out: &mut Outbox<'_>) -> Result<()> {
+        Ok(())
+    }
+    fn error_event(&mut self, error: &Error, api: ClientApi, out: &mut Vec<u8>) {
+        error_event(error, api, out);
+    }
     /// The client's body is read or changed for every backend of the pair.
     fn rewrites(&self) -> bool;
     /// An error reply with this head goes on unread.
@@ -429,12 +445,6 @@ impl<T: Translate> Exchange for Translated<T> {
         upstream.dropped.merge(dropped);
         Ok(upstream)
     }
-
-    fn keys(&self) -> &'static [&'static str] {
-        &[]
-    }
-
-    fn unary(&self, _members: &TopLevel, _findings: &mut Findings) {}
 
     fn response_head(&mut self, headers: &Headers) {
         self.0.response_head(headers);
@@ -532,22 +542,8 @@ impl<P: Passthrough> Exchange for Passed<P> {
         P::unary(members, findings);
     }
 
-    fn response_head(&mut self, _headers: &Headers) {}
-
-    fn response(&mut self, _body: &[u8], _out: &mut Outbox<'_>) -> Result<()> {
-        Ok(())
-    }
-
     fn event(&mut self, event: Event<'_>, out: &mut Outbox<'_>) -> Result<()> {
         P::event(event, out.findings)
-    }
-
-    fn end(&mut self, _out: &mut Outbox<'_>) -> Result<()> {
-        Ok(())
-    }
-
-    fn error_event(&mut self, error: &Error, api: ClientApi, out: &mut Vec<u8>) {
-        error_event(error, api, out);
     }
 
     fn provider_error(&self, status: u16, headers: &Headers, body: &[u8]) -> Option<ProviderError> {

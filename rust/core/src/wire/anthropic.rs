@@ -275,6 +275,8 @@ pub(crate) struct CountRequest<'a> {
     pub(crate) system: Option<CountSystem<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) tools: Vec<CountTool<'a>>,
+    /// Empty where it is a header.
+    #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) anthropic_version: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_tokens: Option<i64>,

@@ -54,22 +54,27 @@ fn user(text: Text<'_>) -> Message<'_> {
     }
 }
 
-/// A reply of a provider that counts only.
+/// A reply.
 #[derive(Debug, Serialize)]
 pub(crate) struct TokenizeReply {
     pub(crate) count: u64,
     /// Unknown: zero.
-    max_model_len: u64,
+    pub(crate) max_model_len: u64,
     /// Unknown: null.
-    tokens: Option<Vec<u64>>,
+    pub(crate) tokens: Option<Vec<u32>>,
+    /// What the tokens stand for, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) token_strs: Option<Vec<String>>,
 }
 
 impl TokenizeReply {
+    /// That of a provider that counts only.
     pub(crate) fn counted(count: u64) -> Self {
         Self {
             count,
             max_model_len: 0,
             tokens: None,
+            token_strs: None,
         }
     }
 }

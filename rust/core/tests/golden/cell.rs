@@ -47,7 +47,17 @@ pub(crate) struct Expect {
     pub(crate) upstream: ExpectUpstream,
     pub(crate) response: ResponseSettings,
     pub(crate) client: ExpectClient,
-    pub(crate) usage: Option<Usage>,
+    pub(crate) usage: Option<ExpectUsage>,
+}
+
+/// `[usage]`.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ExpectUsage {
+    /// There are estimates among the counters.
+    pub(crate) estimated: bool,
+    #[serde(flatten)]
+    pub(crate) counters: Usage,
 }
 
 #[derive(Default, Deserialize)]
@@ -141,10 +151,19 @@ impl Cell {
         }
     }
 
+    /// The gateway's own answer is no refusal.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.upstream.is_none() && self.expect.client.status == Some(200)
+    }
+
+    /// How the pair serves.
+    pub(crate) fn service(&self) -> Option<Service> {
+        registry::find(self.endpoint, &self.backend_schema()).map(|entry| entry.service)
+    }
+
     /// The gateway writes the reply itself, so it answers for its end.
     pub(crate) fn is_rebuilt(&self) -> bool {
-        let entry = registry::find(self.endpoint, &self.backend_schema());
-        entry.is_some_and(|entry| entry.service == Service::Translated)
+        self.service() == Some(Service::Translated)
     }
 
     pub(crate) fn backend_schema(&self) -> BackendSchema {

@@ -123,7 +123,7 @@ fn path(endpoint: Endpoint) -> String {
     format!("{family}{}", endpoint.path())
 }
 
-/// The steps up to the provider's request, or the gateway's refusal.
+/// The steps up to the provider's request, or the gateway's own answer.
 pub(crate) fn prepare(cell: &Cell) -> Result<(Attempt, Sent), Reply> {
     let config = config(cell);
     let gateway = Arc::clone(config.gateway("default/golden").unwrap());
@@ -159,8 +159,10 @@ fn send(cell: &Cell, attempt: &mut Attempt) -> Result<Sent, Reply> {
         now: NOW,
         patience: Patience::Exhausted,
     })?;
-    let Prepared::Done(upstream) = prepared else {
-        panic!("{}: nothing to wait for", cell.name);
+    let upstream = match prepared {
+        Prepared::Done(upstream) => upstream,
+        Prepared::Answer(answer) => return Err(answer.reply),
+        Prepared::Wait(_) => panic!("{}: nothing to wait for", cell.name),
     };
     let mut headers = HeaderMap::new();
     apply(&mut headers, &upstream.edits);

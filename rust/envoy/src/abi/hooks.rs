@@ -165,13 +165,13 @@ hooks! {
         drive(envoy, module, Side::Response, Filter::response_trailers).status()
     }
 
-    http_filter_stream_complete(_envoy: Handle, module: Module) {
+    http_filter_stream_complete(envoy: Handle, module: Module) {
         // SAFETY: made by `http_filter_new`, alive until `http_filter_destroy`.
         let cell = unsafe { &*module };
         // Where a hook of the same filter is at work, its end comes with the filter's.
         let _ = catch_unwind(AssertUnwindSafe(|| {
             if let Ok(mut filter) = cell.try_borrow_mut() {
-                filter.end();
+                filter.end(&mut Stream::of(envoy));
             }
         }));
     }

@@ -293,6 +293,37 @@ fn usage_of_a_reply_becomes_metadata() {
 }
 
 #[test]
+fn usage_of_a_stream_that_breaks_off_is_there_before_the_access_log() {
+    let dir = runtime();
+    let (request, attempt) = (
+        Filter::request(dir.path()),
+        Filter::attempt(dir.path(), "plain"),
+    );
+    let mut stream = chat();
+    let handle = stream.handle();
+    http_filter_request_headers(handle, request.module, false);
+    stream.bodies[RECEIVED] = vec![br#"{"model":"m","stream":true,"messages":[]}"#.to_vec()];
+    http_filter_request_body(handle, request.module, true);
+    http_filter_request_headers(handle, attempt.module, false);
+    stream.maps[RESPONSE] = vec![
+        (":status".into(), "200".into()),
+        ("content-type".into(), "text/event-stream".into()),
+    ];
+    http_filter_response_headers(handle, attempt.module, false);
+    let event = b"data: {\"choices\":[{\"delta\":{\"content\":\"hello world\"}}]}\n\n";
+    stream.bodies[RESPONSE] = vec![event.to_vec()];
+    http_filter_response_body(handle, attempt.module, false);
+    assert!(!stream.metadata.contains_key("output_tokens"));
+    http_filter_stream_complete(handle, request.module);
+    assert_eq!(stream.metadata["output_tokens"], "2");
+    assert_eq!(stream.metadata["usage_estimated"], "true");
+    // Envoy tells the attempt only now; nothing is counted twice.
+    stream.metadata.clear();
+    http_filter_stream_complete(handle, attempt.module);
+    assert!(stream.metadata.is_empty());
+}
+
+#[test]
 fn a_held_head_gets_the_status_of_an_error_in_the_first_event() {
     let dir = runtime();
     let (request, attempt) = (
