@@ -35,7 +35,10 @@ impl Headers {
         ) else {
             return;
         };
-        self.arena.extend(name.iter().map(u8::to_ascii_lowercase));
+        self.arena.extend_from_slice(name);
+        if let Some(name) = self.arena.get_mut(start as usize..) {
+            name.make_ascii_lowercase();
+        }
         self.arena.extend_from_slice(value);
         self.spans.push(Span {
             start,

@@ -110,7 +110,7 @@ impl BodyMutation {
 
     /// The changed body, or `None` when `body` is not a JSON object (it is left alone then).
     /// Bytes that are not edited stay as they are.
-    pub(crate) fn apply(&self, body: &[u8]) -> Option<Vec<u8>> {
+    pub fn apply(&self, body: &[u8]) -> Option<Vec<u8>> {
         let start = body.iter().position(|byte| !byte.is_ascii_whitespace());
         if start.and_then(|at| body.get(at)) != Some(&b'{') {
             return None;

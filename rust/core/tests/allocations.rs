@@ -1,40 +1,48 @@
 //! Heap allocations of the hot path: a deterministic companion of the benchmarks.
 #![cfg(test)]
 
+#[path = "../benches/core/gateway.rs"]
+mod gateway;
+#[path = "../benches/core/inputs.rs"]
+mod inputs;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::sync::Arc;
 
-use aigw_core::config::Config;
-use aigw_core::credential::Credentials;
 use aigw_core::headers::Headers;
-use aigw_core::session::{Attempt, AttemptInput, Ended, HeadStep, Patience, on_head};
+use aigw_core::schema::ApiSchema::{AWSBedrock, Anthropic, GCPVertexAI, OpenAI};
+use aigw_core::session::Ended;
+use gateway::{CHAT, Gateway, MESSAGES};
+use inputs::{Case, STREAM};
 
 struct Counting;
 
 thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
+    static LIVE: Cell<usize> = const { Cell::new(0) };
 }
 
-fn count() {
-    let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+fn count(more: usize, less: usize) {
+    let _ = COUNT.try_with(|count| count.set(count.get() + usize::from(more > 0)));
+    let _ = LIVE.try_with(|live| live.set(live.get().wrapping_add(more).wrapping_sub(less)));
 }
 
 // SAFETY: every call goes to the system allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size(), 0);
         // SAFETY: the caller's contract is passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(0, layout.size());
         // SAFETY: the caller's contract is passed on.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
+        count(size, layout.size());
         // SAFETY: the caller's contract is passed on.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -49,56 +57,87 @@ fn allocations<T>(work: impl FnOnce() -> T) -> (usize, T) {
     (COUNT.with(Cell::get) - before, result)
 }
 
-fn head() -> Headers {
-    [
-        (":method", "POST"),
-        (":path", "/v1/chat/completions"),
-        (":authority", "gateway.test"),
-        ("content-type", "application/json"),
-        ("content-length", "1024"),
-        ("authorization", "Bearer client"),
-        ("user-agent", "OpenAI/Python 3"),
-        ("accept", "application/json"),
-        ("x-stainless-lang", "python"),
-        ("x-request-id", "0"),
-    ]
-    .into_iter()
-    .collect()
+/// Allocations of the request step, once it has run before.
+fn of_request(path: &str, schema: aigw_core::schema::ApiSchema, body: &[u8]) -> usize {
+    let gateway = Gateway::new();
+    drop(gateway.request(path, schema, body));
+    allocations(|| gateway.request(path, schema, body)).0
+}
+
+#[test]
+fn a_passthrough_request_allocates_alike_for_any_body() {
+    for length in [1 << 10, 1 << 14, 1 << 20] {
+        let count = of_request(CHAT, OpenAI, &inputs::chat(length));
+        assert!(count <= 26, "{count} allocations for {length} bytes");
+    }
+}
+
+#[test]
+fn a_translated_request_allocates_far_less_than_its_bytes() {
+    let (chat, messages) = (inputs::chat(1 << 14), inputs::messages(1 << 14));
+    for (path, schema, body, most) in [
+        (CHAT, AWSBedrock, &chat, 225),
+        (CHAT, Anthropic, &chat, 235),
+        (CHAT, GCPVertexAI, &chat, 700),
+        (MESSAGES, OpenAI, &messages, 215),
+    ] {
+        let count = of_request(path, schema, body);
+        assert!(count <= most, "{path} to {schema:?}: {count} allocations");
+    }
+}
+
+/// Events of a long stream.
+const EVENTS: usize = 100_000;
+/// Most allocations of one event of each of [`inputs::streams`].
+const MOST: [usize; 5] = [0, 10, 2, 6, 4];
+
+#[test]
+fn an_event_allocates_little_and_a_long_stream_keeps_nothing() {
+    let gateway = Gateway::new();
+    for (
+        Case {
+            name,
+            path,
+            schema,
+            piece,
+        },
+        most,
+    ) in inputs::streams().into_iter().zip(MOST)
+    {
+        let mut stream = gateway.stream(path, schema, STREAM, &piece.start);
+        // Generated text is kept up to a bound.
+        for _ in 0..10_000 {
+            stream.feed(&piece.bytes);
+        }
+        let live = LIVE.with(Cell::get);
+        let (count, ()) = allocations(|| {
+            for _ in 0..EVENTS {
+                stream.feed(&piece.bytes);
+            }
+        });
+        let kept = LIVE.with(Cell::get).wrapping_sub(live).cast_signed();
+        assert!(kept <= 0, "{name}: {kept} bytes more are kept");
+        let per_event = count.div_ceil(EVENTS);
+        assert!(per_event <= most, "{name}: {per_event} per event");
+    }
 }
 
 #[test]
 fn a_unary_passthrough_allocates_little() {
-    let config = br#"{"version":1,"generation":"g","gateways":{"g":{}},"backends":{"a":{
-        "name":"n/a/route/r/rule/0/ref/0","backend":"n/a","route":"n/r","host":"h",
-        "schema":{"name":"OpenAI","prefix":"v1"}}}}"#;
-    let config = Arc::new(Config::parse(config).unwrap());
+    let gateway = Gateway::new();
+    let body = inputs::chat(1 << 10);
     let filler = "x".repeat(900);
-    let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"{filler}"}}]}}"#);
     let reply = format!(
         r#"{{"id":"1","model":"m-1","choices":[{{"message":{{"content":"{filler}"}}}}],
         "usage":{{"prompt_tokens":5,"completion_tokens":7,"total_tokens":12}}}}"#
     );
-    let credentials = Credentials::default();
-    let reply_head: Headers = [(":status", "200"), ("content-type", "application/json")]
+    let head: Headers = [(":status", "200"), ("content-type", "application/json")]
         .into_iter()
         .collect();
     let run = || {
-        let gateway = config.gateway("g").unwrap();
-        let HeadStep::Body(pending) = on_head(&config, gateway, head(), Ended::No) else {
-            panic!()
-        };
-        let (request, _edits) = pending.on_body(1, body.as_bytes()).unwrap();
-        let _metadata = request.metadata();
-        let backend = Arc::clone(config.backend("a").unwrap());
-        let mut attempt = Attempt::bind(Arc::new(request), backend, 0).unwrap();
-        let input = AttemptInput {
-            body: b"",
-            credentials: &credentials,
-            now: 0,
-            patience: Patience::MayWait,
-        };
-        let _upstream = attempt.prepare(&input).unwrap();
-        attempt.response_head(200, &reply_head, Ended::No);
+        let (mut attempt, _upstream) = gateway.request(CHAT, OpenAI, &body);
+        let _metadata = attempt.request().metadata();
+        attempt.response_head(200, &head, Ended::No);
         let mut out = Vec::new();
         attempt.response_body(reply.as_bytes(), Ended::Yes, 9, &mut out);
         attempt.take_metadata()
@@ -107,39 +146,4 @@ fn a_unary_passthrough_allocates_little() {
     let (count, metadata) = allocations(run);
     assert!(metadata.iter().any(|(key, _)| key == "total_tokens"));
     assert!(count <= 47, "{count} allocations");
-}
-
-#[test]
-fn a_watched_stream_allocates_nothing_per_event() {
-    let config = br#"{"version":1,"generation":"g","gateways":{"g":{}},"backends":{"a":{
-        "name":"n/a/route/r/rule/0/ref/0","backend":"n/a","route":"n/r","host":"h",
-        "schema":{"name":"OpenAI","prefix":"v1"}}}}"#;
-    let config = Arc::new(Config::parse(config).unwrap());
-    let gateway = config.gateway("g").unwrap();
-    let HeadStep::Body(pending) = on_head(&config, gateway, head(), Ended::No) else {
-        panic!()
-    };
-    let (request, _) = pending
-        .on_body(1, br#"{"model":"m","stream":true}"#)
-        .unwrap();
-    let backend = Arc::clone(config.backend("a").unwrap());
-    let mut attempt = Attempt::bind(Arc::new(request), backend, 0).unwrap();
-    let reply_head: Headers = [("content-type", "text/event-stream")]
-        .into_iter()
-        .collect();
-    attempt.response_head(200, &reply_head, Ended::No);
-    let event = b"data: {\"model\":\"m-1\",\"choices\":[{\"delta\":{\"content\":\"word\"}}]}\n\n";
-    let mut out = Vec::new();
-    // Generated text is kept up to a bound.
-    for _ in 0..10_000 {
-        attempt.response_body(event, Ended::No, 1, &mut out);
-        attempt.take_metadata();
-    }
-    let (count, ()) = allocations(|| {
-        for at in 0..100_000 {
-            attempt.response_body(event, Ended::No, at, &mut out);
-            attempt.take_metadata();
-        }
-    });
-    assert_eq!(count, 0);
 }

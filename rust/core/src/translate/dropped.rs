@@ -10,6 +10,8 @@ const READ_BY_GATEWAY: &[&str] = &["model", "stream", "stream_options"];
 const HEADER_BYTES: usize = 1024;
 /// Most names that are kept; further ones are counted.
 const MOST_NAMES: usize = 256;
+/// Most bytes of a name: clients may call a field anything.
+const NAME_BYTES: usize = 128;
 
 /// Names of dropped fields: `seed`, `messages[].name`, `tools[].function.strict`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +55,9 @@ impl Dropped {
         }
     }
 
-    fn insert(&mut self, name: String) {
+    fn insert(&mut self, mut name: String) {
+        // Names are ASCII by now.
+        name.truncate(NAME_BYTES);
         if self.names.len() < MOST_NAMES {
             self.names.insert(name);
         } else if !self.names.contains(&name) {
@@ -112,6 +116,13 @@ fn written(path: &Path<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_names_are_cut() {
+        let mut dropped = Dropped::default();
+        dropped.note(&"n".repeat(1000), true);
+        assert_eq!(dropped.header().map(|names| names.len()), Some(NAME_BYTES));
+    }
 
     #[test]
     fn long_lists_end_with_their_number() {

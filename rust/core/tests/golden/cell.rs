@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 /// A case and a schema.
+#[derive(Clone)]
 pub(crate) struct Cell {
     pub(crate) name: String,
     pub(crate) folder: PathBuf,
@@ -32,6 +33,7 @@ pub(crate) struct Cell {
 }
 
 /// What the provider answers.
+#[derive(Clone)]
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) content_type: &'static str,
@@ -40,7 +42,7 @@ pub(crate) struct Response {
     pub(crate) events: Vec<Vec<u8>>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Expect {
     pub(crate) backend: BackendSettings,
@@ -60,7 +62,7 @@ pub(crate) struct ExpectUsage {
     pub(crate) counters: Usage,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct BackendSettings {
     pub(crate) model_name_override: Option<String>,
@@ -69,7 +71,7 @@ pub(crate) struct BackendSettings {
     pub(crate) chat_only: bool,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ExpectUpstream {
     pub(crate) path: Option<String>,
@@ -77,7 +79,7 @@ pub(crate) struct ExpectUpstream {
     pub(crate) headers: BTreeMap<String, String>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ResponseSettings {
     pub(crate) status: Option<u16>,
@@ -86,7 +88,7 @@ pub(crate) struct ResponseSettings {
     pub(crate) usage_as: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ExpectClient {
     pub(crate) status: Option<u16>,
@@ -106,6 +108,35 @@ struct Line {
     message: String,
     data: Option<Box<RawValue>>,
     corrupt: bool,
+}
+
+fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.join("../../tests/golden")
+}
+
+fn folders(parent: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(parent)
+        .unwrap_or_else(|error| panic!("{}: {error}", parent.display()))
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect();
+    found.sort();
+    found
+}
+
+/// Every cell, in order.
+pub(crate) fn all() -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for endpoint in folders(&root()) {
+        for case in folders(&endpoint) {
+            let schemas = folders(&case);
+            assert!(!schemas.is_empty(), "{}: no schema", case.display());
+            cells.extend(schemas.iter().map(|folder| Cell::read(folder)));
+        }
+    }
+    assert!(!cells.is_empty(), "no golden exchange found");
+    cells
 }
 
 fn read(path: &Path) -> Option<Vec<u8>> {

@@ -84,7 +84,7 @@ fn apply(map: &mut HeaderMap, edits: &HeaderEdits) {
     }
 }
 
-fn config(cell: &Cell) -> Arc<Config> {
+pub(crate) fn config(cell: &Cell) -> Arc<Config> {
     let backend = &cell.expect.backend;
     let schema = cell.backend_schema();
     // Google's paths name project and location, which come with the credential.
@@ -199,6 +199,10 @@ pub(crate) fn reply(cell: &Cell, chunks: &[Vec<u8>]) -> Result<Client, String> {
         let ended = Ended::from(at > chunks.len());
         let mut out = Vec::new();
         let step = attempt.response_body(chunk, ended, at as u64, &mut out);
+        if !released && step.body == BodyOut::Replace {
+            // Bytes that waited for the head are replaced as well.
+            client.body.clear();
+        }
         if let Some(edits) = step.release {
             released = true;
             client.apply(&edits);

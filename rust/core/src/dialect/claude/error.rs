@@ -66,7 +66,8 @@ pub(crate) fn is_native_error(headers: &Headers, body: &[u8]) -> bool {
         r#type: String,
     }
     let is_object = body.trim_ascii_start().starts_with(b"{");
-    let native = serde_json::from_slice::<Native>(body);
+    let text = std::str::from_utf8(body).unwrap_or_default();
+    let native = serde_json::from_str::<Native>(text);
     is_object && is_json(headers) && native.is_ok_and(|native| native.r#type == "error")
 }
 

@@ -21,9 +21,9 @@ pub(crate) use events::{Events, tool_input};
 
 use reply::Reply;
 
-use crate::endpoint::Endpoint;
-use crate::error::Result;
-use crate::translate::{Binding, ChatSink, Dropped, Frontend, Outbox};
+use crate::endpoint::{ClientApi, Endpoint};
+use crate::error::{Error, Result};
+use crate::translate::{Binding, ChatSink, Dropped, Frontend, Outbox, error_event};
 use crate::wire::anthropic_client::MessagesRequest;
 use crate::wire::openai::{ChatChunk, ChatRequest, ChatResponse};
 
@@ -48,6 +48,13 @@ impl Frontend for Messages {
         dropped: &mut Dropped,
     ) -> Result<ChatRequest<'a>> {
         request::chat(req, dropped)
+    }
+
+    /// A message that has its end is whole, whatever the provider says behind it.
+    fn error_event(&mut self, error: &Error, api: ClientApi, out: &mut Vec<u8>) {
+        if !self.reply.is_closed() {
+            error_event(error, api, out);
+        }
     }
 }
 

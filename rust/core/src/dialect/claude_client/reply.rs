@@ -78,6 +78,11 @@ impl Reply {
         }
     }
 
+    /// The stream has its last event.
+    pub(super) fn is_closed(&self) -> bool {
+        self.events.is_closed()
+    }
+
     /// One chunk of a stream.
     pub(super) fn chunk(&mut self, chunk: &ChatChunk<'_>, out: &mut Outbox<'_>) -> Result<()> {
         if let Some(counted) = &chunk.usage {

@@ -1,6 +1,7 @@
 //! Messages: OpenAI's roles to Gemini's contents.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use super::features::Features;
 use super::parts;
@@ -19,6 +20,9 @@ const SYSTEM: &str = "invalid system message";
 const DEVELOPER: &str = "invalid developer message";
 const ASSISTANT: &str = "invalid assistant message";
 const TOOL: &str = "invalid tool message";
+
+/// Names of calls by their ids, the last of each.
+type Names<'a> = HashMap<&'a str, &'a str>;
 
 /// Contents, and the system texts that stand before them.
 #[derive(Debug, Default)]
@@ -48,7 +52,7 @@ pub(super) fn conversation<'a>(
 ) -> Result<Conversation<'a>> {
     let mut all = Conversation::default();
     let mut pending: Vec<Part<'a>> = Vec::new();
-    let mut names: Vec<(&'a str, &'a str)> = Vec::new();
+    let mut names = Names::new();
     for (index, message) in messages.iter().enumerate() {
         match message.role {
             Role::System => system_parts(message, SYSTEM, &mut all.system)?,
@@ -122,9 +126,9 @@ pub(super) fn user_parts<'a>(
 }
 
 /// One result. Gemini knows a call by its name, which only the call itself told.
-fn tool_result<'a>(message: &'a Message<'a>, names: &[(&'a str, &'a str)]) -> Result<Part<'a>> {
+fn tool_result<'a>(message: &'a Message<'a>, names: &Names<'a>) -> Result<Part<'a>> {
     let id = message.tool_call_id.as_deref().unwrap_or_default();
-    let name = names.iter().rev().find(|(known, _)| *known == id);
+    let name = names.get(id).copied();
     let mut output = Cow::Borrowed("");
     match &message.content {
         None => {}
@@ -142,7 +146,7 @@ fn tool_result<'a>(message: &'a Message<'a>, names: &[(&'a str, &'a str)]) -> Re
     }
     Ok(Part {
         function_response: Some(FunctionResponse {
-            name: name.map_or("", |(_, name)| name),
+            name: name.unwrap_or_default(),
             response: Output {
                 output: output.into(),
             },
@@ -155,10 +159,7 @@ fn tool_result<'a>(message: &'a Message<'a>, names: &[(&'a str, &'a str)]) -> Re
 
 /// Tool calls first, then what was said. A signature goes to the first call, without calls to
 /// the thought that it is of, or to the last text.
-fn assistant_parts<'a>(
-    message: &'a Message<'a>,
-    names: &mut Vec<(&'a str, &'a str)>,
-) -> Result<Vec<Part<'a>>> {
+fn assistant_parts<'a>(message: &'a Message<'a>, names: &mut Names<'a>) -> Result<Vec<Part<'a>>> {
     let calls = message.tool_calls.as_deref().unwrap_or_default();
     let said = match &message.content {
         Some(openai::Content::Parts(parts)) => parts.as_slice(),
@@ -244,7 +245,7 @@ fn said_part<'a>(part: &'a openai::Part<'a>, signed: bool) -> Result<Option<Part
 fn function_call<'a>(
     call: &'a ToolCall<'a>,
     index: usize,
-    names: &mut Vec<(&'a str, &'a str)>,
+    names: &mut Names<'a>,
 ) -> Result<Part<'a>> {
     let id = call.id.as_deref().ok_or_else(|| {
         let why = format!("tool_call at index {index} is missing required field 'id'");
@@ -265,7 +266,7 @@ fn function_call<'a>(
             args.ok_or_else(|| refused(ASSISTANT, "function arguments must be valid JSON"))?;
         Some(args).filter(|args| !is_empty_object(args))
     };
-    names.push((id, name));
+    names.insert(id, name);
     Ok(Part {
         function_call: Some(FunctionCall { name, args }),
         ..Part::default()

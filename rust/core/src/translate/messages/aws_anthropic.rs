@@ -9,6 +9,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::framing::{Event, EventKind, Framing, TopLevel};
 use crate::headers::Headers;
+use crate::scan::place;
 use crate::schema::ApiSchema;
 use crate::translate::{
     ANTHROPIC_KEYS, Binding, Outbox, ProviderError, Translate, Upstream, anthropic_event,
@@ -16,11 +17,15 @@ use crate::translate::{
 };
 use crate::wire::Members;
 
+/// The event that tells a client that all went well.
+const STOP: &str = "message_stop";
+
 pub(crate) struct Messages {
     path: String,
     version: String,
     head: Headers,
-    stopped: bool,
+    /// The last event, kept until the stream has ended well.
+    stop: Option<Vec<u8>>,
 }
 
 impl Translate for Messages {
@@ -34,7 +39,7 @@ impl Translate for Messages {
             path: AWS.path(binding.model, binding.stream),
             version: AWS.version(&binding.backend.schema.version).to_owned(),
             head: binding.head.clone(),
-            stopped: false,
+            stop: None,
         }
     }
 
@@ -46,6 +51,9 @@ impl Translate for Messages {
     }
 
     fn response(&mut self, body: &[u8], out: &mut Outbox<'_>) -> Result<()> {
+        serde_json::from_slice::<Members<'_>>(body).map_err(|error| {
+            Error::UpstreamProtocol(format!("the message cannot be read: {}", place(&error)))
+        })?;
         let mut members = TopLevel::new(ANTHROPIC_KEYS);
         members.feed(body);
         anthropic_unary(&members, out.findings());
@@ -57,7 +65,9 @@ impl Translate for Messages {
         let Some(data) = inner_event(event)? else {
             return Ok(());
         };
-        let Some(name) = claude::event_type(&data) else {
+        // A line end in a name would end the event.
+        let name = claude::event_type(&data).filter(|name| !name.contains(char::is_control));
+        let Some(name) = name else {
             return Ok(());
         };
         let inner = Event {
@@ -66,18 +76,18 @@ impl Translate for Messages {
             kind: EventKind::Data,
         };
         anthropic_event(inner, out.findings())?;
-        self.stopped |= name == "message_stop";
-        out.sse_raw(&name, &data);
+        if name == STOP {
+            self.stop = Some(data);
+        } else {
+            out.sse_raw(&name, &data);
+        }
         Ok(())
     }
 
-    fn end(&mut self, _out: &mut Outbox<'_>) -> Result<()> {
-        if self.stopped {
-            return Ok(());
-        }
-        Err(Error::UpstreamProtocol(
-            "the stream ended before message_stop".into(),
-        ))
+    fn end(&mut self, out: &mut Outbox<'_>) -> Result<()> {
+        let early = || Error::UpstreamProtocol("the stream ended before message_stop".into());
+        out.sse_raw(STOP, self.stop.as_ref().ok_or_else(early)?);
+        Ok(())
     }
 
     fn provider_error(&self, _status: u16, headers: &Headers, body: &[u8]) -> ProviderError {
