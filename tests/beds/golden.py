@@ -39,6 +39,8 @@ _PATHS = {
     "transcriptions": "/v1/audio/transcriptions",
     "translations": "/v1/audio/translations",
     "image_generations": "/v1/images/generations",
+    "image_edits": "/v1/images/edits",
+    "image_variations": "/v1/images/variations",
     "rerank": "/cohere/v2/rerank",
     "messages": "/anthropic/v1/messages",
     "tokenize": "/tokenize",

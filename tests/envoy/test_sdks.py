@@ -100,6 +100,20 @@ def test_responses_stream_calls_of_tools(openai: OpenAI, schema: str) -> None:
     assert len({call.call_id for call in calls}) == 2
 
 
+def test_odd_calls_of_tools_stay_apart(openai: OpenAI) -> None:
+    extra = headers("responses/stream_odd_tool_calls/OpenAI")
+    with openai.responses.stream(
+        model="harbour", input=QUESTION, tools=[DEPTH], extra_headers=extra
+    ) as stream:
+        for _ in stream:
+            pass
+        final = stream.get_final_response()
+    calls = [item for item in final.output if item.type == "function_call"]
+    assert [call.name for call in calls] == ["depth", "depth", "tide", "tide", "ring"]
+    assert [call.arguments for call in calls] == ['{"berth":6}', '{"berth":7}', "{}", "{}", "{}"]
+    assert len({call.call_id for call in calls}) == 5
+
+
 @pytest.mark.parametrize("schema", [*BUILT, "OpenAI"])
 def test_a_response_that_breaks_is_an_error(openai: OpenAI, schema: str) -> None:
     extra = headers(f"responses/stream_error/{schema}")
@@ -199,6 +213,14 @@ def test_media_go_through(openai: OpenAI) -> None:
     )
     assert image.data is not None
     assert image.data[0].url == "https://img.example/1.png"
+    edited = openai.images.edit(
+        model="harbour",
+        image=[("a.png", b"PNG 1"), ("b.png", b"PNG 2")],
+        prompt="a lighthouse",
+        extra_headers=headers("image_edits/model_added/OpenAI"),
+    )
+    assert edited.usage is not None
+    assert edited.usage.total_tokens == 322
     text = openai.audio.transcriptions.create(
         model="harbour",
         file=("a.wav", b"RIFFdata"),

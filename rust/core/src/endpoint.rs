@@ -35,6 +35,10 @@ pub enum Endpoint {
     Translations,
     /// `POST /v1/images/generations`
     ImageGenerations,
+    /// `POST /v1/images/edits`
+    ImageEdits,
+    /// `POST /v1/images/variations`
+    ImageVariations,
     /// `POST /cohere/v2/rerank`
     Rerank,
     /// `GET /v1/models`
@@ -95,7 +99,7 @@ const fn facts(
 
 impl Endpoint {
     /// Every endpoint. Where two have the same path the later one wins.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::ChatCompletions,
         Self::Completions,
         Self::Embeddings,
@@ -105,6 +109,8 @@ impl Endpoint {
         Self::Transcriptions,
         Self::Translations,
         Self::ImageGenerations,
+        Self::ImageEdits,
+        Self::ImageVariations,
         Self::Rerank,
         Self::Models,
         Self::AnthropicModels,
@@ -133,6 +139,10 @@ impl Endpoint {
             Self::Translations => facts(OpenAI, "POST", "/v1/audio/translations", "translation"),
             Self::ImageGenerations => {
                 facts(OpenAI, "POST", "/v1/images/generations", "image_generation")
+            }
+            Self::ImageEdits => facts(OpenAI, "POST", "/v1/images/edits", "image_edit"),
+            Self::ImageVariations => {
+                facts(OpenAI, "POST", "/v1/images/variations", "image_variation")
             }
             Self::Rerank => facts(Cohere, "POST", "/v2/rerank", "rerank"),
             Self::Models => facts(OpenAI, "GET", "/v1/models", "models"),
@@ -176,6 +186,8 @@ impl Endpoint {
             | Self::ResponsesInputTokens
             | Self::Transcriptions
             | Self::Translations
+            | Self::ImageEdits
+            | Self::ImageVariations
             | Self::Rerank
             | Self::Models
             | Self::AnthropicModels
@@ -196,6 +208,8 @@ impl Endpoint {
             | Self::Transcriptions
             | Self::Translations
             | Self::ImageGenerations
+            | Self::ImageEdits
+            | Self::ImageVariations
             | Self::Rerank
             | Self::Models
             | Self::AnthropicModels
@@ -206,7 +220,10 @@ impl Endpoint {
 
     /// Requests are multipart forms, not JSON.
     pub(crate) fn takes_form(self) -> bool {
-        matches!(self, Self::Transcriptions | Self::Translations)
+        matches!(
+            self,
+            Self::Transcriptions | Self::Translations | Self::ImageEdits | Self::ImageVariations
+        )
     }
 
     /// Operation name in metrics and records.

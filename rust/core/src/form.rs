@@ -10,21 +10,25 @@ use crate::scan::{MAX_VALUES, Scan, Span};
 /// Longest boundary (RFC 2046).
 const MAX_BOUNDARY: usize = 70;
 
-/// Scans a form for `endpoint`. The model is required, and so is a file.
+/// Scans a form for `endpoint`. Audio needs a model and a file; images have a model of their own
+/// where none is named.
 ///
 /// # Errors
 /// [`Error::MalformedRequest`] with the field, never its value.
 pub(crate) fn scan(endpoint: Endpoint, content_type: &str, body: &[u8]) -> Result<Scan> {
     let boundary = boundary(content_type).ok_or_else(|| cannot_parse("missing boundary"))?;
+    let form = parts(body, &boundary)?;
     let mut scan = Scan {
         length: body.len(),
-        end: body.len(),
-        is_form: true,
+        end: form.end,
+        form_lines: Some(form.lines),
         ..Scan::default()
     };
+    let is_audio = matches!(endpoint, Endpoint::Transcriptions | Endpoint::Translations);
+    let can_stream = matches!(endpoint, Endpoint::Transcriptions | Endpoint::ImageEdits);
     let mut has_file = false;
     let (mut models, mut streams) = (Vec::new(), Vec::new());
-    for part in parts(body, &boundary)? {
+    for part in form.parts {
         let value = body.get(part.value.clone()).unwrap_or_default();
         match part.name.as_str() {
             "model" => {
@@ -32,10 +36,10 @@ pub(crate) fn scan(endpoint: Endpoint, content_type: &str, body: &[u8]) -> Resul
                 models.push(part.value);
             }
             "file" => has_file = true,
-            "temperature" if text("temperature", value)?.trim().parse::<f64>().is_err() => {
+            "temperature" if is_audio && !is_number(text("temperature", value)?) => {
                 return Err(malformed("invalid temperature value: a number is expected"));
             }
-            "stream" if endpoint == Endpoint::Transcriptions => {
+            "stream" if can_stream => {
                 scan.stream = value.eq_ignore_ascii_case(b"true");
                 streams.push(part.value);
             }
@@ -44,13 +48,17 @@ pub(crate) fn scan(endpoint: Endpoint, content_type: &str, body: &[u8]) -> Resul
     }
     scan.model_span = last_of("model", models, &mut scan)?;
     last_of("stream", streams, &mut scan)?;
-    if scan.model_span.is_none() {
+    if is_audio && scan.model_span.is_none() {
         return Err(malformed("missing required field 'model'"));
     }
-    if !has_file {
+    if is_audio && !has_file {
         return Err(malformed("missing required field 'file'"));
     }
     Ok(scan)
+}
+
+fn is_number(text: &str) -> bool {
+    text.trim().parse::<f64>().is_ok()
 }
 
 /// The last value of a field; the scan learns of the others.
@@ -123,13 +131,42 @@ fn parameter_value(text: &str) -> (String, &str) {
     (value, "")
 }
 
+/// A form that was read.
+struct Form {
+    parts: Vec<Part>,
+    /// Where the closing delimiter begins, and with it any further part.
+    end: usize,
+    lines: FormLines,
+}
+
+/// The lines that a further part is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FormLines {
+    dashed: Vec<u8>,
+    line_end: &'static [u8],
+}
+
+impl FormLines {
+    /// A field of its own, to stand before the closing delimiter.
+    pub(crate) fn field(&self, name: &str, value: &[u8]) -> Vec<u8> {
+        let head = format!("Content-Disposition: form-data; name=\"{name}\"");
+        let lines = [self.dashed.as_slice(), head.as_bytes(), b"", value];
+        lines
+            .iter()
+            .flat_map(|line| [line, self.line_end])
+            .flatten()
+            .copied()
+            .collect()
+    }
+}
+
 /// One field.
 struct Part {
     name: String,
     value: Span,
 }
 
-fn parts(body: &[u8], boundary: &str) -> Result<Vec<Part>> {
+fn parts(body: &[u8], boundary: &str) -> Result<Form> {
     let dashed = [b"--", boundary.as_bytes()].concat();
     // The first delimiter has no line before it unless there is a preamble.
     let mut at = if body.starts_with(&dashed) {
@@ -139,8 +176,8 @@ fn parts(body: &[u8], boundary: &str) -> Result<Vec<Part>> {
         let found = memchr::memmem::find(body, &delimiter);
         found.ok_or_else(|| cannot_parse("no part begins"))? + delimiter.len()
     };
-    let line_end = match body.get(at + padding(body, at)) {
-        Some(b'\n') => &b"\n"[..],
+    let line_end: &'static [u8] = match body.get(at + padding(body, at)) {
+        Some(b'\n') => b"\n",
         _ => b"\r\n",
     };
     let delimiter = [line_end, dashed.as_slice()].concat();
@@ -149,7 +186,11 @@ fn parts(body: &[u8], boundary: &str) -> Result<Vec<Part>> {
     loop {
         let rest = body.get(at..).unwrap_or_default();
         if rest.starts_with(b"--") {
-            return Ok(parts);
+            return Ok(Form {
+                parts,
+                end: at - dashed.len(),
+                lines: FormLines { dashed, line_end },
+            });
         }
         let head = at + padding(body, at) + line_end.len();
         match body.get(head - line_end.len()..head) {

@@ -5,8 +5,8 @@ use crate::schema::{ApiSchema, BackendSchema};
 use crate::translate::count_tokens::aws::{self, CountTokens};
 use crate::translate::{
     Answered, Binding, Exchange, Local, Passed, Passthrough, Translate, Translated, chat,
-    completions, count_tokens, embeddings, images, input_tokens, messages, rerank, responses,
-    speech, tokenize, transcriptions, translations,
+    completions, count_tokens, embeddings, image_edits, image_variations, images, input_tokens,
+    messages, rerank, responses, speech, tokenize, transcriptions, translations,
 };
 
 /// How a pair serves.
@@ -106,6 +106,8 @@ pub static TRANSLATORS: &[Entry] = &[
     passed::<transcriptions::openai::Transcriptions>(),
     passed::<translations::openai::Translations>(),
     passed::<images::openai::Images>(),
+    passed::<image_edits::openai::ImageEdits>(),
+    passed::<image_variations::openai::ImageVariations>(),
     passed::<rerank::cohere::Rerank>(),
     passed::<messages::anthropic::Messages>(),
     translated::<messages::aws_anthropic::Messages>(),

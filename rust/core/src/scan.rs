@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::endpoint::{Endpoint, Streaming};
 use crate::error::{Error, Result};
+use crate::form::FormLines;
 use crate::wire::{Members, Text};
 
 /// Most values that one field may have: each may grow to the length of a model override.
@@ -20,10 +21,6 @@ pub(crate) const MAX_VALUES: usize = 16;
 pub(crate) type Span = Range<usize>;
 
 /// What the gateway reads of a request.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "facts of their own, not states"
-)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scan {
     /// `model`, decoded; empty when absent or null.
@@ -38,12 +35,12 @@ pub struct Scan {
     pub(crate) include_usage: bool,
     /// The top-level object has no member.
     pub(crate) empty_object: bool,
-    /// Position of the closing brace.
+    /// Position of the closing brace, or of a form's last delimiter.
     pub(crate) end: usize,
     /// Length of the body.
     pub(crate) length: usize,
-    /// The body is a multipart form; members of an object are not there.
-    pub(crate) is_form: bool,
+    /// The body is a multipart form, with these lines; members of an object are not there.
+    pub(crate) form_lines: Option<FormLines>,
     /// Values of these fields that another one follows under the same name. The last one
     /// counts here; a provider may take the first, so they must not differ.
     pub(crate) repeated: Vec<Repeated>,

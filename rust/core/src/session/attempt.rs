@@ -296,7 +296,7 @@ impl Attempt {
             .apply(&self.request.head, edits);
         let mutation = &self.backend.body_mutation;
         // Members are set in JSON only.
-        let body = if mutation.is_empty() || self.request.scan.is_form {
+        let body = if mutation.is_empty() || self.request.scan.form_lines.is_some() {
             body
         } else {
             mutation.apply(body.as_deref().unwrap_or(original)).or(body)

@@ -8,6 +8,8 @@ pub mod chat;
 pub mod completions;
 pub mod count_tokens;
 pub mod embeddings;
+pub mod image_edits;
+pub mod image_variations;
 pub mod images;
 pub mod input_tokens;
 pub mod messages;

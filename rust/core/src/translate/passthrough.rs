@@ -39,23 +39,23 @@ pub(super) fn splice(
 ) -> Option<Vec<u8>> {
     let mut edits: Vec<(Span, Vec<u8>)> = Vec::new();
     let mut appended: Vec<u8> = Vec::new();
-    let mut set = |span: Option<&Span>, name: &[u8], value: Vec<u8>| match span {
-        Some(span) => edits.push((span.clone(), value)),
-        None => append_member(&mut appended, scan, name, &value),
-    };
     if forces_usage(endpoint, binding) && !scan.include_usage {
-        let span = scan.stream_options.as_ref();
-        let options = span.and_then(|span| body.get(span.clone()));
-        let options = with_usage(options.unwrap_or_default());
-        set(span, b"\"stream_options\":", options);
+        match &scan.stream_options {
+            Some(span) => {
+                let options = with_usage(body.get(span.clone()).unwrap_or_default());
+                edits.push((span.clone(), options));
+            }
+            None => append_member(&mut appended, scan, "stream_options", &with_usage(b"")),
+        }
     }
     if model_in == ModelIn::Body && binding.model != scan.model {
-        let model = if scan.is_form {
-            binding.model.as_bytes().to_vec()
-        } else {
-            serde_json::to_vec(binding.model).unwrap_or_default()
-        };
-        set(scan.model_span.as_ref(), b"\"model\":", model);
+        let plain = binding.model.as_bytes();
+        match (&scan.model_span, &scan.form_lines) {
+            (Some(span), Some(_)) => edits.push((span.clone(), plain.to_vec())),
+            (None, Some(lines)) => appended = lines.field("model", plain),
+            (Some(span), None) => edits.push((span.clone(), json(binding.model))),
+            (None, None) => append_member(&mut appended, scan, "model", &json(binding.model)),
+        }
     }
     agree(&mut edits, scan, body);
     if !appended.is_empty() {
@@ -85,11 +85,16 @@ fn forces_usage(endpoint: Endpoint, binding: &Binding<'_>) -> bool {
         && matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Completions)
 }
 
-fn append_member(appended: &mut Vec<u8>, scan: &Scan, key: &[u8], value: &[u8]) {
+fn json(text: &str) -> Vec<u8> {
+    serde_json::to_vec(text).unwrap_or_default()
+}
+
+fn append_member(appended: &mut Vec<u8>, scan: &Scan, name: &str, value: &[u8]) {
     if !(scan.empty_object && appended.is_empty()) {
         appended.push(b',');
     }
-    appended.extend_from_slice(key);
+    appended.extend(json(name));
+    appended.push(b':');
     appended.extend_from_slice(value);
 }
 

@@ -1,0 +1,3 @@
+//! OpenAI edits of images.
+
+pub(crate) mod openai;

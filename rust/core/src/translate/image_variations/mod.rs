@@ -1,0 +1,3 @@
+//! OpenAI variations of images.
+
+pub(crate) mod openai;
