@@ -312,8 +312,10 @@ pub(crate) struct ResponseUsage {
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the API's names")]
 pub(crate) struct InputTokensDetails {
     pub(crate) cached_tokens: u64,
+    pub(crate) cache_write_tokens: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cache_creation_input_tokens: Option<u64>,
 }

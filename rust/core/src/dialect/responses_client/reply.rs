@@ -578,6 +578,7 @@ fn usage(usage: &ChatUsage) -> ResponseUsage {
         input_tokens: usage.prompt_tokens,
         input_tokens_details: InputTokensDetails {
             cached_tokens: input.cached_tokens.unwrap_or(0),
+            cache_write_tokens: input.cache_creation_input_tokens.unwrap_or(0),
             cache_creation_input_tokens: input.cache_creation_input_tokens,
         },
         output_tokens: usage.completion_tokens,
