@@ -29,6 +29,8 @@ ROOT = Path(__file__).parents[1] / "golden"
 CLOCK = 1_767_225_600
 CELL_HEADER = "x-golden-cell"
 BACKEND_HEADER = "x-golden-backend"
+# The model that lists of models show; no case asks for it.
+LISTED_MODEL = "lighthouse"
 _PATHS = {
     "chat_completions": "/v1/chat/completions",
     "completions": "/v1/completions",
@@ -240,7 +242,8 @@ def configuration(port: int, provider: int) -> str:
             listeners=[{"name": "http", "protocol": "HTTP", "port": port}],
         )
     ]
-    rules = []
+    listed = {"type": "Exact", "name": "x-ai-eg-model", "value": LISTED_MODEL}
+    rules = [{"matches": [{"headers": [listed]}], "backendRefs": [{"name": next(iter(by_name))}]}]
     for name, cell in by_name.items():
         documents += _backend(name, cell, provider, key)
         override = cell.expect.get("backend", {}).get("model_name_override")
