@@ -508,6 +508,7 @@ def test_a_provider_that_breaks_off_mid_stream_ends_the_clients_stream(
 # --- our own faults ---
 
 
+@pytest.mark.timeout(900)  # the first of them builds a module of its own
 @pytest.mark.parametrize("place", ["request", "attempt", "response"])
 def test_a_panic_costs_one_request_only(
     panicking_module: Path, provider: ProviderBed, raw_http: RawHttp, place: str
