@@ -51,11 +51,26 @@ class VirtualHost:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """One plain HTTP port; several Gateway listeners on one port are merged."""
+    """An entrance behind a port: `name` is `<ns>/<gateway>/<listener>`.
+
+    With `certificates` (keys of `Plan.certificates`) it is HTTPS, for clients that ask for
+    `server_name`: exact, `*.suffix`, or `*` for every client. HTTP listeners of one port are
+    merged into one that has neither.
+    """
 
     name: str
-    port: int
     virtual_hosts: tuple[VirtualHost, ...]
+    server_name: str = "*"
+    certificates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port of one Gateway; several listeners only where all of them are HTTPS."""
+
+    number: int
+    gateway: str
+    listeners: tuple[Listener, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +103,34 @@ class Endpoint:
     kind: AddressKind
 
 
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate chain and its key, both PEM."""
+
+    chain: str
+    key: str = field(repr=False)
+
+
 class Verification(StrEnum):
     """How a provider's certificate is checked."""
 
     SYSTEM = "system"
+    OWN = "own"
     NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """TLS to a backend: SNI and certificate name, and who is trusted."""
+    """TLS to a backend: SNI and certificate name, and who is trusted.
+
+    `authorities` is a key of `Plan.authorities` where the verification is `OWN`;
+    `client_certificate` is a key of `Plan.certificates`, or empty.
+    """
 
     server_name: str
     verification: Verification = Verification.SYSTEM
+    authorities: str = ""
+    client_certificate: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +297,8 @@ class Timeouts:
 class Rule:
     """Where requests of one route rule go: groups in the order in which they are tried.
 
-    `id` is `<ns>/<route>/rule/<i>`. No groups means that no backend is usable: such requests
+    `id` is `<ns>/<route>/rule/<i>`, and ends in `@<ns>/<gateway>` where another Gateway has the
+    same rule with other settings. No groups means that no backend is usable: such requests
     are answered with 503 and never fall through to another rule.
     """
 
@@ -335,17 +366,26 @@ class Telemetry:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """One Gateway with all that it serves. `gateway` is `<ns>/<name>`.
+class Gateway:
+    """What belongs to one Gateway as a whole."""
 
-    `rules` and `backends` are keyed by `Rule.id` and `Backend.name`.
-    """
-
-    gateway: str
-    listeners: tuple[Listener, ...]
-    rules: Mapping[str, Rule]
-    backends: Mapping[str, Backend]
-    credentials: Mapping[str, Credential] = field(default_factory=dict, repr=False)
     models: ModelLists = ModelLists()
     limits: Limits = Limits()
     telemetry: Telemetry = Telemetry()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that is served. Gateways are keyed by `<ns>/<name>`, ports are in order.
+
+    `rules` and `backends` are keyed by `Rule.id` and `Backend.name`, `certificates` by the
+    `<ns>/<name>` of their Secret, `authorities` (PEM bundles) by a name of their source.
+    """
+
+    gateways: Mapping[str, Gateway]
+    ports: tuple[Port, ...]
+    rules: Mapping[str, Rule]
+    backends: Mapping[str, Backend]
+    credentials: Mapping[str, Credential] = field(default_factory=dict, repr=False)
+    certificates: Mapping[str, Certificate] = field(default_factory=dict, repr=False)
+    authorities: Mapping[str, str] = field(default_factory=dict, repr=False)

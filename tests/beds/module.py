@@ -135,12 +135,12 @@ def _credentials(credentials: Mapping[str, Any]) -> Json:
 
 def _filter_config(gateway: Gateway) -> Json:
     model = {"name": "m", "owned_by": "o", "created": 1, "created_at": "1970-01-01T00:00:01Z"}
+    limits = {"request_body_bytes": BODY_LIMIT, "response_body_bytes": BODY_LIMIT}
     return {
         "version": 1,
         "generation": "g1",
-        "limits": {"request_body_bytes": BODY_LIMIT, "response_body_bytes": BODY_LIMIT},
         "credential_wait_ms": gateway.credential_wait_ms,
-        "gateways": {GATEWAY: {"models": [model]}},
+        "gateways": {GATEWAY: {"models": [model], "limits": limits}},
         "backends": {backend.id: backend.config() for backend in gateway.backends},
     }
 

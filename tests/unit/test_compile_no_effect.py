@@ -262,7 +262,7 @@ def test_the_proxy_settings_of_the_class_apply() -> None:
         gateway_class(namespace="default"), proxy(logging={"level": {"http": "info"}})
     )
     assert findings(result) == set()
-    assert plan(result).telemetry.log_levels == {"http": "info"}
+    assert plan(result).gateways["default/ai"].telemetry.log_levels == {"http": "info"}
 
 
 def test_the_class_says_in_which_namespace_its_parameters_are() -> None:

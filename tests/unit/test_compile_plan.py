@@ -276,7 +276,7 @@ def test_matches_with_more_conditions_come_first() -> None:
     two = {"headers": [{"name": "x-ai-eg-model", "value": "m"}, {"name": "x-team", "value": "t"}]}
     narrow = {"backendRefs": [{"name": "a"}], "matches": [two]}
     plan = plan_of(gateway(), route(wide, rule({"name": "a"}), narrow), *backend("a"))
-    order = [match.rule[-1] for match in plan.listeners[0].virtual_hosts[0].matches]
+    order = [match.rule[-1] for match in plan.ports[0].listeners[0].virtual_hosts[0].matches]
     assert order == ["2", "1", "0"]
 
 
@@ -289,7 +289,7 @@ def test_routes_of_less_specific_hosts_follow_those_of_the_host() -> None:
     )
     hosts = {
         host.hostname: [match.rule for match in host.matches]
-        for host in plan.listeners[0].virtual_hosts
+        for host in plan.ports[0].listeners[0].virtual_hosts
     }
     assert list(hosts) == ["api.example.com", "*.example.com", "*"]
     assert hosts["api.example.com"] == ["default/scoped/rule/0"]
@@ -335,28 +335,33 @@ def test_models_are_listed_once_and_only_where_they_can_be_used() -> None:
         *backend("a"),
     ).plan
     assert plan is not None
-    assert [(model.name, model.owned_by) for model in plan.models.everywhere] == [("m1", "me")]
+    assert [
+        (model.name, model.owned_by) for model in plan.gateways["default/ai"].models.everywhere
+    ] == [("m1", "me")]
 
 
 def test_a_rule_can_serve_its_models_without_listing_them() -> None:
     hidden = rule({"name": "a"}, model="h", excludeFromModelsEndpoint=True)
     plan = plan_of(gateway(), route(hidden, rule({"name": "a"}, model="m")), *backend("a"))
-    assert [model.name for model in plan.models.everywhere] == ["m"]
-    assert len(plan.listeners[0].virtual_hosts[0].matches) == 2
+    assert [model.name for model in plan.gateways["default/ai"].models.everywhere] == ["m"]
+    assert len(plan.ports[0].listeners[0].virtual_hosts[0].matches) == 2
 
 
 def test_model_lists_are_scoped_by_host() -> None:
     scoped = route(rule({"name": "a"}, model="s"), name="scoped", hostnames=["a.example"])
     plan = plan_of(gateway(), route(rule({"name": "a"}, model="u")), scoped, *backend("a"))
-    names = {host: [model.name for model in models] for host, models in plan.models.by_host.items()}
+    names = {
+        host: [model.name for model in models]
+        for host, models in plan.gateways["default/ai"].models.by_host.items()
+    }
     assert names == {"a.example": ["u", "s"]}
-    assert [model.name for model in plan.models.unscoped] == ["u"]
+    assert [model.name for model in plan.gateways["default/ai"].models.unscoped] == ["u"]
 
 
 def test_the_date_of_a_model_is_kept_as_an_instant() -> None:
     created = {"modelsCreatedAt": "2025-02-03T05:05:06+01:00"}
     plan = plan_of(gateway(), route(rule({"name": "a"}, **created)), *backend("a"))
-    (model,) = plan.models.everywhere
+    (model,) = plan.gateways["default/ai"].models.everywhere
     assert (model.created, model.created_at) == (1738555506, "2025-02-03T04:05:06Z")
 
 
@@ -402,7 +407,7 @@ def test_the_buffer_limit_of_the_gateway_is_the_body_limit() -> None:
         EG, "ClientTrafficPolicy", "p", targetRefs=[ref], connection={"bufferLimit": "8Mi"}
     )
     plan = plan_of(gateway(), limit)
-    assert plan.limits.request_body_bytes == 8 * 1024 * 1024
+    assert plan.gateways["default/ai"].limits.request_body_bytes == 8 * 1024 * 1024
 
 
 def test_listeners_on_one_port_are_merged() -> None:
@@ -412,7 +417,7 @@ def test_listeners_on_one_port_are_merged() -> None:
     ]
     only_b = route(rule({"name": "x"}), parentRefs=[{"name": "ai", "sectionName": "b"}])
     plan = plan_of(gateway(listeners=listeners), only_b, *backend("x"))
-    (listener,) = plan.listeners
+    (listener,) = plan.ports[0].listeners
     hosts = {host.hostname: len(host.matches) for host in listener.virtual_hosts}
     assert hosts == {"a.example": 0, "b.example": 1}
 

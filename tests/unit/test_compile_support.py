@@ -47,7 +47,7 @@ def plan_of(refs: str, **schemas: str) -> Plan:
 
 def served(plan: Plan, path: str) -> list[list[str]]:
     """Backends by priority for requests to `path`, as the routes say."""
-    matches = plan.listeners[0].virtual_hosts[0].matches
+    matches = plan.ports[0].listeners[0].virtual_hosts[0].matches
     match = next(match for match in matches if not match.paths or path in match.paths)
     groups = plan.rules[match.rule].groups
     return [[member.backend.split("/")[1] for member in group.members] for group in groups]

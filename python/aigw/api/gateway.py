@@ -5,16 +5,17 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from aigw.api.fields import Hostname, Port, Subdomain, UniqueBy
+from aigw.api.labels import LabelSelector
 from aigw.api.model import ApiModel, Resource, Rule
-from aigw.api.references import ParametersReference
+from aigw.api.references import ParametersReference, SecretObjectReference
 
 
 class RouteNamespaces(ApiModel):
     """From which namespaces routes may attach."""
 
-    NOT_YET = frozenset({"selector"})
-
     from_: Annotated[Literal["All", "Selector", "Same", "None"], Field(alias="from")] = "Same"
+    selector: LabelSelector | None = None
+    """Labels of namespaces, for `Selector`."""
 
 
 class RouteGroupKind(ApiModel):
@@ -31,15 +32,40 @@ class AllowedRoutes(ApiModel):
     kinds: Annotated[list[RouteGroupKind], Field(max_length=8)] = Field(default_factory=list)
 
 
-class Listener(ApiModel):
-    """One port; HTTP only so far."""
+class ListenerTLS(ApiModel):
+    """TLS of clients."""
 
-    NOT_YET = frozenset({"tls"})
+    NOT_YET = frozenset({"options"})
+
+    mode: Literal["Terminate", "Passthrough"] = "Terminate"
+    certificate_refs: Annotated[list[SecretObjectReference], Field(max_length=64)] = Field(
+        default_factory=list
+    )
+    """Secrets with `tls.crt` and `tls.key`."""
+
+
+class Listener(ApiModel):
+    """One port, HTTP or HTTPS."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "GW-4",
+            "self.protocol == 'HTTPS' && has(self.tls) && self.tls.mode == 'Terminate' "
+            "? size(self.tls.certificateRefs) > 0 : true",
+            "certificateRefs must be specified when mode is Terminate",
+        ),
+        Rule(
+            "GW-5",
+            "self.protocol == 'HTTP' ? !has(self.tls) : true",
+            "tls must not be specified for protocols ['HTTP']",
+        ),
+    )
 
     name: Subdomain
     port: Port
     protocol: Annotated[str, Field(min_length=1, max_length=255)]
     hostname: Hostname | None = None
+    tls: ListenerTLS | None = None
     allowed_routes: AllowedRoutes = Field(default_factory=AllowedRoutes)
 
 

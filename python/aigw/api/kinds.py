@@ -21,10 +21,13 @@ _EG = "gateway.envoyproxy.io"
 _GW = "gateway.networking.k8s.io"
 
 KINDS = {
+    ("", "ConfigMap"): KindEntry("config_map", ("v1",)),
+    ("", "Namespace"): KindEntry("namespace", ("v1",)),
     ("", "Secret"): KindEntry("secret", ("v1",)),
     (_GW, "GatewayClass"): KindEntry("gateway_class", ("v1",)),
     (_GW, "Gateway"): KindEntry("gateway", ("v1",)),
     (_GW, "BackendTLSPolicy"): KindEntry("backend_tls_policy", ("v1", "v1alpha3")),
+    (_GW, "ReferenceGrant"): KindEntry("reference_grant", ("v1beta1", "v1")),
     (_EG, "EnvoyProxy"): KindEntry("envoy_proxy", ("v1alpha1",)),
     (_EG, "ClientTrafficPolicy"): KindEntry("client_traffic_policy", ("v1alpha1",)),
     (_EG, "BackendTrafficPolicy"): KindEntry("backend_traffic_policy", ("v1alpha1",)),
@@ -41,7 +44,6 @@ KINDS = {
 NOT_YET = frozenset(
     {
         (_GW, "HTTPRoute"),
-        (_GW, "ReferenceGrant"),
         (_EG, "SecurityPolicy"),
         (_EG, "HTTPRouteFilter"),
         (_EG, "EnvoyExtensionPolicy"),

@@ -49,7 +49,7 @@ def identify(document: Mapping[str, Any]) -> ResourceId | None:
     if not (isinstance(api_version, str) and isinstance(kind, str) and isinstance(name, str)):
         return None
     namespace = metadata.get("namespace") if isinstance(metadata, dict) else None
-    if kind == "GatewayClass":
+    if kind in ("GatewayClass", "Namespace"):
         namespace = ""
     elif not isinstance(namespace, str) or not namespace:
         namespace = "default"

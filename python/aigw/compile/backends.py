@@ -8,10 +8,11 @@ from aigw.api.backend import Backend as BackendResource
 from aigw.compile import mutations
 from aigw.compile.credentials import Credentials, Unusable
 from aigw.compile.endpoints import Upstreams
+from aigw.compile.grants import Grants, Referrer, not_permitted
 from aigw.compile.index import Index
 from aigw.compile.mutations import Place
 from aigw.compile.report import Report
-from aigw.errors import Code
+from aigw.errors import Code, ResourceId
 from aigw.plan import Auth, AuthType, Backend, Cost, Schema
 
 _DEFAULT_VERSIONS = {
@@ -59,6 +60,7 @@ class Backends:
         self._report = report
         self._credentials = credentials
         self._upstreams = Upstreams(index, report)
+        self._grants = Grants(index)
         self._known: dict[str, Backend | None] = {}
 
     def resolve(self, place: RefPlace) -> Backend | None:
@@ -71,6 +73,8 @@ class Backends:
         headers_ok = mutations.check_headers(ref.header_mutation, at, self._report)
         at = Place(route.id, f"{place.path}.bodyMutation")
         if not mutations.check_body(ref.body_mutation, at, self._report) or not headers_ok:
+            return None
+        if not self._may_reach(place, found):
             return None
         base = self._compiled(found)
         if base is None:
@@ -95,11 +99,12 @@ class Backends:
             message = "InferencePool backends are not supported yet"
             self._report.error(route.id, Code.UNSUPPORTED, place.path, message)
             return None
-        if namespace != route.namespace:
+        target = ResourceId(AIServiceBackend.GROUP, AIServiceBackend.KIND, namespace, ref.name)
+        if not self._grants.allow(Referrer.of(route), target):
             message = (
                 f"cross-namespace reference from AIGatewayRoute in namespace {route.namespace} "
-                f"to AIServiceBackend {ref.name} in namespace {namespace} is not permitted "
-                "(ReferenceGrant is not supported yet)"
+                f"to AIServiceBackend {ref.name} in namespace {namespace} is not permitted: "
+                f"no valid ReferenceGrant found in namespace {namespace}"
             )
             self._report.error(route.id, Code.NOT_PERMITTED, f"{place.path}.namespace", message)
             return None
@@ -111,6 +116,18 @@ class Backends:
             message = f"AIServiceBackend {ref.name}.{namespace} not found"
             self._report.error(route.id, Code.NOT_FOUND, place.path, message)
         return found
+
+    def _may_reach(self, place: RefPlace, found: AIServiceBackend) -> bool:
+        """A route reaches the Backend itself: the grant is for HTTPRoutes of its namespace."""
+        ref, route = found.spec.backend_ref, place.route
+        namespace = ref.namespace or found.namespace
+        target = ResourceId(BackendResource.GROUP, BackendResource.KIND, namespace, ref.name)
+        referrer = Referrer.route(route.namespace)
+        if self._grants.allow(referrer, target):
+            return True
+        message = f"{found.id}: {not_permitted(referrer, target)}"
+        self._report.error(route.id, Code.NOT_PERMITTED, place.path, message)
+        return False
 
     def _compiled(self, found: AIServiceBackend) -> Backend | None:
         key = found.id.path
@@ -180,11 +197,6 @@ class Backends:
     def _with_upstream(self, found: AIServiceBackend) -> Backend | None:
         ref = found.spec.backend_ref
         namespace = ref.namespace or found.namespace
-        if namespace != found.namespace:
-            message = "a Backend of another namespace cannot be used yet"
-            path = "spec.backendRef.namespace"
-            self._report.error(found.id, Code.NOT_PERMITTED, path, message)
-            return None
         if ref.port is not None:
             message = "has no effect; the endpoints of the Backend have their own"
             self._report.warning(found.id, Code.NO_EFFECT, "spec.backendRef.port", message)

@@ -1,6 +1,6 @@
 """The compiler's entrance."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aigw.api.ai_gateway_route import AIGatewayRoute
 from aigw.api.gateway import Gateway
@@ -10,14 +10,16 @@ from aigw.compile.backends import Backends
 from aigw.compile.credentials import Credentials
 from aigw.compile.guards import guarded
 from aigw.compile.index import Index
-from aigw.compile.listeners import Ports, attachments, usable_listeners
+from aigw.compile.listeners import Attachments, Entrance, Entrances
+from aigw.compile.ports import Ports
 from aigw.compile.report import Report
 from aigw.compile.retry import TrafficPolicies
-from aigw.compile.routes import Routes
+from aigw.compile.routes import CompiledRule, Routes
 from aigw.compile.targets import report_targets
 from aigw.compile.unserved import report_unserved
 from aigw.errors import Code, Diagnostic, Severity
 from aigw.plan import Backend, Plan, Rule
+from aigw.plan import Gateway as PlanGateway
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Compiled:
 
 
 def compile_plan(loaded: Loaded, loaded_at: int = 0) -> Compiled:
-    """Compiles everything that was loaded for its one Gateway. Never raises for user input.
+    """Compiles everything that was loaded, for all Gateways. Never raises for user input.
 
     The result does not depend on the order of documents. `loaded_at` (Unix seconds) dates the
     models of routes that carry no time of their own.
@@ -43,54 +45,84 @@ def compile_plan(loaded: Loaded, loaded_at: int = 0) -> Compiled:
     report = Report(loaded.origins)
     report_targets(index, report)
     report_unserved(index, report)
-    gateway = _gateway(index, report)
-    plan = _plan(gateway, index, report, loaded_at) if gateway else None
+    plan = _Compiler(index, report, loaded_at).plan()
     return Compiled(plan, (*loaded.diagnostics, *report.findings()))
 
 
-def _gateway(index: Index, report: Report) -> Gateway | None:
-    """The oldest Gateway; any other is refused."""
-    gateways = index.all(Gateway)
-    if not gateways:
-        report.error(None, Code.NOT_FOUND, "", "no Gateway found in configuration")
-        return None
-    for extra in gateways[1:]:
-        message = f"multiple gateways are not supported: {extra.metadata.name}"
-        report.error(extra.id, Code.UNSUPPORTED, "", message)
-    return gateways[0]
+class _Compiler:
+    """Everything that a compilation collects."""
 
+    def __init__(self, index: Index, report: Report, loaded_at: int) -> None:
+        self._index = index
+        self._report = report
+        self._loaded_at = loaded_at
+        self._credentials = Credentials(index, report)
+        backends = Backends(index, report, self._credentials)
+        self._routes = Routes(report, backends, TrafficPolicies(index, report))
+        self._ports = Ports(report)
+        self._offers: dict[str, list[models.Offer]] = {}
+        self._rules: dict[str, Rule] = {}
+        self._backends: dict[str, Backend] = {}
 
-def _plan(gateway: Gateway, index: Index, report: Report, loaded_at: int) -> Plan | None:
-    listeners = usable_listeners(gateway, report)
-    if not listeners:
-        message = f"gateway {gateway.metadata.name} has no listeners configured"
-        report.error(gateway.id, Code.INVALID_FIELD, "spec.listeners", message)
-        return None
-    credentials = Credentials(index, report)
-    compiler = Routes(report, Backends(index, report, credentials), TrafficPolicies(index, report))
-    ports = Ports(listeners)
-    offers: list[models.Offer] = []
-    rules: dict[str, Rule] = {}
-    backends: dict[str, Backend] = {}
-    for route in index.all(AIGatewayRoute):
-        attached = attachments(gateway, listeners, route, report)
-        if not attached:
-            continue
-        compiled = compiler.compile(gateway, route)
-        compiled = guarded(route, gateway, compiled, index, report)
-        rules.update({rule.id: rule for item in compiled for rule in item.rules})
-        backends.update({backend.name: backend for item in compiled for backend in item.backends})
-        offers.append(models.offer_of(route, compiled, loaded_at))
-        for listener in attached:
-            ports.add(listener, route, compiled)
-    used = {backend.auth.credential for backend in backends.values() if backend.auth}
-    return Plan(
-        gateway=gateway.id.path,
-        listeners=ports.listeners(),
-        rules=rules,
-        backends=backends,
-        credentials={name: credentials.found[name] for name in sorted(used)},
-        models=models.lists_of(offers),
-        limits=settings.limits_of(gateway, index, report),
-        telemetry=settings.telemetry_of(gateway, index, report),
-    )
+    def plan(self) -> Plan | None:
+        """The plan, or None without anything to listen on."""
+        gateways = self._index.all(Gateway)
+        if not gateways:
+            self._report.error(None, Code.NOT_FOUND, "", "no Gateway found in configuration")
+            return None
+        entrances = Entrances(self._index, self._report)
+        opened = {
+            (gateway.namespace, gateway.metadata.name): self._ports.open(entrances.of(gateway))
+            for gateway in gateways
+        }
+        if not any(opened.values()):
+            return None
+        attachments = Attachments(opened, self._index, self._report)
+        for route in self._index.all(AIGatewayRoute):
+            for gateway, attached in attachments.of(route):
+                self._add(gateway, route, attached)
+        settings.report_unused_proxies(gateways, self._index, self._report)
+        used = {backend.auth.credential for backend in self._backends.values() if backend.auth}
+        return Plan(
+            gateways={
+                gateway.id.path: self._gateway(gateway)
+                for gateway in gateways
+                if opened[gateway.namespace, gateway.metadata.name]
+            },
+            ports=self._ports.ports(),
+            rules=self._rules,
+            backends=self._backends,
+            credentials={name: self._credentials.found[name] for name in sorted(used)},
+            certificates=entrances.certificates,
+        )
+
+    def _add(self, gateway: Gateway, route: AIGatewayRoute, entrances: list[Entrance]) -> None:
+        """Serves a route on listeners of one Gateway."""
+        compiled = self._routes.compile(gateway, route)
+        compiled = guarded(route, gateway, compiled, self._index, self._report)
+        compiled = tuple(self._distinct(gateway, item) for item in compiled)
+        self._rules.update({rule.id: rule for item in compiled for rule in item.rules})
+        for item in compiled:
+            self._backends.update({backend.name: backend for backend in item.backends})
+        offer = models.offer_of(route, compiled, self._loaded_at)
+        self._offers.setdefault(gateway.id.path, []).append(offer)
+        for entrance in entrances:
+            self._ports.add(entrance, route, compiled)
+
+    def _distinct(self, gateway: Gateway, item: CompiledRule) -> CompiledRule:
+        """The same rule under another id, where another Gateway has it with other settings."""
+        if all(self._rules.get(rule.id, rule) == rule for rule in item.rules):
+            return item
+
+        def renamed(rule: Rule) -> Rule:
+            return replace(rule, id=f"{rule.id}@{gateway.id.path}")
+
+        narrowed = tuple((renamed(rule), paths) for rule, paths in item.narrowed)
+        return replace(item, rule=renamed(item.rule), narrowed=narrowed)
+
+    def _gateway(self, gateway: Gateway) -> PlanGateway:
+        return PlanGateway(
+            models=models.lists_of(self._offers.get(gateway.id.path, [])),
+            limits=settings.limits_of(gateway, self._index, self._report),
+            telemetry=settings.telemetry_of(gateway, self._index, self._report),
+        )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from aigw.api.ai_service_backend import AIServiceBackend
 from aigw.api.backend_security_policy import BackendSecurityPolicy, KeyInSecret
 from aigw.api.references import SecretObjectReference
-from aigw.api.secret import Secret
+from aigw.compile.grants import Reference, Values
 from aigw.compile.index import Index
 from aigw.compile.report import Report
 from aigw.errors import Code
@@ -31,6 +31,7 @@ class Credentials:
         """Nothing is read yet."""
         self._index = index
         self._report = report
+        self._values = Values(index, report)
         self._auths: dict[str, Auth | Unusable] = {}
         self.found: dict[str, Credential] = {}
         self._policies = index.all(BackendSecurityPolicy)
@@ -128,21 +129,10 @@ class Credentials:
         self, policy: BackendSecurityPolicy, ref: SecretObjectReference, path: str, key: str
     ) -> str:
         """The trimmed value, or an empty text after a report."""
-        if ref.namespace not in (None, policy.namespace):
-            message = "a Secret of another namespace cannot be used yet"
-            self._report.error(policy.id, Code.NOT_PERMITTED, f"{path}.namespace", message)
-            return ""
-        if (ref.group, ref.kind) != (Secret.GROUP, Secret.KIND):
-            message = f"{ref.kind} is not supported here, only Secret"
-            self._report.error(policy.id, Code.UNSUPPORTED, f"{path}.kind", message)
-            return ""
-        secret = self._index.get(Secret, policy.namespace, ref.name)
-        where = f"Secret {policy.namespace}/{ref.name}"
+        secret = self._values.secret(Reference(policy, ref, path))
         if secret is None:
-            rejected = self._index.is_rejected(Secret, policy.namespace, ref.name)
-            message = f"{where} {'has errors' if rejected else 'not found'}"
-            self._report.error(policy.id, Code.NOT_FOUND, path, message)
             return ""
+        where = str(secret.id)
         value = secret.values.get(key, "").strip()
         if not value:
             message = f"{where} has no value for the key {key}"

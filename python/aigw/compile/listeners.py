@@ -1,171 +1,170 @@
-"""Gateway listeners and the routes attached to them."""
+"""Gateway listeners, and the routes attached to them."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from aigw.api.ai_gateway_route import AIGatewayRoute
-from aigw.api.gateway import Gateway
-from aigw.api.gateway import Listener as GatewayListener
+from aigw.api.gateway import Gateway, Listener, RouteNamespaces
+from aigw.api.namespace import Namespace
 from aigw.api.references import ParentReference
-from aigw.compile.hosts import covers, intersect, specificity
+from aigw.compile.grants import Reference, Values
+from aigw.compile.hosts import intersect
+from aigw.compile.index import Index
+from aigw.compile.pem import certificate_fault
 from aigw.compile.report import Report
-from aigw.compile.routes import CompiledRule
 from aigw.errors import Code
-from aigw.plan import HeaderMatch, Listener, RouteMatch, VirtualHost
+from aigw.plan import Certificate
 
 # A route of ours is an HTTPRoute to a Gateway.
 _ROUTE_KINDS = {
     (Gateway.GROUP, "HTTPRoute"),
     (AIGatewayRoute.GROUP, AIGatewayRoute.KIND),
 }
+_NAME_LABEL = "kubernetes.io/metadata.name"
 
 
-@dataclass(slots=True)
-class Port:
-    """What is served on one port: host names and matches of each."""
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """A listener that can be served, where it is written, and the keys of its certificates."""
 
-    name: str
-    number: int
-    entries: list[tuple[str, RouteMatch]] = field(default_factory=list)
-    hostnames: dict[str, None] = field(default_factory=dict)
+    gateway: Gateway
+    index: int
+    listener: Listener
+    certificates: tuple[str, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """`<ns>/<gateway>/<listener>`."""
+        return f"{self.gateway.id.path}/{self.listener.name}"
 
-def usable_listeners(gateway: Gateway, report: Report) -> list[GatewayListener]:
-    """Listeners that can be served; the others are named."""
-    usable: list[GatewayListener] = []
-    for index, listener in enumerate(gateway.spec.listeners):
-        path = f"spec.listeners[{index}]"
-        if listener.protocol != "HTTP":
-            message = f"{listener.protocol} listeners are not supported yet"
-            report.error(gateway.id, Code.UNSUPPORTED, f"{path}.protocol", message)
-        elif listener.allowed_routes.namespaces.from_ == "Selector":
-            message = "namespace selectors are not supported yet"
-            path = f"{path}.allowedRoutes.namespaces.from"
-            report.error(gateway.id, Code.UNSUPPORTED, path, message)
-        else:
-            usable.append(listener)
-    return usable
+    @property
+    def path(self) -> str:
+        """Field path in the Gateway."""
+        return f"spec.listeners[{self.index}]"
 
 
-def attachments(
-    gateway: Gateway,
-    listeners: Sequence[GatewayListener],
-    route: AIGatewayRoute,
-    report: Report,
-) -> list[GatewayListener]:
-    """The listeners of `gateway` that serve `route`; parentRefs that fail are named."""
-    attached: dict[str, GatewayListener] = {}
-    if not route.spec.parent_refs:
-        message = "names no Gateway, so the route is not served"
-        report.warning(route.id, Code.NO_EFFECT, "spec.parentRefs", message)
-    for index, ref in enumerate(route.spec.parent_refs):
-        path = f"spec.parentRefs[{index}]"
-        namespace = ref.namespace or route.namespace
-        if ref.group != Gateway.GROUP:
-            message = f"only {Gateway.GROUP} is supported"
-            report.error(route.id, Code.INVALID_FIELD, f"{path}.group", message)
-        elif (namespace, ref.name) != (gateway.namespace, gateway.metadata.name):
-            message = f"gateway {namespace}/{ref.name} not found"
-            report.error(route.id, Code.NOT_FOUND, path, message)
-        else:
-            found = [item for item in listeners if _accepts(gateway, item, route, ref)]
-            if not found:
-                message = "no listener of the Gateway accepts this route"
-                report.error(route.id, Code.NOT_PERMITTED, path, message)
-            attached.update({item.name: item for item in found})
-    return list(attached.values())
+class Entrances:
+    """Reads the listeners of Gateways, and their certificates."""
 
+    def __init__(self, index: Index, report: Report) -> None:
+        """Nothing is read yet."""
+        self._index = index
+        self._report = report
+        self._values = Values(index, report)
+        self.certificates: dict[str, Certificate] = {}
 
-def _accepts(
-    gateway: Gateway, listener: GatewayListener, route: AIGatewayRoute, ref: ParentReference
-) -> bool:
-    origin = listener.allowed_routes.namespaces.from_
-    if origin != "All" and (origin != "Same" or route.namespace != gateway.namespace):
-        return False
-    kinds = listener.allowed_routes.kinds
-    if kinds and not any((item.group, item.kind) in _ROUTE_KINDS for item in kinds):
-        return False
-    if ref.section_name is not None and ref.section_name != listener.name:
-        return False
-    if ref.port is not None and ref.port != listener.port:
-        return False
-    hostnames = route.spec.hostnames or ["*"]
-    return any(intersect(listener.hostname, hostname) for hostname in hostnames)
+    def of(self, gateway: Gateway) -> list[Entrance]:
+        """Listeners that can be served; the others are named."""
+        found: list[Entrance] = []
+        for index, listener in enumerate(gateway.spec.listeners):
+            entrance = Entrance(gateway, index, listener)
+            if listener.protocol == "HTTP":
+                found.append(entrance)
+            elif listener.protocol == "HTTPS":
+                keys = self._certificates(entrance)
+                if keys:
+                    found.append(Entrance(gateway, index, listener, keys))
+            else:
+                message = f"{listener.protocol} listeners are not supported, only HTTP and HTTPS"
+                path = f"{entrance.path}.protocol"
+                self._report.error(gateway.id, Code.UNSUPPORTED, path, message)
+        if not found:
+            message = f"gateway {gateway.metadata.name} has no listeners configured"
+            if gateway.spec.listeners:
+                message = f"gateway {gateway.metadata.name} has no listener that can be served"
+            self._report.error(gateway.id, Code.INVALID_FIELD, "spec.listeners", message)
+        return found
 
-
-class Ports:
-    """Collects matches by port and makes the listeners of the plan."""
-
-    def __init__(self, listeners: Sequence[GatewayListener]) -> None:
-        """Every port exists, even without routes."""
-        self._ports: dict[int, Port] = {}
-        for listener in listeners:
-            port = self._ports.setdefault(listener.port, Port(listener.name, listener.port))
-            port.hostnames[listener.hostname or "*"] = None
-
-    def add(
-        self, listener: GatewayListener, route: AIGatewayRoute, rules: Sequence[CompiledRule]
-    ) -> None:
-        """Serves the rules of a route on a listener."""
-        port = self._ports[listener.port]
-        for written in route.spec.hostnames or ["*"]:
-            hostname = intersect(listener.hostname, written)
-            if hostname is None:
+    def _certificates(self, entrance: Entrance) -> tuple[str, ...]:
+        gateway, tls = entrance.gateway, entrance.listener.tls
+        if tls is None or tls.mode == "Passthrough":
+            path = f"{entrance.path}.tls"
+            message = "an HTTPS listener needs tls with mode Terminate and certificateRefs"
+            self._report.error(gateway.id, Code.INVALID_FIELD, path, message)
+            return ()
+        keys: list[str] = []
+        for position, ref in enumerate(tls.certificate_refs):
+            path = f"{entrance.path}.tls.certificateRefs[{position}]"
+            secret = self._values.secret(Reference(gateway, ref, path))
+            if secret is None:
                 continue
-            port.hostnames[hostname] = None
-            port.entries.extend(
-                (hostname, match)
-                for compiled in rules
-                for headers in compiled.matches
-                for match in _matches(headers, compiled)
-            )
-
-    def listeners(self) -> tuple[Listener, ...]:
-        """Listeners by port, with virtual hosts and matches in order of precedence."""
-        return tuple(
-            Listener(port.name, port.number, _virtual_hosts(port))
-            for _, port in sorted(self._ports.items())
-        )
+            chain, key = secret.values.get("tls.crt", ""), secret.values.get("tls.key", "")
+            if fault := certificate_fault(chain, key):
+                message = f"{secret.id}: {fault} (keys tls.crt and tls.key)"
+                self._report.error(gateway.id, Code.INVALID_CREDENTIAL, path, message)
+                continue
+            self.certificates[secret.id.path] = Certificate(chain, key)
+            keys.append(secret.id.path)
+        return tuple(keys)
 
 
-def _matches(headers: tuple[HeaderMatch, ...], compiled: CompiledRule) -> Iterator[RouteMatch]:
-    """Endpoints that only some backends serve come before all others."""
-    for rule, paths in compiled.narrowed:
-        yield RouteMatch(headers, rule.id, paths)
-    yield RouteMatch(headers, compiled.rule.id)
+class Attachments:
+    """Which listeners serve a route."""
 
+    def __init__(
+        self, entrances: Mapping[tuple[str, str], Sequence[Entrance]], index: Index, report: Report
+    ) -> None:
+        """`entrances` are by namespace and name of their Gateway."""
+        self._entrances = entrances
+        self._index = index
+        self._report = report
 
-def _virtual_hosts(port: Port) -> tuple[VirtualHost, ...]:
-    """One virtual host per name, most specific first.
+    def of(self, route: AIGatewayRoute) -> list[tuple[Gateway, list[Entrance]]]:
+        """Listeners by Gateway; parentRefs that fail are named."""
+        attached: dict[str, dict[str, Entrance]] = {}
+        if not route.spec.parent_refs:
+            message = "names no Gateway, so the route is not served"
+            self._report.warning(route.id, Code.NO_EFFECT, "spec.parentRefs", message)
+        for index, ref in enumerate(route.spec.parent_refs):
+            for entrance in self._accepting(route, ref, f"spec.parentRefs[{index}]"):
+                same = attached.setdefault(entrance.gateway.id.path, {})
+                same[entrance.name] = entrance
+        return [
+            (next(iter(found.values())).gateway, list(found.values()))
+            for found in attached.values()
+        ]
 
-    Each holds the matches of all routes that cover its name, because a request that no route
-    of its exact host takes goes to the routes for less specific hosts.
-    """
-    names = sorted(port.hostnames, key=lambda name: (specificity(name), name), reverse=True)
-    return tuple(
-        VirtualHost(
-            name,
-            _in_order([entry for entry in port.entries if covers(entry[0], name)]),
-        )
-        for name in names
-    )
+    def _accepting(self, route: AIGatewayRoute, ref: ParentReference, path: str) -> list[Entrance]:
+        namespace = ref.namespace or route.namespace
+        if ref.group != Gateway.GROUP or ref.kind != Gateway.KIND:
+            message = f"only Gateway of {Gateway.GROUP} is supported"
+            self._report.error(route.id, Code.INVALID_FIELD, f"{path}.group", message)
+            return []
+        entrances = self._entrances.get((namespace, ref.name))
+        if entrances is None:
+            message = f"gateway {namespace}/{ref.name} not found"
+            self._report.error(route.id, Code.NOT_FOUND, path, message)
+            return []
+        found = [item for item in entrances if self._accepts(item, route, ref)]
+        if not found:
+            message = "no listener of the Gateway accepts this route"
+            self._report.error(route.id, Code.NOT_PERMITTED, path, message)
+        return found
 
+    def _accepts(self, entrance: Entrance, route: AIGatewayRoute, ref: ParentReference) -> bool:
+        listener = entrance.listener
+        allowed = listener.allowed_routes
+        if not self._takes(allowed.namespaces, entrance.gateway.namespace, route.namespace):
+            return False
+        if allowed.kinds and not any((i.group, i.kind) in _ROUTE_KINDS for i in allowed.kinds):
+            return False
+        if ref.section_name is not None and ref.section_name != listener.name:
+            return False
+        if ref.port is not None and ref.port != listener.port:
+            return False
+        hostnames = route.spec.hostnames or ["*"]
+        return any(intersect(listener.hostname, hostname) for hostname in hostnames)
 
-def _in_order(entries: list[tuple[str, RouteMatch]]) -> tuple[RouteMatch, ...]:
-    """More specific host, then more header conditions, then the order of routes and rules."""
-    ranked = sorted(
-        entries, key=lambda entry: (specificity(entry[0]), len(entry[1].headers)), reverse=True
-    )
-    return _first_of_each(ranked)
-
-
-def _first_of_each(ranked: list[tuple[str, RouteMatch]]) -> tuple[RouteMatch, ...]:
-    """Without matches that an equal one before them hides."""
-    seen: dict[tuple[tuple[HeaderMatch, ...], tuple[str, ...]], RouteMatch] = {}
-    hidden: set[tuple[HeaderMatch, ...]] = set()
-    for _, match in ranked:
-        if match.headers not in hidden:
-            seen.setdefault((match.headers, match.paths), match)
-        if not match.paths:
-            hidden.add(match.headers)
-    return tuple(seen.values())
+    def _takes(self, allowed: RouteNamespaces, own: str, other: str) -> bool:
+        match allowed.from_:
+            case "All":
+                return True
+            case "Same":
+                return own == other
+            case "None":
+                return False
+            case "Selector":
+                namespace = self._index.get(Namespace, "", other)
+                labels = namespace.metadata.labels if namespace else {}
+                selector = allowed.selector
+                return selector is not None and selector.accepts({**labels, _NAME_LABEL: other})

@@ -1,5 +1,6 @@
 """Settings of the proxy as a whole: EnvoyProxy and ClientTrafficPolicy."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aigw.api.client_traffic_policy import ClientTrafficPolicy
@@ -30,14 +31,23 @@ class _Parameters:
 def telemetry_of(gateway: Gateway, index: Index, report: Report) -> Telemetry:
     """Access logs and log levels from the EnvoyProxy of a Gateway, or else of its class."""
     proxy = _proxy(gateway, index, report)
-    for other in index.all(EnvoyProxy):
-        if other is not proxy:
-            message = "neither the Gateway nor its GatewayClass refers to it"
-            report.warning(other.id, Code.NO_EFFECT, "", message)
     if proxy is None:
         return Telemetry()
     _report_provider(proxy, report)
     return Telemetry(_access_logs(proxy, report), dict(proxy.spec.logging.level))
+
+
+def report_unused_proxies(gateways: Iterable[Gateway], index: Index, report: Report) -> None:
+    """Names each EnvoyProxy without effect, and log levels that only one Gateway can set."""
+    used = [proxy for gateway in gateways if (proxy := _proxy(gateway, index, report))]
+    for other in index.all(EnvoyProxy):
+        if other not in used:
+            message = "no Gateway and no GatewayClass of one refers to it"
+            report.warning(other.id, Code.NO_EFFECT, "", message)
+    for other in used[1:]:
+        if other.spec.logging.level != used[0].spec.logging.level:
+            message = f"there is one Envoy for all Gateways, and {used[0].id} sets its log levels"
+            report.warning(other.id, Code.NO_EFFECT, "spec.logging.level", message)
 
 
 def _proxy(gateway: Gateway, index: Index, report: Report) -> EnvoyProxy | None:

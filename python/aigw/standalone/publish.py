@@ -32,6 +32,8 @@ def publish(plan: Plan, layout: Layout, options: RunOptions) -> None:
     files.write(layout.core / "config.json", config)
     publish_credentials(plan, layout, {})
     rendered = rendering.render_envoy(plan, _target(layout, options))
+    for path, text in rendered.secrets.items():
+        files.write(layout.envoy / path, text.encode())
     for path, content in rendered.files.items():
         files.write(layout.envoy / path, _json(content))
     files.write(layout.envoy / BOOTSTRAP, _json(rendered.bootstrap))

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -63,7 +63,7 @@ async def _run(options: RunOptions, began: float) -> None:
         with layouts.created(options.runtime_dir, options.run_id) as layout:
             publish.publish(plan, layout, options)
             async with contextlib.AsyncExitStack() as stack:
-                with ports.claimed([item.port for item in plan.listeners], address):
+                with ports.claimed([port.number for port in plan.ports], address):
                     entering = stack.enter_async_context(_started(options, layout, plan))
                     running = await _unless(stop.asked, entering)
                 if running is not None:
@@ -87,7 +87,7 @@ class _Running:
 @contextlib.asynccontextmanager
 async def _started(options: RunOptions, layout: Layout, plan: Plan) -> AsyncIterator[_Running]:
     """Starts the data plane, keeps it running, ends it."""
-    levels = _DEBUG_LEVELS if options.debug else plan.telemetry.log_levels
+    levels = _DEBUG_LEVELS if options.debug else _log_levels(plan)
     bootstrap = str(layout.envoy / publish.BOOTSTRAP)
     command = EnvoyCommand(bootstrap, options.concurrency, tuple(log_arguments(levels)))
     envoy = Envoy(command, Admin(layout.admin_socket))
@@ -111,6 +111,12 @@ async def _started(options: RunOptions, layout: Layout, plan: Plan) -> AsyncIter
         await envoy.stop()
         if server is not None:
             await server.stop()
+
+
+def _log_levels(plan: Plan) -> Mapping[str, str]:
+    """Those of the first Gateway that has any: there is one Envoy."""
+    levels = (gateway.telemetry.log_levels for gateway in plan.gateways.values())
+    return next(filter(None, levels), {})
 
 
 def _refresher(plan: Plan, layout: Layout) -> Refresher:
@@ -208,7 +214,9 @@ def _announce(
     if address.is_unspecified:
         address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
     host = f"[{address}]" if address.version == 6 else str(address)
-    url = f"http://{host}:{plan.listeners[0].port}"
+    port = plan.ports[0]
+    scheme = "https" if port.listeners[0].certificates else "http"
+    url = f"{scheme}://{host}:{port.number}"
     lines = [
         found.summary,
         f"Envoy AI Gateway listening on {url} (admin {layout.admin_socket}) after {seconds:.1f}s",

@@ -22,8 +22,6 @@ pub const VERSION: u32 = 1;
 pub struct Config {
     /// Hash of the content, reported back when in force.
     pub generation: String,
-    /// Sizes.
-    pub limits: Limits,
     /// How long an attempt may wait for its credential.
     pub credential_wait_ms: u64,
     gateways: HashMap<String, Arc<Gateway>>,
@@ -58,6 +56,8 @@ pub struct Gateway {
     pub paths: PathTable,
     /// Models by host.
     pub models: Models,
+    /// Sizes.
+    pub limits: Limits,
 }
 
 /// Model lists of one Gateway.
@@ -194,8 +194,6 @@ pub enum AuthType {
 struct Document {
     version: u32,
     generation: String,
-    #[serde(default)]
-    limits: Limits,
     #[serde(default = "default_credential_wait")]
     credential_wait_ms: u64,
     #[serde(default)]
@@ -208,6 +206,8 @@ struct Document {
 struct GatewayDocument {
     #[serde(default)]
     endpoint_prefixes: EndpointPrefixes,
+    #[serde(default)]
+    limits: Limits,
     #[serde(flatten)]
     models: Models,
 }
@@ -255,12 +255,12 @@ impl Config {
                     name,
                     paths,
                     models: gateway.models,
+                    limits: gateway.limits,
                 }),
             )
         });
         Ok(Self {
             generation: document.generation,
-            limits: document.limits,
             credential_wait_ms: document.credential_wait_ms,
             gateways: gateways.collect(),
             backends,

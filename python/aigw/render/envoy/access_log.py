@@ -3,7 +3,7 @@
 import json
 import re
 
-from aigw.plan import AccessLog, Plan
+from aigw.plan import AccessLog, Gateway
 from aigw.render.envoy.local_replies import cel_filter
 from aigw.render.envoy.names import METADATA, Json, typed
 from aigw.render.envoy.target import EnvoyTarget
@@ -61,9 +61,9 @@ _HEADER_IN_CEL = re.compile(r"request\.headers\[(['\"])([^'\"]+)\1\]")
 _STREAMS = {"/dev/stdout": "StdoutAccessLog", "/dev/stderr": "StderrAccessLog"}
 
 
-def access_logs(plan: Plan, target: EnvoyTarget) -> list[Json]:
+def access_logs(gateway: Gateway, target: EnvoyTarget) -> list[Json]:
     """`access_log` of the connection manager."""
-    logs = plan.telemetry.access_logs
+    logs = gateway.telemetry.access_logs
     if logs is None:
         logs = (AccessLog(target.default_access_log),) if target.default_access_log else ()
     return [_access_log(log) for log in logs]

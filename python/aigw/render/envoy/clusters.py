@@ -1,9 +1,9 @@
 """Clusters: one per backendRef for the module, one per rule for ext_proc."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 
-from aigw.errors import RenderError
-from aigw.plan import AddressKind, Backend, Endpoint, Plan, Rule, Tls, Verification
+from aigw.plan import AddressKind, Backend, Endpoint, Plan, Rule, Tls
 from aigw.render.envoy.filters import attempt_filters
 from aigw.render.envoy.names import (
     BACKEND_KEY,
@@ -14,6 +14,7 @@ from aigw.render.envoy.names import (
     typed,
 )
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
+from aigw.render.envoy.tls import upstream_socket
 
 CONNECT_TIMEOUT = "5s"
 IDLE_TIMEOUT = "55s"
@@ -103,10 +104,10 @@ def _backend_cluster(plan: Plan, target: EnvoyTarget, backend: Backend, backend_
     ]
     if any(item.kind is AddressKind.DNS for item in backend.endpoints):
         localities.append({"priority": 1, "lb_endpoints": [_endpoint(_sink(backend), backend_id)]})
-    filters = attempt_filters(target, plan.gateway, backend_id)
+    filters = attempt_filters(target, backend_id)
     sockets: Json = {}
     if backend.tls:
-        sockets["transport_socket"] = _tls_socket(backend.tls, target)
+        sockets["transport_socket"] = upstream_socket(plan, backend.tls, target)
     return {
         **_cluster(backend_id, localities, backend.endpoints),
         **_http_options(filters, [backend.tls]),
@@ -145,8 +146,8 @@ def _rule_cluster(plan: Plan, target: EnvoyTarget, rule: Rule, ids: Mapping[str,
     tls = [backend.tls for backend in backends]
     return {
         **_cluster(rule.id, localities, endpoints),
-        **_http_options(attempt_filters(target, plan.gateway, ""), tls),
-        **_tls_matches(tls, target),
+        **_http_options(attempt_filters(target, ""), tls),
+        **_tls_matches(plan, tls, target),
         "common_lb_config": {"locality_weighted_lb_config": {}},
     }
 
@@ -190,10 +191,10 @@ def _http_options(filters: list[Json], tls: Sequence[Tls | None]) -> Json:
 
 
 def _tls_name(tls: Tls) -> str:
-    return f"{tls.server_name}/{tls.verification.value}"
+    return "/".join(filter(None, astuple(tls)))
 
 
-def _tls_matches(tls: Sequence[Tls | None], target: EnvoyTarget) -> Json:
+def _tls_matches(plan: Plan, tls: Sequence[Tls | None], target: EnvoyTarget) -> Json:
     """A socket per certificate name, chosen by endpoint metadata; others are plain text."""
     distinct = {_tls_name(item): item for item in tls if item}
     if not distinct:
@@ -202,7 +203,7 @@ def _tls_matches(tls: Sequence[Tls | None], target: EnvoyTarget) -> Json:
         {
             "name": name,
             "match": {_TLS_KEY: name},
-            "transport_socket": _tls_socket(item, target),
+            "transport_socket": upstream_socket(plan, item, target),
         }
         for name, item in sorted(distinct.items())
     ]
@@ -210,7 +211,7 @@ def _tls_matches(tls: Sequence[Tls | None], target: EnvoyTarget) -> Json:
         first = distinct[min(distinct)]
         return {
             "transport_socket_matches": matches,
-            "transport_socket": _tls_socket(first, target),
+            "transport_socket": upstream_socket(plan, first, target),
         }
     raw = typed("envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer")
     plain = {"name": "envoy.transport_sockets.raw_buffer", "typed_config": raw}
@@ -219,26 +220,4 @@ def _tls_matches(tls: Sequence[Tls | None], target: EnvoyTarget) -> Json:
             *matches,
             {"name": "plain", "match": {}, "transport_socket": plain},
         ]
-    }
-
-
-def _tls_socket(tls: Tls, target: EnvoyTarget) -> Json:
-    is_ip = tls.server_name.replace(".", "").isdigit() or ":" in tls.server_name
-    context: Json = {}
-    if tls.verification is Verification.SYSTEM:
-        if not target.ca_file:
-            message = f"TLS to {tls.server_name} needs a file of trusted authorities"
-            raise RenderError(message)
-        san_type = "IP_ADDRESS" if is_ip else "DNS"
-        context["validation_context"] = {
-            "trusted_ca": {"filename": target.ca_file},
-            "match_typed_subject_alt_names": [
-                {"san_type": san_type, "matcher": {"exact": tls.server_name}}
-            ],
-        }
-    name = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
-    sni = {} if is_ip else {"sni": tls.server_name}
-    return {
-        "name": "envoy.transport_sockets.tls",
-        "typed_config": typed(name, common_tls_context=context, **sni),
     }

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from aigw.plan import Plan
@@ -12,6 +12,7 @@ from aigw.render.envoy.listeners import file_source, listener_resource, route_fi
 from aigw.render.envoy.names import TYPE, Json
 from aigw.render.envoy.routes import route_configuration
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
+from aigw.render.envoy.tls import tls_files
 
 CDS_FILE = "cds/clusters.json"
 LDS_FILE = "lds/listeners.json"
@@ -24,11 +25,13 @@ class EnvoyConfig:
     """What Envoy reads.
 
     `files` are discovery responses by path relative to the xDS directory, in the order in which
-    they must be moved into place: clusters, listeners' routes, listeners.
+    they must be moved into place: clusters, listeners' routes, listeners. `secrets` are texts of
+    certificates and keys, by path as well; they must be there before.
     """
 
     bootstrap: Json
     files: Mapping[str, Json]
+    secrets: Mapping[str, str] = field(repr=False)
 
 
 def render_envoy(plan: Plan, target: EnvoyTarget) -> EnvoyConfig:
@@ -39,14 +42,15 @@ def render_envoy(plan: Plan, target: EnvoyTarget) -> EnvoyConfig:
     """
     ids = backend_ids(plan)
     files = {CDS_FILE: _response("envoy.config.cluster.v3.Cluster", clusters(plan, target, ids))}
-    for listener in plan.listeners:
-        routes = route_configuration(plan, listener, target, ids)
-        files[route_file(listener)] = _response(
-            "envoy.config.route.v3.RouteConfiguration", [routes]
-        )
-    listeners = [listener_resource(plan, listener, target) for listener in plan.listeners]
+    for port in plan.ports:
+        for listener in port.listeners:
+            routes = route_configuration(plan, plan.gateways[port.gateway], listener, target, ids)
+            files[route_file(listener)] = _response(
+                "envoy.config.route.v3.RouteConfiguration", [routes]
+            )
+    listeners = [listener_resource(plan, port, target) for port in plan.ports]
     files[LDS_FILE] = _response("envoy.config.listener.v3.Listener", listeners)
-    return EnvoyConfig(bootstrap(target), files)
+    return EnvoyConfig(bootstrap(target), files, tls_files(plan))
 
 
 def bootstrap(target: EnvoyTarget) -> Json:

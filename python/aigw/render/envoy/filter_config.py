@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 
-from aigw.plan import Backend, Model, Plan
+from aigw.plan import Backend, Gateway, Model, Plan
 from aigw.render.envoy.names import Json
 
 VERSION = 1
@@ -20,12 +20,8 @@ def render_filter_config(plan: Plan) -> Json:
     entries = {name: _entry(backend) for name, backend in plan.backends.items()}
     document: Json = {
         "version": VERSION,
-        "limits": {
-            "request_body_bytes": plan.limits.request_body_bytes,
-            "response_body_bytes": plan.limits.response_body_bytes,
-        },
         "credential_wait_ms": CREDENTIAL_WAIT_MS,
-        "gateways": {plan.gateway: _gateway(plan)},
+        "gateways": {name: _gateway(gateway) for name, gateway in plan.gateways.items()},
         "backends": {_id(name, entry): entry for name, entry in entries.items()},
     }
     return {**document, "generation": content_hash(document)[:32]}
@@ -46,9 +42,13 @@ def _id(name: str, entry: Json) -> str:
     return f"{name}@{content_hash(entry)[:8]}"
 
 
-def _gateway(plan: Plan) -> Json:
-    lists = plan.models
+def _gateway(gateway: Gateway) -> Json:
+    lists = gateway.models
     return {
+        "limits": {
+            "request_body_bytes": gateway.limits.request_body_bytes,
+            "response_body_bytes": gateway.limits.response_body_bytes,
+        },
         "endpoint_prefixes": dict(ENDPOINT_PREFIXES),
         "models": _models(lists.everywhere),
         "models_by_host": {host: _models(models) for host, models in lists.by_host.items()},

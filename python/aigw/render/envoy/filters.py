@@ -65,10 +65,11 @@ def client_filters(target: EnvoyTarget, gateway: str) -> list[Json]:
         "response_header_mode": "SKIP",
         "response_body_mode": "NONE",
     }
-    return [_ext_proc(REQUEST_FILTER, "request", gateway, processing_mode=mode), _ROUTER]
+    metadata = {"x-aigw-filter": "request", "x-aigw-gateway": gateway}
+    return [_ext_proc(REQUEST_FILTER, metadata, processing_mode=mode), _ROUTER]
 
 
-def attempt_filters(target: EnvoyTarget, gateway: str, backend_id: str) -> list[Json]:
+def attempt_filters(target: EnvoyTarget, backend_id: str) -> list[Json]:
     """Upstream `http_filters` of a cluster; `backend_id` is empty where endpoints tell it."""
     if target.data_plane is DataPlane.MODULE:
         settings = {"runtime": target.runtime_dir, "backend": backend_id}
@@ -81,8 +82,7 @@ def attempt_filters(target: EnvoyTarget, gateway: str, backend_id: str) -> list[
     }
     ext_proc = _ext_proc(
         ATTEMPT_FILTER,
-        "attempt",
-        gateway,
+        {"x-aigw-filter": "attempt"},
         processing_mode=mode,
         request_attributes=[BACKEND_ATTRIBUTE],
         allow_content_length_header=True,
@@ -108,7 +108,8 @@ def _module(target: EnvoyTarget, name: str, filter_name: str, settings: dict[str
     }
 
 
-def _ext_proc(name: str, filter_name: str, gateway: str, **settings: object) -> Json:
+def _ext_proc(name: str, metadata: dict[str, str], **settings: object) -> Json:
+    """`metadata` tells the processor which of its parts is meant."""
     namespaces = {"untyped": [METADATA]}
     return {
         "name": name,
@@ -117,8 +118,7 @@ def _ext_proc(name: str, filter_name: str, gateway: str, **settings: object) -> 
             grpc_service={
                 "envoy_grpc": {"cluster_name": EXTPROC_CLUSTER},
                 "initial_metadata": [
-                    {"key": "x-aigw-filter", "value": filter_name},
-                    {"key": "x-aigw-gateway", "value": gateway},
+                    {"key": key, "value": value} for key, value in metadata.items()
                 ],
             },
             allow_mode_override=True,

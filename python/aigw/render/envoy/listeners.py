@@ -1,11 +1,12 @@
 """Listeners and their connection managers."""
 
-from aigw.plan import Listener, Plan
+from aigw.plan import Gateway, Listener, Plan, Port
 from aigw.render.envoy.access_log import access_logs
 from aigw.render.envoy.filters import client_filters
 from aigw.render.envoy.local_replies import local_reply_config
 from aigw.render.envoy.names import Json, typed
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
+from aigw.render.envoy.tls import server_socket
 
 STREAM_IDLE_TIMEOUT = "600s"
 """As long as the usual client libraries wait."""
@@ -14,26 +15,42 @@ REQUEST_TIMEOUT = "300s"
 EXTPROC_BUFFER = 268_435_456
 """As large as the largest message of the processor."""
 _NOBODY: Json = {"address_prefix": "255.255.255.255", "prefix_len": 32}
+_INSPECTOR = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _EARLY = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
 
 
-def listener_resource(plan: Plan, listener: Listener, target: EnvoyTarget) -> Json:
-    """The LDS resource of a listener."""
-    address = {"address": target.listen_address, "port_value": listener.port}
+def listener_resource(plan: Plan, port: Port, target: EnvoyTarget) -> Json:
+    """The LDS resource of a port: one filter chain for each of its listeners."""
+    gateway = plan.gateways[port.gateway]
+    address = {"address": target.listen_address, "port_value": port.number}
+    rendered: Json = {
+        "name": f"{port.gateway}/{port.number}",
+        "address": {"socket_address": address},
+        "per_connection_buffer_limit_bytes": _buffer_limit(gateway, target),
+        "filter_chains": [_filter_chain(plan, port, item, target) for item in port.listeners],
+    }
+    if any(listener.certificates for listener in port.listeners):
+        rendered["listener_filters"] = [
+            {"name": "envoy.filters.listener.tls_inspector", "typed_config": typed(_INSPECTOR)}
+        ]
+    return rendered
+
+
+def _filter_chain(plan: Plan, port: Port, listener: Listener, target: EnvoyTarget) -> Json:
     manager = {
         "name": "envoy.filters.network.http_connection_manager",
-        "typed_config": _connection_manager(plan, listener, target),
+        "typed_config": _connection_manager(plan, port, listener, target),
     }
-    return {
-        "name": listener.name,
-        "address": {"socket_address": address},
-        "per_connection_buffer_limit_bytes": _buffer_limit(plan, target),
-        "filter_chains": [{"filters": [manager]}],
-    }
+    chain: Json = {"name": listener.name, "filters": [manager]}
+    if listener.server_name != "*":
+        chain["filter_chain_match"] = {"server_names": [listener.server_name]}
+    if listener.certificates:
+        chain["transport_socket"] = server_socket(plan, listener, target)
+    return chain
 
 
-def _buffer_limit(plan: Plan, target: EnvoyTarget) -> int:
+def _buffer_limit(gateway: Gateway, target: EnvoyTarget) -> int:
     """Also the limit for requests whose first match is a direct response.
 
     With ext_proc it is far above any usual reply: Envoy 1.40 crashes when a client reads late,
@@ -42,23 +59,23 @@ def _buffer_limit(plan: Plan, target: EnvoyTarget) -> int:
     limit of the response too.
     """
     if target.data_plane is DataPlane.EXTPROC:
-        return max(EXTPROC_BUFFER, plan.limits.request_body_bytes)
-    return plan.limits.request_body_bytes
+        return max(EXTPROC_BUFFER, gateway.limits.request_body_bytes)
+    return gateway.limits.request_body_bytes
 
 
 def route_file(listener: Listener) -> str:
     """Name of the route configuration's file, relative to the xDS directory."""
-    return f"rds/{listener.name}.json"
+    return f"rds/{listener.name.replace('/', '_')}.json"
 
 
-def _connection_manager(plan: Plan, listener: Listener, target: EnvoyTarget) -> Json:
+def _connection_manager(plan: Plan, port: Port, listener: Listener, target: EnvoyTarget) -> Json:
     source = file_source(f"{target.xds_dir}/{route_file(listener)}")
     return typed(
         _HCM,
-        stat_prefix=listener.name,
+        stat_prefix=listener.name.replace("/", "_"),
         rds={"route_config_name": listener.name, "config_source": source},
-        http_filters=client_filters(target, plan.gateway),
-        access_log=access_logs(plan, target),
+        http_filters=client_filters(target, port.gateway),
+        access_log=access_logs(plan.gateways[port.gateway], target),
         local_reply_config=local_reply_config(),
         early_header_mutation_extensions=[_strip_internal_headers()],
         # Clients are not trusted: their x-envoy-* headers cannot change timeouts or retries.

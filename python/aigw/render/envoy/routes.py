@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from aigw.plan import HeaderMatch, Listener, MatchType, Plan, RouteMatch, Rule, VirtualHost
+from aigw.plan import Gateway, HeaderMatch, Listener, MatchType, Plan, RouteMatch, Rule, VirtualHost
 from aigw.render.envoy.local_replies import COHERE_PREFIX, error_body, unknown_model_message
 from aigw.render.envoy.names import HOST_METADATA, MODEL_HEADER, Json, seconds, typed
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
@@ -27,21 +27,21 @@ _NOT_FOR_PROVIDERS = [
 
 
 def route_configuration(
-    plan: Plan, listener: Listener, target: EnvoyTarget, ids: Mapping[str, str]
+    plan: Plan, gateway: Gateway, listener: Listener, target: EnvoyTarget, ids: Mapping[str, str]
 ) -> Json:
-    """The RDS resource of a listener."""
+    """The RDS resource of a listener of a Gateway."""
     return {
         "name": listener.name,
         "max_direct_response_body_size_bytes": MAX_DIRECT_RESPONSE,
         "ignore_port_in_host_matching": True,
         "virtual_hosts": [
-            _virtual_host(plan, host, target, ids) for host in listener.virtual_hosts
+            _virtual_host(plan, gateway, host, target, ids) for host in listener.virtual_hosts
         ],
     }
 
 
 def _virtual_host(
-    plan: Plan, host: VirtualHost, target: EnvoyTarget, ids: Mapping[str, str]
+    plan: Plan, gateway: Gateway, host: VirtualHost, target: EnvoyTarget, ids: Mapping[str, str]
 ) -> Json:
     routes: list[Json] = []
     for match in host.matches:
@@ -54,13 +54,13 @@ def _virtual_host(
     absent = [{"name": MODEL_HEADER, "present_match": False}]
     message = "invalid request body: the request names no model"
     routes.extend(_direct(absent, 400, "BadRequest", message))
-    models = plan.models.by_host.get(host.hostname, plan.models.unscoped)
+    models = gateway.models.by_host.get(host.hostname, gateway.models.unscoped)
     message = unknown_model_message([model.name for model in models])
     routes.extend(_direct([], 404, "NotFound", message))
     return {
         "name": host.hostname,
         "domains": [host.hostname],
-        "request_body_buffer_limit": plan.limits.request_body_bytes,
+        "request_body_buffer_limit": gateway.limits.request_body_bytes,
         "request_headers_to_remove": _NOT_FOR_PROVIDERS,
         "routes": routes,
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use crate::auth::CREDENTIAL_HEADERS;
-use crate::config::{Config, Gateway};
+use crate::config::{Config, Gateway, Limits};
 use crate::endpoint::{ClientApi, Endpoint};
 use crate::error::{Error, Reply, Result};
 use crate::estimate::Prompt;
@@ -33,6 +33,7 @@ pub enum HeadStep {
 #[derive(Debug)]
 pub struct PendingRequest {
     config: Arc<Config>,
+    limits: Limits,
     endpoint: Endpoint,
     /// As the client sent it, credentials included.
     head: Headers,
@@ -47,6 +48,8 @@ pub struct Request {
     pub endpoint: Endpoint,
     /// Config in force when the request came.
     pub config: Arc<Config>,
+    /// Sizes of its Gateway.
+    pub limits: Limits,
     /// Headers without credentials and gateway-internal names.
     pub head: Headers,
     /// The client's own credentials, for backends that have none configured.
@@ -62,10 +65,11 @@ pub struct Request {
 ///
 /// `ended` tells that no body follows.
 pub fn on_head(config: &Arc<Config>, gateway: &Gateway, head: Headers, ended: Ended) -> HeadStep {
-    match classify(config, gateway, &head, ended) {
+    match classify(gateway, &head, ended) {
         Ok(Found::Listing(api)) => HeadStep::Reply(listing::list(&gateway.models, api, &head)),
         Ok(Found::Endpoint(endpoint)) => HeadStep::Body(Box::new(PendingRequest {
             config: Arc::clone(config),
+            limits: gateway.limits,
             endpoint,
             head,
         })),
@@ -93,12 +97,7 @@ enum Found {
     Endpoint(Endpoint),
 }
 
-fn classify(
-    config: &Config,
-    gateway: &Gateway,
-    head: &Headers,
-    ended: Ended,
-) -> Result<Found, (ClientApi, Error)> {
+fn classify(gateway: &Gateway, head: &Headers, ended: Ended) -> Result<Found, (ClientApi, Error)> {
     let path = head.get(":path").unwrap_or_default();
     let Some(endpoint) = gateway.paths.lookup(path) else {
         return Err((ClientApi::OpenAI, unknown_path(gateway, path)));
@@ -135,7 +134,7 @@ fn classify(
     if ended == Ended::Yes {
         return Err((api, empty_body(endpoint)));
     }
-    let limit = config.limits.request_body_bytes;
+    let limit = gateway.limits.request_body_bytes;
     let announced = head.get_str("content-length").and_then(|n| n.parse().ok());
     if announced.is_some_and(|length: u64| length > limit) {
         return Err((api, Error::BodyTooLarge { limit }));
@@ -178,7 +177,7 @@ impl PendingRequest {
 
     /// Largest body that is read.
     pub fn body_limit(&self) -> u64 {
-        self.config.limits.request_body_bytes
+        self.limits.request_body_bytes
     }
 
     /// The second step: the whole body. Returns the request and the edits of its header map.
@@ -250,6 +249,7 @@ impl PendingRequest {
             id,
             endpoint: self.endpoint,
             config: self.config,
+            limits: self.limits,
             head,
             client_credentials,
             scan,

@@ -176,8 +176,7 @@ impl Attempt {
 
     fn plan_head(&mut self, status: u16, headers: &Headers, ended: Ended) -> ResponseHead {
         self.reply.record.status = status;
-        self.reply.unpacker =
-            Unpacker::new(headers, self.request.config.limits.response_body_bytes);
+        self.reply.unpacker = Unpacker::new(headers, self.request.limits.response_body_bytes);
         if (200..=299).contains(&status) {
             self.exchange.response_head(headers);
         }
@@ -344,7 +343,7 @@ impl Attempt {
         at_ns: u64,
         out: &mut Vec<u8>,
     ) -> BodyStep {
-        let limit = self.request.config.limits.response_body_bytes;
+        let limit = self.request.limits.response_body_bytes;
         match std::mem::replace(&mut self.reply.kind, Kind::Over) {
             Kind::Unseen => self.unseen(ended),
             Kind::Over => step(None, BodyOut::Replace),
