@@ -6,13 +6,10 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from aigw.api.load import Source, load
 from aigw.api.secret_sources import Environment
 from aigw.compile.compiler import Compiled, compile_plan
-from aigw.errors import Severity
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 Document = dict[str, Any]
