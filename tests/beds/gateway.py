@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-READY = re.compile(r"listening on (http://127\.0\.0\.1:(\d+)) .*after ([\d.]+)s")
+READY = re.compile(r"listening on (https?://127\.0\.0\.1:(\d+)) .*after ([\d.]+)s")
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 30.0
 POLL_INTERVAL = 0.01

@@ -111,8 +111,16 @@ def test_the_example_file_is_served(environment: dict[str, str], tmp_path: Path)
         assert f"127.0.0.1:{port}" in (tmp_path / "stderr").read_text()
 
 
+def test_a_file_is_checked_and_explained(environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        ["bash", "-ec", SHELL[3]], cwd=ROOT, env=environment, capture_output=True, check=True
+    )
+    assert done.stdout.startswith(b"0 errors")
+    assert b"POST https://api.openai.com/v1/chat/completions" in done.stdout
+
+
 def test_the_test_command_is_what_ci_runs() -> None:
-    assert SHELL[3] == "scripts/test"
+    assert SHELL[4] == "scripts/test"
     assert "exec scripts/test" in (ROOT / ".ci/run").read_text()
-    assert len(SHELL) == 4
+    assert len(SHELL) == 5
     assert len(PYTHON) == 1

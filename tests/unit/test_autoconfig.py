@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -76,3 +77,49 @@ def test_a_base_url_that_cannot_be_used_is_refused(url: str, reason: str) -> Non
     with pytest.raises(RunError, match=reason) as refused:
         generated(url)
     assert "pa55" not in str(refused.value)
+
+
+AZURE = {
+    "AZURE_OPENAI_API_KEY": "k",
+    "AZURE_OPENAI_ENDPOINT": "https://me.openai.azure.com/",
+    "OPENAI_API_VERSION": "2025-04-01",
+}
+
+
+def models(environment: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Name, schema and models of each provider, in the order in which they are tried."""
+    return [(item.name, item.schema, item.models) for item in providers_of(environment)]
+
+
+def test_azure_wins_over_openai_and_goes_with_anthropic() -> None:
+    both = {**AZURE, "OPENAI_API_KEY": "k", "ANTHROPIC_API_KEY": "k"}
+    assert models(both) == [
+        ("anthropic", "Anthropic", "claude-.*"),
+        ("openai", "AzureOpenAI", ".*"),
+    ]
+    found = {item["kind"]: item for item in resources(providers_of(AZURE), 1975)}
+    schema = {"name": "AzureOpenAI", "version": "2025-04-01"}
+    assert found["AIServiceBackend"]["spec"]["schema"] == schema
+    assert found["BackendSecurityPolicy"]["spec"]["type"] == "AzureAPIKey"
+    assert found["Secret"]["stringData"] == {"apiKey": "${AZURE_OPENAI_API_KEY}"}
+
+
+@pytest.mark.parametrize("name", ["AZURE_OPENAI_ENDPOINT", "OPENAI_API_VERSION"])
+def test_azure_needs_more_than_a_key(name: str) -> None:
+    environment = {key: value for key, value in AZURE.items() if key != name}
+    with pytest.raises(RunError, match=f"{name} environment variable is required"):
+        providers_of(environment)
+
+
+def test_one_provider_takes_every_model() -> None:
+    assert models({"ANTHROPIC_API_KEY": "k"}) == [("anthropic", "Anthropic", ".*")]
+
+
+def test_another_provider_can_take_everything_else() -> None:
+    keys = {"OPENAI_API_KEY": "k", "ANTHROPIC_API_KEY": "k"}
+    first, second = models({**keys, "AIGW_DEFAULT_BACKEND": "anthropic"})
+    assert (first[0], second) == ("openai", ("anthropic", "Anthropic", ".*"))
+    assert re.fullmatch(first[2], "gpt-5-mini")
+    assert not re.fullmatch(first[2], "claude-opus-4")
+    with pytest.raises(RunError, match="AIGW_DEFAULT_BACKEND: azure is not a provider"):
+        providers_of({**keys, "AIGW_DEFAULT_BACKEND": "azure"})

@@ -75,16 +75,20 @@ class _Reader:
         )
 
     def _replace(self, text: str, path: str) -> str:
+        is_secret = path.startswith("stringData.")
         substitution = Substitution(
             self._environment.variables,
             lambda name: self._unset.setdefault((path, name)),
+            self._environment.unset_secret if is_secret else "",
         )
         return substitution.apply(text)
 
     def _take(self, document: Document, origin: Origin) -> None:
         parsed = parse(document.value)
         for path, name in self._unset:
-            message = f"the variable {name} is not set, an empty text is used"
+            stand_in = self._environment.unset_secret and path.startswith("stringData.")
+            message = f"the variable {name} is not set"
+            message += "" if stand_in else ", an empty text is used"
             self._report(
                 Diagnostic(Code.UNSET_VARIABLE, Severity.WARNING, message, parsed.id, path), origin
             )

@@ -20,11 +20,14 @@ FILE = "substitution.aigw.run/file/"
 class Environment:
     """What surrounds the configuration: variables, and how a file is read.
 
-    `read_file` gets the path as written (`~/` included) and raises OSError.
+    `read_file` gets the path as written (`~/` included) and raises OSError. `unset_secret` stands
+    in a Secret for a variable that is not set: configurations are also read where nobody has
+    the keys.
     """
 
     variables: Mapping[str, str]
     read_file: Callable[[str], str]
+    unset_secret: str = ""
 
 
 def fill_in(secret: Secret, environment: Environment) -> tuple[Secret, tuple[Diagnostic, ...]]:

@@ -16,10 +16,14 @@ MAX_NESTING = 10
 
 @dataclass(frozen=True, slots=True)
 class Substitution:
-    """Replaces variables; `on_unset` hears the name of each unset one without a default."""
+    """Replaces variables; `on_unset` hears the name of each unset one without a default.
+
+    `unset` is the text in place of these.
+    """
 
     variables: Mapping[str, str]
     on_unset: Callable[[str], None]
+    unset: str = ""
 
     def apply(self, text: str, depth: int = 0) -> str:
         """`text` with its variables replaced."""
@@ -68,7 +72,7 @@ class Substitution:
         value = self.variables.get(name)
         if value is None:
             self.on_unset(name)
-            return ""
+            return self.unset
         return value
 
 

@@ -1,18 +1,16 @@
 """Command line: arguments in, exit code out. Commands are thin, the work is elsewhere."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 import aigw
-from aigw.cli import run
+from aigw.cli import explain, healthcheck, run, translate, validate
+from aigw.cli.errors import CommandError, UsageError
 
 USAGE_ERROR = 80
-
-
-class UsageError(Exception):
-    """The command line cannot be used; the text is for the user."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -26,17 +24,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code: 0, 1 (run-time failure) or 80 (usage)."""
     parser = _Parser(prog="aigw", description="AI gateway on Envoy")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in (run, validate, explain, translate, healthcheck):
+        command.add_parser(commands)
     version = commands.add_parser("version", help="print the version")
+    version.add_argument("--output", choices=("text", "json"), default="text")
     version.set_defaults(execute=_version)
-    run.add_parser(commands)
     try:
         options = parser.parse_args(arguments)
         return int(options.execute(options))
-    except (UsageError, run.OptionsError) as error:
+    except UsageError as error:
         sys.stderr.write(f"aigw: error: {error}\n")
         return USAGE_ERROR
+    except CommandError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
 
 
-def _version(_: argparse.Namespace) -> int:
-    sys.stdout.write(f"aigw {aigw.__version__}\n")
+def _version(options: argparse.Namespace) -> int:
+    text = f"aigw {aigw.__version__}"
+    if options.output == "json":
+        text = json.dumps({"version": aigw.__version__})
+    sys.stdout.write(f"{text}\n")
     return 0

@@ -6,14 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aigw.cli.errors import UsageError
+
 if TYPE_CHECKING:
     from aigw.standalone.options import RunOptions
 
 _UNSUPPORTED = ("mcp_config", "mcp_json")
-
-
-class OptionsError(Exception):
-    """An option cannot be used; the text is for the user."""
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -28,14 +26,35 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--concurrency", type=_positive, help="Envoy worker threads")
     parser.add_argument("--drain-seconds", type=_positive, default=10, help="longest drain at stop")
     parser.add_argument("--debug", action="store_true", default=_is_on("AIGW_DEBUG"))
-    parser.add_argument("--run-id", default=os.environ.get("AIGW_RUN_ID") or None)
-    for name, default in (("config-home", "~/.config/aigw"), ("runtime-dir", _runtime_default())):
-        variable = f"AIGW_{name.upper().replace('-', '_')}"
-        value = os.environ.get(variable) or default
-        parser.add_argument(f"--{name}", type=_path, default=value)
+    _add_path(parser, "config-home", "~/.config/aigw")
+    add_place(parser)
     parser.add_argument("--mcp-config", help=argparse.SUPPRESS)
     parser.add_argument("--mcp-json", help=argparse.SUPPRESS)
     parser.set_defaults(execute=_execute)
+
+
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """The options that say where a run keeps its files."""
+    parser.add_argument("--run-id", default=os.environ.get("AIGW_RUN_ID") or None)
+    # The documented default; its owner is checked.
+    _add_path(parser, "runtime-dir", f"/tmp/aigw-{os.getuid()}")  # noqa: S108
+
+
+def check_run_id(name: str | None) -> None:
+    """A run id is the name of a directory.
+
+    Raises:
+        UsageError: it is a path, or empty.
+    """
+    if name is not None and not _is_plain(name):
+        message = f"--run-id: {name!r} is not a plain name"
+        raise UsageError(message)
+
+
+def _add_path(parser: argparse.ArgumentParser, name: str, default: str) -> None:
+    variable = f"AIGW_{name.upper().replace('-', '_')}"
+    value = os.environ.get(variable) or default
+    parser.add_argument(f"--{name}", type=_path, default=value)
 
 
 def _execute(options: argparse.Namespace) -> int:
@@ -52,10 +71,8 @@ def _options(options: argparse.Namespace) -> "RunOptions":
     for name in _UNSUPPORTED:
         if getattr(options, name) is not None:
             message = f"--{name.replace('_', '-')}: MCP is not served yet"
-            raise OptionsError(message)
-    if options.run_id is not None and not _is_plain(options.run_id):
-        message = f"--run-id: {options.run_id!r} is not a plain name"
-        raise OptionsError(message)
+            raise UsageError(message)
+    check_run_id(options.run_id)
     return RunOptions(
         path=_expand(options.path) if options.path else None,
         port=options.port,
@@ -80,10 +97,6 @@ def _path(text: str) -> Path:
 
 def _expand(path: str) -> Path:
     return Path(os.path.expandvars(path)).expanduser().absolute()
-
-
-def _runtime_default() -> str:
-    return f"/tmp/aigw-{os.getuid()}"  # noqa: S108 - the documented default, owner checked
 
 
 def _is_plain(name: str) -> bool:

@@ -7,7 +7,7 @@ Keys stay references to variables; they are read where every other Secret is.
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +15,9 @@ from aigw.standalone.errors import RunError
 
 DEFAULT_PORT = 1975
 ANTHROPIC_MODELS = "claude-.*"
+OPENAI_MODELS = "(gpt|chatgpt|o[0-9]|codex|omni|text-embedding|tts|whisper|dall-e|sora)[-.0-9a-z]*"
+"""Where another provider takes everything else."""
+_AZURE_VARIABLES = ("AZURE_OPENAI_ENDPOINT", "OPENAI_API_VERSION")
 _PORTS = {"http": 80, "https": 443}
 _GROUP = "aigateway.envoyproxy.io"
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -28,7 +31,7 @@ class Provider:
     """One generated backend.
 
     `models` is a regular expression over model names; `key_variable` names the variable that
-    holds the key, `headers` are set on every request.
+    holds the key, `headers` are set on every request, `version` is that of Azure's API.
     """
 
     name: str
@@ -38,22 +41,57 @@ class Provider:
     policy: tuple[str, str] | None = None
     key_variable: str | None = None
     headers: Mapping[str, str] | None = None
+    version: str = ""
 
 
 def providers_of(environment: Mapping[str, str]) -> tuple[Provider, ...]:
-    """The providers for which there is a key; `claude-*` goes to Anthropic where both have one."""
-    found: list[Provider] = []
+    """The providers for which there is a key, in the order in which their models are tried.
+
+    `claude-*` goes to Anthropic, everything else to OpenAI, or to Azure where both have a key.
+    `AIGW_DEFAULT_BACKEND` names another one for everything else.
+
+    Raises:
+        RunError: a variable that belongs to a key is missing, or names no provider.
+    """
+    found = [*_anthropic(environment), *_openai_or_azure(environment)]
+    default = environment.get("AIGW_DEFAULT_BACKEND") or (found[-1].name if found else "")
+    if found and default not in {provider.name for provider in found}:
+        names = " and ".join(provider.name for provider in found)
+        message = f"AIGW_DEFAULT_BACKEND: {default} is not a provider with a key, only {names}"
+        raise RunError(message)
+    found.sort(key=lambda provider: provider.name == default)
+    return tuple(
+        replace(provider, models=".*") if provider.name == default else provider
+        for provider in found
+    )
+
+
+def _anthropic(environment: Mapping[str, str]) -> Iterator[Provider]:
     if environment.get("ANTHROPIC_API_KEY"):
-        models = ANTHROPIC_MODELS if environment.get("OPENAI_API_KEY") else ".*"
         url = environment.get("ANTHROPIC_BASE_URL") or "https://api.anthropic.com/v1"
         policy = ("AnthropicAPIKey", "anthropicAPIKey")
-        found.append(Provider("anthropic", "Anthropic", url, models, policy, "ANTHROPIC_API_KEY"))
-    if environment.get("OPENAI_API_KEY"):
+        yield Provider("anthropic", "Anthropic", url, ANTHROPIC_MODELS, policy, "ANTHROPIC_API_KEY")
+
+
+def _openai_or_azure(environment: Mapping[str, str]) -> Iterator[Provider]:
+    headers = _openai_headers(environment)
+    if environment.get("AZURE_OPENAI_API_KEY"):
+        url, version = (_azure(environment, name) for name in _AZURE_VARIABLES)
+        policy = ("AzureAPIKey", "azureAPIKey")
+        key = "AZURE_OPENAI_API_KEY"
+        yield Provider("openai", "AzureOpenAI", url, OPENAI_MODELS, policy, key, headers, version)
+    elif environment.get("OPENAI_API_KEY"):
         url = environment.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
         policy = ("APIKey", "apiKey")
-        headers = _openai_headers(environment)
-        found.append(Provider("openai", "OpenAI", url, ".*", policy, "OPENAI_API_KEY", headers))
-    return tuple(found)
+        yield Provider("openai", "OpenAI", url, OPENAI_MODELS, policy, "OPENAI_API_KEY", headers)
+
+
+def _azure(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name)
+    if not value:
+        message = f"{name} environment variable is required when AZURE_OPENAI_API_KEY is set"
+        raise RunError(message)
+    return value
 
 
 def demo_providers(url: str) -> tuple[Provider, ...]:
@@ -130,6 +168,8 @@ def _provider(provider: Provider) -> Iterator[Resource]:
 
 def _schema(provider: Provider, url: "_Url") -> Resource:
     """Without a path in the URL the API's usual prefix applies, `v1`."""
+    if provider.version:
+        return {"name": provider.schema, "version": provider.version.replace("$", "$$")}
     if not url.path:
         return {"name": provider.schema}
     return {"name": provider.schema, "prefix": url.path.replace("$", "$$")}

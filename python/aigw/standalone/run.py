@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 from aigw.api.load import load
 from aigw.api.secret_sources import Environment
 from aigw.compile.compiler import Compiled, compile_plan
+from aigw.console import print_findings, screen_of
 from aigw.credentials import Refresher, needs_exchange
-from aigw.errors import AigwError, Code, Diagnostic
+from aigw.errors import AigwError, Code
 from aigw.plan import Plan
 from aigw.render.envoy import DataPlane, log_arguments
 from aigw.standalone import layout as layouts
@@ -190,7 +191,7 @@ def _plan(found: source.Found) -> Plan:
     """
     environment = Environment(os.environ, source.read_file)
     compiled = compile_plan(load([found.source], environment), int(time.time()))
-    _print(compiled.diagnostics)
+    print_findings(sys.stderr, compiled.diagnostics, screen_of(sys.stderr))
     broken = [item for item in compiled.errors if item.code is Code.INVALID_YAML]
     if compiled.plan is None or broken or (found.generated and compiled.errors):
         raise RunError(_reason(compiled))
@@ -200,11 +201,6 @@ def _plan(found: source.Found) -> Plan:
 def _reason(compiled: Compiled) -> str:
     count = len(compiled.errors)
     return f"nothing can be served, see the {count} error{'s' if count != 1 else ''} above"
-
-
-def _print(diagnostics: Sequence[Diagnostic]) -> None:
-    for diagnostic in diagnostics:
-        sys.stderr.write(f"{diagnostic}\n")
 
 
 def _announce(

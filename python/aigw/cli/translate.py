@@ -1,0 +1,79 @@
+"""`aigw translate`: what a configuration becomes for Envoy."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aigw.cli.errors import CommandError
+
+if TYPE_CHECKING:
+    from aigw.render.envoy import EnvoyTarget
+
+_RUNTIME_DIR = "/run/aigw"
+
+
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Adds the command."""
+    from aigw.cli.files import add_files  # noqa: PLC0415 - shared by few commands
+
+    parser = commands.add_parser("translate", help="print Envoy's configuration")
+    add_files(parser)
+    parser.add_argument("--data-plane", choices=("module", "extproc"), default="module")
+    parser.add_argument("--output", choices=("yaml", "json"), default="yaml")
+    parser.add_argument("-o", "--output-file", metavar="FILE", help="default: standard output")
+    parser.set_defaults(execute=_execute)
+
+
+def _execute(options: argparse.Namespace) -> int:
+    """Exit code 1 where a part of the configuration is not translated, which is named."""
+    from aigw.cli import files  # noqa: PLC0415 - `aigw version` needs none of it
+    from aigw.console import print_findings  # noqa: PLC0415
+    from aigw.render.envoy import render_envoy, self_contained  # noqa: PLC0415
+
+    _, result = files.read(options.files)
+    print_findings(sys.stderr, result.diagnostics)
+    if result.plan is None:
+        message = "nothing can be served"
+        raise CommandError(message)
+    document = self_contained(render_envoy(result.plan, _target(options.data_plane)))
+    _write(options.output_file, _text(document, options.output))
+    return 1 if result.errors else 0
+
+
+def _target(data_plane: str) -> "EnvoyTarget":
+    """A place like that of a run; the files named in it are made by `aigw run`."""
+    from aigw.render.envoy import DataPlane, EnvoyTarget, system_ca_file  # noqa: PLC0415
+
+    return EnvoyTarget(
+        data_plane=DataPlane[data_plane.upper()],
+        runtime_dir=f"{_RUNTIME_DIR}/core",
+        xds_dir=f"{_RUNTIME_DIR}/envoy",
+        admin_socket=f"{_RUNTIME_DIR}/admin.sock",
+        module_path="libaigw_envoy.so",
+        extproc_socket=f"{_RUNTIME_DIR}/extproc.sock",
+        ca_file=system_ca_file(os.environ, lambda path: Path(path).is_file()) or "ca.pem",
+    )
+
+
+def _text(document: object, output: str) -> str:
+    if output == "json":
+        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    import yaml  # noqa: PLC0415
+
+    # Through JSON: parts that occur twice are written twice, without anchors.
+    plain = json.loads(json.dumps(document))
+    return yaml.dump(plain, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
+
+
+def _write(name: str | None, text: str) -> None:
+    if name is None:
+        sys.stdout.write(text)
+        return
+    try:
+        Path(name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        message = f"{name}: {error.strerror}"
+        raise CommandError(message) from None
