@@ -236,6 +236,93 @@ def test_translate_prints_what_envoy_would_run(
     assert json.loads(file.read_text()) == document
 
 
+CLUSTER = """
+apiVersion: aigateway.envoyproxy.io/v1beta1
+kind: AIGatewayRoute
+metadata:
+  name: chat
+  namespace: team-a
+  labels: {team: a}
+  annotations: {kubectl.kubernetes.io/last-applied-configuration: "{}", note: mine}
+spec:
+  parentRefs: [{name: edge}]
+  rules:
+    - name: small
+      matches: [{headers: [{name: x-ai-eg-model, value: small-model}]}]
+      backendRefs: [{name: openai-east}, {name: other, namespace: team-b, priority: 1, weight: 2}]
+---
+apiVersion: aigateway.envoyproxy.io/v1beta1
+kind: AIServiceBackend
+metadata: {name: openai-east, namespace: team-a}
+spec:
+  schema: {name: OpenAI}
+  backendRef: {group: gateway.envoyproxy.io, kind: Backend, name: openai-east}
+---
+apiVersion: aigateway.envoyproxy.io/v1beta1
+kind: AIServiceBackend
+metadata: {name: other, namespace: team-b}
+spec:
+  schema: {name: OpenAI}
+  backendRef: {group: gateway.envoyproxy.io, kind: Backend, name: other}
+"""
+GRANT = """
+---
+apiVersion: gateway.networking.k8s.io/v1beta1
+kind: ReferenceGrant
+metadata: {name: g, namespace: team-b}
+spec:
+  from: [{group: aigateway.envoyproxy.io, kind: AIGatewayRoute, namespace: team-a}]
+  to: [{group: aigateway.envoyproxy.io, kind: AIServiceBackend, name: other}]
+"""
+
+
+@pytest.mark.parametrize("granted", [False, True])
+def test_translate_prints_what_the_controller_adds(
+    *, granted: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "route.yaml"
+    path.write_text(CLUSTER + GRANT * granted)
+    _, out, _ = answer(capsys, "translate", str(path), "--to", "kubernetes")
+    route, rewrite, not_found = yaml.safe_load_all(out)
+    assert route["metadata"] == {
+        "name": "chat",
+        "namespace": "team-a",
+        "labels": {"team": "a"},
+        "annotations": {
+            "note": "mine",
+            "gateway.envoyproxy.io/ai-gateway-generated": "true",
+            "gateway.envoyproxy.io/backend-ref-priority": "0:openai-east:0,0:other:1",
+        },
+    }
+    small, last = route["spec"]["rules"]
+    backend = {"group": "gateway.envoyproxy.io", "kind": "Backend"}
+    other = {**backend, "name": "other", "namespace": "team-b", "weight": 2}
+    assert small == {
+        "name": "small",
+        "matches": [
+            {
+                "path": {"value": "/"},
+                "headers": [{"name": "x-ai-eg-model", "value": "small-model"}],
+            }
+        ],
+        "filters": [_extension("ai-eg-host-rewrite-chat")],
+        "timeouts": {"request": "60s"},
+        "backendRefs": [{**backend, "name": "openai-east"}, *([other] if granted else [])],
+    }
+    assert last == {
+        "name": "route-not-found",
+        "matches": [{"path": {"value": "/"}}],
+        "filters": [_extension("ai-eg-route-not-found-response-chat")],
+    }
+    assert rewrite["spec"] == {"urlRewrite": {"hostname": {"type": "Backend"}}}
+    assert not_found["spec"]["directResponse"]["statusCode"] == 404
+
+
+def _extension(name: str) -> dict[str, Any]:
+    reference = {"group": "gateway.envoyproxy.io", "kind": "HTTPRouteFilter", "name": name}
+    return {"type": "ExtensionRef", "extensionRef": reference}
+
+
 def test_version_for_people_and_machines(capsys: pytest.CaptureFixture[str]) -> None:
     _, text, _ = answer(capsys, "version")
     _, document, _ = answer(capsys, "version", "--output", "json")

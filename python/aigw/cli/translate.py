@@ -1,4 +1,4 @@
-"""`aigw translate`: what a configuration becomes for Envoy."""
+"""`aigw translate`: what a configuration becomes, for Envoy or in a cluster."""
 
 import argparse
 import json
@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING, Any
 from aigw.cli.errors import CommandError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aigw.api.ai_gateway_route import AIGatewayRouteRuleBackendRef
+    from aigw.api.load import Loaded
+    from aigw.plan import Plan
     from aigw.render.envoy import EnvoyTarget
 
 _RUNTIME_DIR = "/run/aigw"
@@ -19,8 +24,9 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     """Adds the command."""
     from aigw.cli.files import add_files  # noqa: PLC0415 - shared by few commands
 
-    parser = commands.add_parser("translate", help="print Envoy's configuration")
+    parser = commands.add_parser("translate", help="print what files become for Envoy or a cluster")
     add_files(parser)
+    parser.add_argument("--to", choices=("envoy", "kubernetes"), default="envoy")
     parser.add_argument("--data-plane", choices=("module", "extproc"), default="module")
     parser.add_argument("--output", choices=("yaml", "json"), default="yaml")
     parser.add_argument("-o", "--output-file", metavar="FILE", help="default: standard output")
@@ -31,16 +37,46 @@ def _execute(options: argparse.Namespace) -> int:
     """Exit code 1 where a part of the configuration is not translated, which is named."""
     from aigw.cli import files  # noqa: PLC0415 - `aigw version` needs none of it
     from aigw.console import print_findings  # noqa: PLC0415
-    from aigw.render.envoy import render_envoy, self_contained  # noqa: PLC0415
 
-    _, result = files.read(options.files)
+    loaded, result = files.read(options.files)
     print_findings(sys.stderr, result.diagnostics)
-    if result.plan is None:
+    if options.to == "kubernetes":
+        documents = _objects(loaded)
+    elif result.plan is None:
         message = "nothing can be served"
         raise CommandError(message)
-    document = self_contained(render_envoy(result.plan, _target(options.data_plane)))
-    _write(options.output_file, _text(document, options.output))
+    else:
+        documents = [_envoy(result.plan, options.data_plane)]
+    _write(options.output_file, _text(documents, options.output))
     return 1 if result.errors else 0
+
+
+def _envoy(plan: "Plan", data_plane: str) -> object:
+    from aigw.render.envoy import render_envoy, self_contained  # noqa: PLC0415
+
+    return self_contained(render_envoy(plan, _target(data_plane)))
+
+
+def _objects(loaded: "Loaded") -> list[object]:
+    """What the controller adds to the objects in the files."""
+    from aigw.api.ai_gateway_route import AIGatewayRoute  # noqa: PLC0415
+    from aigw.api.ai_service_backend import AIServiceBackend  # noqa: PLC0415
+    from aigw.compile.grants import Grants, Referrer  # noqa: PLC0415
+    from aigw.compile.index import Index  # noqa: PLC0415
+    from aigw.render.kubernetes import objects_of  # noqa: PLC0415
+
+    index = Index(loaded)
+    grants = Grants(index)
+
+    def lookup(
+        route: AIGatewayRoute, ref: "AIGatewayRouteRuleBackendRef"
+    ) -> AIServiceBackend | None:
+        namespace = ref.namespace or route.namespace
+        found = index.get(AIServiceBackend, namespace, ref.name)
+        allowed = found is not None and grants.allow(Referrer.of(route), found.id)
+        return found if allowed else None
+
+    return [*objects_of(index.all(AIGatewayRoute), lookup)]
 
 
 def _target(data_plane: str) -> "EnvoyTarget":
@@ -58,14 +94,15 @@ def _target(data_plane: str) -> "EnvoyTarget":
     )
 
 
-def _text(document: object, output: str) -> str:
+def _text(documents: "Sequence[object]", output: str) -> str:
     if output == "json":
-        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        shown = documents[0] if len(documents) == 1 else documents
+        return json.dumps(shown, indent=2, ensure_ascii=False) + "\n"
     import yaml  # noqa: PLC0415
 
     # Through JSON: parts that occur twice are written twice, without anchors.
-    plain = json.loads(json.dumps(document))
-    return yaml.dump(plain, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
+    plain = json.loads(json.dumps(documents))
+    return yaml.dump_all(plain, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
 
 
 def _write(name: str | None, text: str) -> None:

@@ -1,0 +1,8 @@
+"""Resources to the objects that a cluster needs beside them. Pure.
+
+Start at `objects_of`.
+"""
+
+from aigw.render.kubernetes.routes import Lookup, http_route, objects_of, route_filters
+
+__all__ = ["Lookup", "http_route", "objects_of", "route_filters"]
