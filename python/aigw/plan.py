@@ -333,14 +333,29 @@ class ModelLists:
 
 
 @dataclass(frozen=True, slots=True)
-class AccessLog:
-    """One access log file. Exactly one of `json` and `text` is set; both None: our default.
+class Collector:
+    """An OTLP collector, asked by gRPC; `name` tells it from others.
 
-    Formats use Envoy's command operators, as in EnvoyProxy. `matches` are CEL conditions, all
-    of which must hold.
+    `headers` go with every export, `resource` are the attributes of the resource.
     """
 
-    path: str
+    name: str
+    endpoints: tuple[Endpoint, ...]
+    tls: Tls | None = None
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    resource: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLog:
+    """One access log, to a file or to a collector.
+
+    At most one of `json` and `text` is set; both None: our default. Formats use Envoy's command
+    operators, as in EnvoyProxy. `matches` are CEL conditions, all of which must hold.
+    """
+
+    path: str = ""
+    collector: Collector | None = None
     json: Mapping[str, object] | None = None
     text: str | None = None
     matches: tuple[str, ...] = ()

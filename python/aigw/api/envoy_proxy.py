@@ -4,7 +4,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from aigw.api.fields import Port, Subdomain
 from aigw.api.model import ApiModel, Resource, Rule
+from aigw.api.mutations import HTTPHeader
+from aigw.api.references import BackendObjectReference
 
 
 class HostProvider(ApiModel):
@@ -35,11 +38,44 @@ class FileSink(ApiModel):
     path: Annotated[str, Field(min_length=1)]
 
 
+class OpenTelemetrySink(ApiModel):
+    """An OTLP collector, by gRPC."""
+
+    NOT_YET = frozenset({"backendRef", "backendSettings", "logName"})
+    RULES = (
+        Rule(
+            "EP-4",
+            "has(self.host) || (has(self.backendRefs) && size(self.backendRefs) > 0)",
+            "host or backendRefs needs to be set",
+        ),
+    )
+
+    host: Subdomain | None = None
+    """A name without TLS; `backendRefs` win where both are set."""
+    port: Port = 4317
+    """Of `host`."""
+    backend_refs: Annotated[list[BackendObjectReference], Field(max_length=1)] = Field(
+        default_factory=list
+    )
+    resources: dict[str, str] = Field(default_factory=dict)
+    """Attributes of the resource; an older name of `resourceAttributes`."""
+    resource_attributes: dict[str, str] = Field(default_factory=dict)
+    headers: Annotated[list[HTTPHeader], Field(max_length=32, repr=False)] = Field(
+        default_factory=list
+    )
+    """Sent with every export."""
+
+
 class AccessLogSink(ApiModel):
     """Where access log lines go."""
 
-    NOT_YET = frozenset({"als", "openTelemetry"})
+    NOT_YET = frozenset({"als"})
     RULES = (
+        Rule(
+            "EP-5",
+            "self.type != 'OpenTelemetry' || has(self.openTelemetry)",
+            "If AccessLogSink type is OpenTelemetry, openTelemetry field needs to be set.",
+        ),
         Rule(
             "EP-2",
             "self.type != 'File' || has(self.file)",
@@ -49,6 +85,7 @@ class AccessLogSink(ApiModel):
 
     type: Literal["File", "ALS", "OpenTelemetry"]
     file: FileSink | None = None
+    open_telemetry: OpenTelemetrySink | None = None
 
 
 class AccessLogFormat(ApiModel):

@@ -54,12 +54,14 @@ class RefPlace:
 class Backends:
     """Compiles references; AIServiceBackends are read and reported once."""
 
-    def __init__(self, index: Index, report: Report, credentials: Credentials) -> None:
+    def __init__(
+        self, index: Index, report: Report, credentials: Credentials, upstreams: Upstreams
+    ) -> None:
         """Nothing is read yet."""
         self._index = index
         self._report = report
         self._credentials = credentials
-        self._upstreams = Upstreams(index, report)
+        self._upstreams = upstreams
         self._grants = Grants(index)
         self._known: dict[str, Backend | None] = {}
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from aigw.api.ai_gateway_route import AIGatewayRoute
 from aigw.api.gateway import Gateway
 from aigw.api.load import Loaded
-from aigw.compile import models, settings
+from aigw.compile import models, settings, telemetry
 from aigw.compile.backends import Backends
 from aigw.compile.credentials import Credentials
+from aigw.compile.endpoints import Upstreams
 from aigw.compile.guards import guarded
 from aigw.compile.index import Index
 from aigw.compile.listeners import Attachments, Entrance, Entrances
@@ -57,7 +58,8 @@ class _Compiler:
         self._report = report
         self._loaded_at = loaded_at
         self._credentials = Credentials(index, report)
-        backends = Backends(index, report, self._credentials)
+        self._upstreams = Upstreams(index, report)
+        backends = Backends(index, report, self._credentials, self._upstreams)
         self._routes = Routes(report, backends, TrafficPolicies(index, report))
         self._ports = Ports(report)
         self._offers: dict[str, list[models.Offer]] = {}
@@ -81,7 +83,7 @@ class _Compiler:
         for route in self._index.all(AIGatewayRoute):
             for gateway, attached in attachments.of(route):
                 self._add(gateway, route, attached)
-        settings.report_unused_proxies(gateways, self._index, self._report)
+        telemetry.report_unused_proxies(gateways, self._index, self._report)
         used = {backend.auth.credential for backend in self._backends.values() if backend.auth}
         return Plan(
             gateways={
@@ -124,5 +126,5 @@ class _Compiler:
         return PlanGateway(
             models=models.lists_of(self._offers.get(gateway.id.path, [])),
             limits=settings.limits_of(gateway, self._index, self._report),
-            telemetry=settings.telemetry_of(gateway, self._index, self._report),
+            telemetry=telemetry.telemetry_of(gateway, self._index, self._report, self._upstreams),
         )

@@ -2,8 +2,10 @@
 
 import json
 import re
+from collections.abc import Iterable
 
-from aigw.plan import AccessLog, Gateway
+from aigw.plan import AccessLog, Collector, Gateway
+from aigw.render.envoy.collectors import collector_cluster_name
 from aigw.render.envoy.local_replies import cel_filter
 from aigw.render.envoy.names import METADATA, Json, typed
 from aigw.render.envoy.target import EnvoyTarget
@@ -58,6 +60,7 @@ _REWRITES = {
 _HEADER_OPERATOR = re.compile(r"%REQ\(([^)?]+)(?:\?[^)]*)?\)(:[0-9]+)?%", re.IGNORECASE)
 _HEADER_IN_CEL = re.compile(r"request\.headers\[(['\"])([^'\"]+)\1\]")
 
+_EXPORT_TIMEOUT = "10s"
 _STREAMS = {"/dev/stdout": "StdoutAccessLog", "/dev/stderr": "StderrAccessLog"}
 
 
@@ -70,20 +73,21 @@ def access_logs(gateway: Gateway, target: EnvoyTarget) -> list[Json]:
 
 
 def _access_log(log: AccessLog) -> Json:
-    rendered: Json = {"name": "envoy.access_loggers.file", "typed_config": _sink(log)}
+    name, sink = _otlp(log, log.collector) if log.collector else _file(log)
+    rendered: Json = {"name": f"envoy.access_loggers.{name}", "typed_config": sink}
     conditions = [rewrite_condition(match) for match in log.matches]
     if conditions:
         rendered["filter"] = cel_filter(" && ".join(f"({item})" for item in conditions))
     return rendered
 
 
-def _sink(log: AccessLog) -> Json:
+def _file(log: AccessLog) -> tuple[str, Json]:
     log_format = {"log_format": _format(log)}
     if log.path in _STREAMS:
         name = f"envoy.extensions.access_loggers.stream.v3.{_STREAMS[log.path]}"
-        return typed(name, **log_format)
+        return "file", typed(name, **log_format)
     name = "envoy.extensions.access_loggers.file.v3.FileAccessLog"
-    return typed(name, path=log.path, **log_format)
+    return "file", typed(name, path=log.path, **log_format)
 
 
 def _format(log: AccessLog) -> Json:
@@ -91,13 +95,43 @@ def _format(log: AccessLog) -> Json:
         text = rewrite_operators(log.text)
         line = text if text.endswith("\n") else text + "\n"
         return {"text_format_source": {"inline_string": line}}
+    return {"json_format": _members(log)}
+
+
+def _members(log: AccessLog) -> Json:
     if log.json is None:
-        return {"json_format": DEFAULT_FORMAT}
-    rewritten = {
+        return DEFAULT_FORMAT
+    return {
         key: rewrite_operators(value) if isinstance(value, str) else value
         for key, value in log.json.items()
     }
-    return {"json_format": rewritten}
+
+
+def _otlp(log: AccessLog, collector: Collector) -> tuple[str, Json]:
+    """A text is the body of a record, members of JSON are its attributes."""
+    content: Json = {}
+    if log.text is not None:
+        content["body"] = {"string_value": rewrite_operators(log.text)}
+    else:
+        content["attributes"] = _values(_members(log).items())
+    service = {
+        "envoy_grpc": {
+            "cluster_name": collector_cluster_name(collector),
+            "authority": collector.endpoints[0].hostname,
+        },
+        "timeout": _EXPORT_TIMEOUT,
+    }
+    config = typed(
+        "envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig",
+        grpc_service=service,
+        resource_attributes=_values(collector.resource),
+        **content,
+    )
+    return "open_telemetry", config
+
+
+def _values(pairs: Iterable[tuple[str, object]]) -> Json:
+    return {"values": [{"key": key, "value": {"string_value": str(value)}} for key, value in pairs]}
 
 
 def rewrite_operators(template: str) -> str:

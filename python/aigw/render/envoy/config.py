@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from aigw.plan import Plan
 from aigw.render.envoy.clusters import clusters, extproc_cluster
+from aigw.render.envoy.collectors import collector_clusters, collector_secrets
 from aigw.render.envoy.filter_config import backend_ids, content_hash
 from aigw.render.envoy.listeners import file_source, listener_resource, route_file
 from aigw.render.envoy.names import TYPE, Json
@@ -41,7 +42,8 @@ def render_envoy(plan: Plan, target: EnvoyTarget) -> EnvoyConfig:
         RenderError: The target lacks something that the plan needs.
     """
     ids = backend_ids(plan)
-    files = {CDS_FILE: _response("envoy.config.cluster.v3.Cluster", clusters(plan, target, ids))}
+    found = [*clusters(plan, target, ids), *collector_clusters(plan, target)]
+    files = {CDS_FILE: _response("envoy.config.cluster.v3.Cluster", found)}
     for port in plan.ports:
         for listener in port.listeners:
             routes = route_configuration(plan, plan.gateways[port.gateway], listener, target, ids)
@@ -50,7 +52,8 @@ def render_envoy(plan: Plan, target: EnvoyTarget) -> EnvoyConfig:
             )
     listeners = [listener_resource(plan, port, target) for port in plan.ports]
     files[LDS_FILE] = _response("envoy.config.listener.v3.Listener", listeners)
-    return EnvoyConfig(bootstrap(target), files, tls_files(plan))
+    secrets = {**tls_files(plan), **collector_secrets(plan)}
+    return EnvoyConfig(bootstrap(target), files, secrets)
 
 
 def bootstrap(target: EnvoyTarget) -> Json:
