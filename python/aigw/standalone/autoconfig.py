@@ -6,7 +6,7 @@ Keys stay references to variables; they are read where every other Secret is.
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -102,14 +102,19 @@ def demo_providers(url: str) -> tuple[Provider, ...]:
     )
 
 
-def resources(providers: tuple[Provider, ...], port: int) -> list[Resource]:
+def resources(
+    providers: tuple[Provider, ...], port: int, telemetry: Sequence[Resource] = ()
+) -> list[Resource]:
     """All resources of a generated configuration, in the namespace `default`.
+
+    `telemetry` are further ones; an EnvoyProxy among them is that of the Gateway.
 
     Raises:
         RunError: a base URL cannot be used.
     """
     return [
-        *_gateway(port),
+        *_gateway(port, [item for item in telemetry if item["kind"] == "EnvoyProxy"]),
+        *telemetry,
         *(item for provider in providers for item in _provider(provider)),
         _route(providers),
     ]
@@ -125,7 +130,7 @@ def _resource(api: str, kind: str, name: str, spec: Resource) -> Resource:
     return {"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec}
 
 
-def _gateway(port: int) -> Iterator[Resource]:
+def _gateway(port: int, proxies: Sequence[Resource]) -> Iterator[Resource]:
     gateway_api = "gateway.networking.k8s.io/v1"
     yield {
         "apiVersion": gateway_api,
@@ -134,7 +139,11 @@ def _gateway(port: int) -> Iterator[Resource]:
         "spec": {"controllerName": "gateway.envoyproxy.io/gatewayclass-controller"},
     }
     listener = {"name": "http", "protocol": "HTTP", "port": port}
-    spec = {"gatewayClassName": "aigw-run", "listeners": [listener]}
+    spec: Resource = {"gatewayClassName": "aigw-run", "listeners": [listener]}
+    for proxy in proxies:
+        name = proxy["metadata"]["name"]
+        reference = {"group": "gateway.envoyproxy.io", "kind": "EnvoyProxy", "name": name}
+        spec["infrastructure"] = {"parametersRef": reference}
     yield _resource(gateway_api, "Gateway", "aigw-run", spec)
     target = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "aigw-run"}
     limit = {"targetRefs": [target], "connection": {"bufferLimit": "50Mi"}}

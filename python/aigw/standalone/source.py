@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from aigw.api.load import Source
-from aigw.standalone import autoconfig
+from aigw.standalone import autoconfig, otel
 from aigw.standalone.errors import RunError
 from aigw.standalone.options import RunOptions
 
@@ -44,8 +44,9 @@ async def find(options: RunOptions, environment: Mapping[str, str]) -> Found:
     providers = autoconfig.providers_of(environment)
     if providers:
         names = " and ".join(provider.name for provider in reversed(providers))
-        return Found(_generated(providers, port), f"providers: {names}, from your environment")
-    return await _demo(port)
+        text = _generated(providers, port, otel.access_logs(environment))
+        return Found(text, f"providers: {names}, from your environment")
+    return await _demo(port, otel.access_logs(environment))
 
 
 def read_file(path: str) -> str:
@@ -57,12 +58,12 @@ def read_file(path: str) -> str:
     return Path(path).expanduser().read_text(encoding="utf-8")
 
 
-async def _demo(port: int) -> Found:
+async def _demo(port: int, telemetry: list[autoconfig.Resource]) -> Found:
     from aigw.providers import FakeProvider  # noqa: PLC0415 - only the demo needs it
 
     provider = FakeProvider(keep=0)
     await provider.start()
-    source = _generated(autoconfig.demo_providers(provider.url), port)
+    source = _generated(autoconfig.demo_providers(provider.url), port, telemetry)
     summary = (
         "no configuration and no provider key: the built-in demo provider answers, offline "
         "(set OPENAI_API_KEY or ANTHROPIC_API_KEY, or name a YAML file, for the real thing)"
@@ -70,8 +71,10 @@ async def _demo(port: int) -> Found:
     return Found(source, summary, provider)
 
 
-def _generated(providers: tuple[autoconfig.Provider, ...], port: int) -> Source:
-    documents = autoconfig.resources(providers, port)
+def _generated(
+    providers: tuple[autoconfig.Provider, ...], port: int, telemetry: list[autoconfig.Resource]
+) -> Source:
+    documents = autoconfig.resources(providers, port, telemetry)
     return Source("generated", yaml.dump_all(documents, Dumper=yaml.CSafeDumper))
 
 
