@@ -7,6 +7,7 @@
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -17,6 +18,7 @@ from aigw.api.crd import GROUP, NAMES, crd
 from aigw.api.model import ApiModel
 from aigw.api.parse import models_in
 from aigw.api.rules import NOT_EVALUATED
+from aigw.compile.unserved import VALIDATED_ONLY
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs" / "reference"
@@ -123,6 +125,41 @@ def rules() -> str:
     return text + (table(["Id", "Why"], reasons) if reasons else "None.\n")
 
 
+def unserved() -> str:
+    """What is read and changes nothing, and how that is reported."""
+    whole = [kind for _, kind in kinds.NOT_YET] + list(VALIDATED_ONLY)
+    rows = [[kind, "", "error: not supported yet"] for kind in sorted(whole)]
+    for group, kind in sorted(kinds.KINDS, key=lambda key: key[1]):
+        model = kinds.model_of(group, kind)
+        rows += [[kind, f"`{path}`", verdict] for path, verdict in fields(model, "", ())]
+    return (
+        f"{NOTE}# What is not served\n\n`aigw run` and `aigw validate` name each of these that a "
+        "configuration has. An *error* takes the object out: serving it without the field would "
+        "not be what its author wants. A *warning* is for what has an effect in a cluster only, or "
+        "has none any more. Anything that is not known at all is an error as well.\n\n"
+        f"{table(['Kind', 'Field', 'Verdict'], rows)}"
+    )
+
+
+def fields(
+    model: type[ApiModel], path: str, above: tuple[type[ApiModel], ...]
+) -> Iterator[tuple[str, str]]:
+    """Paths of the fields of a model that change nothing, with their verdicts."""
+    for names, verdict in (
+        (model.NOT_YET, "error: not supported yet"),
+        (model.CLUSTER_ONLY, "warning: has an effect in a cluster only"),
+        (model.IGNORED - {"status"}, "warning: has no meaning any more"),
+    ):
+        yield from ((f"{path}{name}", verdict) for name in sorted(names))
+    silent = model.NOT_YET | model.CLUSTER_ONLY
+    for name, info in model.model_fields.items():
+        alias = info.alias or name
+        for inner in models_in(info.annotation, *info.metadata):
+            if alias not in silent and inner not in above:
+                many = "[]" if "list[" in str(info.annotation) else ""
+                yield from fields(inner, f"{path}{alias}{many}.", (*above, inner))
+
+
 def cell(text: str) -> str:
     """Text that may stand in a table."""
     return text.replace("|", "\\|")
@@ -134,6 +171,7 @@ def main() -> int:
         DOCS / "errors.md": errors(),
         DOCS / "support.md": support(),
         DOCS / "rules.md": rules(),
+        DOCS / "unserved.md": unserved(),
         README: readme(),
         **{CRDS / f"{GROUP}_{NAMES[kind].plural}.yaml": definition(kind) for kind in NAMES},
     }

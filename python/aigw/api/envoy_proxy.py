@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from aigw.api.fields import Port, Subdomain
+from aigw.api.fields import Boolean, Port, Subdomain
 from aigw.api.model import ApiModel, Resource, Rule
 from aigw.api.mutations import HTTPHeader
 from aigw.api.references import BackendObjectReference
@@ -17,7 +17,9 @@ class HostProvider(ApiModel):
 
 
 class EnvoyProxyProvider(ApiModel):
-    """Where the proxy runs. Kubernetes settings are accepted and have no effect on a host."""
+    """Where the proxy runs."""
+
+    CLUSTER_ONLY = frozenset({"kubernetes"})
 
     type: Literal["Kubernetes", "Host"]
     host: HostProvider | None = None
@@ -141,13 +143,16 @@ class EnvoyProxySpec(ApiModel):
             "extraArgs",
             "filterOrder",
             "ipFamily",
-            "mergeGateways",
             "preserveRouteOrder",
-            "routingType",
-            "shutdown",
         }
     )
+    CLUSTER_ONLY = frozenset({"mergeGateways", "routingType", "shutdown"})
 
+    merge_gateways: Boolean | None = None
+    """On one machine all Gateways share one Envoy."""
+    routing_type: Literal["Endpoint", "Service"] | None = None
+    shutdown: dict[str, Any] | None = None
+    """`aigw run --drain-seconds` on one machine."""
     provider: EnvoyProxyProvider | None = None
     logging: Logging = Field(default_factory=Logging)
     telemetry: Telemetry = Field(default_factory=Telemetry)

@@ -70,7 +70,9 @@ class Listener(ApiModel):
 
 
 class Infrastructure(ApiModel):
-    """Parameters of the proxy; labels and annotations have no effect outside a cluster."""
+    """Parameters of the proxy."""
+
+    CLUSTER_ONLY = frozenset({"annotations", "labels"})
 
     parameters_ref: ParametersReference | None = None
     labels: dict[str, str] = Field(default_factory=dict)

@@ -14,6 +14,7 @@ from aigw.api.status import KeyedStatus
 class GatewayConfigExtProc(ApiModel):
     """The external processor."""
 
+    CLUSTER_ONLY = frozenset({"kubernetes"})
     RULES = (
         Rule(
             "GC-1",

@@ -29,7 +29,8 @@ class ApiModel(BaseModel):
     """An object of the API. Unknown fields are errors.
 
     `NOT_YET` names fields that are not implemented: they are refused as such, whether the model
-    has them, and so checks them, or not. `IGNORED` names fields that had a meaning once: they
+    has them, and so checks them, or not. `CLUSTER_ONLY` names fields that change nothing on a
+    single machine: a warning says so. `IGNORED` names fields that had a meaning once: they
     are dropped with a warning. `SCHEMA` is what the CRD says about the object besides.
     """
 
@@ -45,6 +46,7 @@ class ApiModel(BaseModel):
 
     RULES: ClassVar[tuple[Rule, ...]] = ()
     NOT_YET: ClassVar[frozenset[str]] = frozenset()
+    CLUSTER_ONLY: ClassVar[frozenset[str]] = frozenset()
     IGNORED: ClassVar[frozenset[str]] = frozenset()
     SCHEMA: ClassVar[Mapping[str, Any]] = {}
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Location = tuple[int | str, ...]
 NOT_SUPPORTED = "is not supported yet"
+CLUSTER_ONLY = "has an effect in a cluster only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,28 +99,27 @@ def _validate(document: Mapping[str, Any], identity: ResourceId, model: type[Res
         Diagnostic(Code.RULE, Severity.ERROR, broken.message, identity, field_path(broken.path))
         for broken in broken_rules(resource)
     )
-    findings.extend(
-        Diagnostic(Code.UNSUPPORTED, Severity.ERROR, NOT_SUPPORTED, identity, path)
-        for path in _not_yet(resource, "")
-    )
+    findings.extend(_without_effect(resource, "", identity))
     is_usable = all(finding.severity is not Severity.ERROR for finding in findings)
     return Parsed(resource if is_usable else None, identity, tuple(findings))
 
 
-def _not_yet(value: object, path: str) -> Iterator[str]:
-    """Paths of fields that are valid and not implemented."""
+def _without_effect(value: object, path: str, identity: ResourceId) -> Iterator[Diagnostic]:
+    """Names fields that are valid and change nothing here."""
     if isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _not_yet(item, f"{path}[{index}]")
+            yield from _without_effect(item, f"{path}[{index}]", identity)
     if not isinstance(value, ApiModel):
         return
     for name in value.present:
         alias = type(value).model_fields[name].alias or name
         place = f"{path}.{alias}" if path else alias
         if alias in value.NOT_YET:
-            yield place
+            yield Diagnostic(Code.UNSUPPORTED, Severity.ERROR, NOT_SUPPORTED, identity, place)
+        elif alias in value.CLUSTER_ONLY:
+            yield Diagnostic(Code.NO_EFFECT, Severity.WARNING, CLUSTER_ONLY, identity, place)
         else:
-            yield from _not_yet(getattr(value, name), place)
+            yield from _without_effect(getattr(value, name), place, identity)
 
 
 def _drop_ignored(

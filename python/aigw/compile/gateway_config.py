@@ -31,12 +31,6 @@ def unserved_of(config: GatewayConfig) -> Iterator[str]:
         yield "spec.extProc.metadataForwardingNamespaces"
 
 
-def has_container_settings(config: GatewayConfig) -> bool:
-    """Whether settings are there that only mean something in a cluster."""
-    processor = config.spec.ext_proc
-    return bool(processor and processor.kubernetes and processor.kubernetes.present)
-
-
 def _is_address(text: str) -> bool:
     match = _ADDRESS.fullmatch(text)
     return match is not None and 1 <= int(match[2]) <= 65535

@@ -8,6 +8,8 @@ from aigw.compile.index import OWN_GROUP, Index
 from aigw.compile.report import Report
 from aigw.errors import Code, ResourceId
 
+VALIDATED_ONLY = ("MCPRoute", "QuotaPolicy")
+"""Kinds of our own that are checked in full and then refused."""
 CONFIG_ANNOTATION = "aigateway.envoyproxy.io/gateway-config"
 """Annotation of a Gateway with the name of its GatewayConfig."""
 
@@ -51,9 +53,6 @@ def _report_gateway_configs(index: Index, report: Report) -> None:
         report.faults(config.id, gateway_config.faults_of(config))
         for path in gateway_config.unserved_of(config):
             report.error(config.id, Code.UNSUPPORTED, path, "is not supported yet")
-        if gateway_config.has_container_settings(config):
-            message = "settings of a container have no effect here"
-            report.warning(config.id, Code.NO_EFFECT, "spec.extProc.kubernetes", message)
 
 
 def _report_kind(identity: ResourceId, report: Report) -> None:
