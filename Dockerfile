@@ -7,7 +7,8 @@ RUN python3 -m venv /venv && /venv/bin/pip wheel --no-deps --wheel-dir /wheels .
 
 FROM python:3.11-slim-bookworm
 COPY --from=build /wheels /wheels
-RUN pip install --no-cache-dir /wheels/*.whl && rm -r /wheels \
+RUN wheel=$(echo /wheels/*.whl) \
+  && pip install --no-cache-dir "$wheel[aws,azure,gcp]" && rm -r /wheels \
   && useradd --uid 65532 --create-home nonroot
 USER 65532
 ENV AIGW_RUN_ID=0 AIGW_LISTEN_ADDRESS=0.0.0.0

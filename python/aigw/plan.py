@@ -156,6 +156,7 @@ class AuthType(StrEnum):
     ANTHROPIC_API_KEY = "AnthropicAPIKey"
     AZURE_API_KEY = "AzureAPIKey"
     AWS_CREDENTIALS = "AWSCredentials"
+    AZURE_CREDENTIALS = "AzureCredentials"
     GCP_CREDENTIALS = "GCPCredentials"
 
 
@@ -182,11 +183,54 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class AwsKeys:
-    """Static AWS keys."""
+    """AWS keys; temporary ones have a session token and an end in Unix seconds."""
 
     access_key_id: str = field(repr=False)
     secret_access_key: str = field(repr=False)
     session_token: str | None = field(default=None, repr=False)
+    expires_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OidcClient:
+    """A client that an OIDC issuer gives tokens for other services.
+
+    Without `token_endpoint` it is the one that the issuer names.
+    """
+
+    issuer: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    scopes: tuple[str, ...] = ("openid",)
+    token_endpoint: str = ""
+    grant_type: str = "client_credentials"
+    audience: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AwsRole:
+    """An AWS role that is assumed with the token of an OIDC client."""
+
+    role_arn: str
+    session_name: str
+    region: str
+    oidc: OidcClient
+
+
+@dataclass(frozen=True, slots=True)
+class AwsDefaultChain:
+    """The AWS credentials that are found around the process, asked for in `region`."""
+
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class AzureApplication:
+    """An application of Entra ID; it proves itself by a client secret or by an OIDC token."""
+
+    tenant_id: str
+    client_id: str
+    proof: str | OidcClient = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +241,20 @@ class GcpServiceAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class GcpFederation:
+    """A workload identity pool's provider; `service_account` is whom to act as, if anybody."""
+
+    audience: str
+    oidc: OidcClient
+    service_account: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GcpDefaultCredentials:
+    """The Application Default Credentials that are found around the process."""
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
     """An access token that a credential was exchanged for; `expires_at` in Unix seconds."""
 
@@ -204,7 +262,20 @@ class Token:
     expires_at: int
 
 
-Credential = ApiKey | AwsKeys | GcpServiceAccount
+Exchangeable = (
+    AwsRole
+    | AwsDefaultChain
+    | AzureApplication
+    | GcpServiceAccount
+    | GcpFederation
+    | GcpDefaultCredentials
+)
+"""Credentials that are no use to a provider before they are exchanged."""
+
+Issued = Token | AwsKeys
+"""What a credential is exchanged for."""
+
+Credential = ApiKey | AwsKeys | Exchangeable
 
 
 class CostType(StrEnum):

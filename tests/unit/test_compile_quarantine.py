@@ -174,15 +174,16 @@ BROKEN: dict[str, tuple[list[Document], str, str]] = {
         "BackendSecurityPolicy default/odd",
         "Secret default/odd not found",
     ),
-    "a credential that cannot be read yet": (
+    "a missing client secret": (
         changed(
             "BackendSecurityPolicy",
             "odd",
             type="AzureCredentials",
+            apiKey=None,
             azureCredentials={"clientID": "c", "tenantID": "t", "clientSecretRef": {"name": "s"}},
         ),
         "BackendSecurityPolicy default/odd",
-        "not supported yet",
+        "Secret default/s not found",
     ),
     "a credential override": (
         changed("BackendSecurityPolicy", "odd", credentialOverride={"fromRequestHeaders": {}}),

@@ -34,7 +34,9 @@ class OIDCExchangeToken(ApiModel):
     """A token of an OIDC client, to be exchanged for a credential of the provider."""
 
     aud: str | None = None
+    """Audience that the token is asked for."""
     grant_type: str | None = None
+    """`client_credentials` by default."""
     oidc: OIDC
 
 
@@ -54,8 +56,6 @@ class AWSCredentialsFile(ApiModel):
 
 class AWSCredentials(ApiModel):
     """Signs requests. Without file and exchange, with what the process finds around it."""
-
-    NOT_YET = frozenset({"oidcExchangeToken"})
 
     region: Text
     """Region that requests are signed for."""
@@ -112,7 +112,6 @@ class GCPCredentials(ApiModel):
     Without file and federation, what the process finds around it.
     """
 
-    NOT_YET = frozenset({"workloadIdentityFederationConfig"})
     RULES = (
         Rule(
             "BSP-9",
@@ -167,7 +166,7 @@ def _own_field_only(type_name: str) -> Rule:
 class BackendSecurityPolicySpec(Counted):
     """Spec of a BackendSecurityPolicy."""
 
-    NOT_YET = frozenset({"azureCredentials", "credentialOverride"})
+    NOT_YET = frozenset({"credentialOverride"})
     SCHEMA: ClassVar = {"maxProperties": 4}
     RULES = (
         *(_own_field_only(name) for name in CREDENTIAL_FIELDS),

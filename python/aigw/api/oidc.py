@@ -115,4 +115,4 @@ class OIDC(ApiModel):
     refresh_token: Boolean = True
     resources: list[str] | None = None
     scopes: list[str] | None = None
-    """Scopes of the token, besides those that the provider names."""
+    """Scopes of the token, `openid` by default."""

@@ -1,6 +1,9 @@
-"""Access tokens of credentials that must be exchanged, refreshed ahead of their expiry."""
+"""Credentials that must be exchanged before a provider takes them, kept fresh.
 
-from aigw.credentials.exchange import ExchangeError, needs_exchange
+Nothing of a cloud's library is imported before a configured credential needs it.
+"""
+
+from aigw.credentials.errors import ExchangeError
 from aigw.credentials.refresher import Refresher
 
-__all__ = ["ExchangeError", "Refresher", "needs_exchange"]
+__all__ = ["ExchangeError", "Refresher"]

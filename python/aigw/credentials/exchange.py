@@ -1,57 +1,50 @@
-"""One exchange of a credential for an access token, by the provider's own library."""
+"""One exchange of a credential, by the provider's own library."""
 
-from datetime import UTC
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from aigw.errors import AigwError
-from aigw.plan import Credential, GcpServiceAccount, Token
-
-_GCP_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-_TIMEOUT_SECONDS = 5.0
-_LONGEST_REASON = 200
-
-
-class ExchangeError(AigwError):
-    """No token was given. The text holds no secret."""
-
-
-def needs_exchange(credential: Credential) -> bool:
-    """Whether requests carry a token in place of the credential itself."""
-    return isinstance(credential, GcpServiceAccount)
+from aigw.credentials.errors import ExchangeError
+from aigw.plan import (
+    AwsDefaultChain,
+    AwsRole,
+    AzureApplication,
+    Exchangeable,
+    GcpDefaultCredentials,
+    GcpFederation,
+    GcpServiceAccount,
+    Issued,
+)
 
 
-def exchange(credential: GcpServiceAccount) -> Token:
-    """A fresh token. Blocks for seconds at most.
+def exchange(credential: Exchangeable) -> Issued:
+    """A fresh token or fresh keys. Blocks; each step of it has a time limit.
 
     Raises:
-        ExchangeError: the key is unusable, or the provider refuses it or does not answer.
+        ExchangeError: the credential is unusable, the provider refuses it or does not answer, or
+            the provider's library is not installed.
     """
-    # Only few configurations need it, and it takes a while to load.
-    import urllib3  # noqa: PLC0415
-    from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415
-    from google.auth.transport.urllib3 import Request  # noqa: PLC0415
-    from google.oauth2 import service_account  # noqa: PLC0415
+    # Few configurations need one of these, and they take a while to load.
+    match credential:
+        case AwsRole() | AwsDefaultChain():
+            with _extra("aws"):
+                from aigw.credentials import aws  # noqa: PLC0415
+            return aws.exchange(credential)
+        case AzureApplication():
+            with _extra("azure"):
+                from aigw.credentials import azure  # noqa: PLC0415
+            return azure.exchange(credential)
+        case GcpServiceAccount() | GcpFederation() | GcpDefaultCredentials():
+            with _extra("gcp"):
+                from aigw.credentials import gcp  # noqa: PLC0415
+            return gcp.exchange(credential)
 
+
+@contextmanager
+def _extra(name: str) -> Iterator[None]:
     try:
-        account = service_account.Credentials.from_service_account_info(
-            dict(credential.info), scopes=[_GCP_SCOPE]
+        yield
+    except ModuleNotFoundError as error:
+        message = (
+            f"the library {error.name} is missing; install it with: pip install 'aigw[{name}]'"
         )
-    except (GoogleAuthError, ValueError):
-        message = "the private key of the service account cannot be read"
         raise ExchangeError(message) from None
-    pool = urllib3.PoolManager(timeout=_TIMEOUT_SECONDS, retries=False)
-    try:
-        account.refresh(Request(pool))
-    except GoogleAuthError as error:
-        raise ExchangeError(_reason(error)) from None
-    finally:
-        pool.clear()
-    if not account.token or account.expiry is None:
-        message = "the provider's reply has no access token"
-        raise ExchangeError(message)
-    return Token(account.token, int(account.expiry.replace(tzinfo=UTC).timestamp()))
-
-
-def _reason(error: Exception) -> str:
-    first = error.args[0] if error.args else type(error).__name__
-    text = " ".join(str(first).split())
-    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import aigw
-from aigw.plan import Plan, Token
+from aigw.plan import Issued, Plan
 from aigw.render import envoy as rendering
 from aigw.render.envoy import DataPlane
 from aigw.standalone import layout as files
@@ -39,9 +39,9 @@ def publish(plan: Plan, layout: Layout, options: RunOptions) -> None:
     files.write(layout.envoy / BOOTSTRAP, _json(rendered.bootstrap))
 
 
-def publish_credentials(plan: Plan, layout: Layout, tokens: Mapping[str, Token]) -> None:
-    """The credentials for the core, with the tokens that were had so far."""
-    content = _json(rendering.render_credentials(plan, tokens))
+def publish_credentials(plan: Plan, layout: Layout, issued: Mapping[str, Issued]) -> None:
+    """The credentials for the core, with what was had in exchange so far."""
+    content = _json(rendering.render_credentials(plan, issued))
     files.write(layout.core / "credentials.json", content)
 
 

@@ -16,7 +16,7 @@ from aigw.api.load import load
 from aigw.api.secret_sources import Environment
 from aigw.compile.compiler import Compiled, compile_plan
 from aigw.console import print_findings, screen_of
-from aigw.credentials import Refresher, needs_exchange
+from aigw.credentials import Refresher
 from aigw.errors import AigwError, Code
 from aigw.plan import Plan
 from aigw.render.envoy import DataPlane, log_arguments
@@ -97,8 +97,7 @@ async def _started(options: RunOptions, layout: Layout, plan: Plan) -> AsyncIter
     server = extproc if options.data_plane is DataPlane.EXTPROC else None
     watchers: list[asyncio.Task[None]] = []
     try:
-        if any(needs_exchange(credential) for credential in plan.credentials.values()):
-            watchers.append(asyncio.create_task(_refresher(plan, layout).run()))
+        watchers.append(asyncio.create_task(_refresher(plan, layout).run()))
         if server is not None:
             await server.start()
             watchers.append(asyncio.create_task(server.supervise()))
@@ -122,7 +121,7 @@ def _log_levels(plan: Plan) -> Mapping[str, str]:
 
 def _refresher(plan: Plan, layout: Layout) -> Refresher:
     return Refresher(
-        plan.credentials, lambda tokens: publish.publish_credentials(plan, layout, tokens)
+        plan.credentials, lambda issued: publish.publish_credentials(plan, layout, issued)
     )
 
 
