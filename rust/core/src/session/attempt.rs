@@ -8,6 +8,7 @@ use super::response::ReplySide;
 use crate::auth::{self, Signable};
 use crate::config::Backend;
 use crate::credential::Credentials;
+use crate::credential_override::{DynamicMetadata, Given};
 use crate::error::{Error, Reply, Result};
 use crate::estimate::CountJob;
 use crate::headers::HeaderEdits;
@@ -25,6 +26,7 @@ pub struct Attempt {
     pub(super) backend: Arc<Backend>,
     pub(super) exchange: Box<dyn Exchange>,
     pub(super) reply: ReplySide,
+    given: Given,
     started: Times,
 }
 
@@ -120,13 +122,23 @@ impl Attempt {
         };
         let exchange = (entry.make)(&binding(&request, &backend, now));
         let reply = ReplySide::new(&request, backend.effective_model(request.model()));
+        let given = Given::in_headers(backend.auth.as_ref(), &request.given);
         Ok(Self {
             request,
             backend,
             exchange,
             reply,
+            given,
             started: Times { now },
         })
+    }
+
+    /// Reads a credential that dynamic metadata holds. Before [`Self::prepare`]; without this call
+    /// there is none.
+    pub fn read_metadata(&mut self, metadata: &dyn DynamicMetadata) {
+        if let Some(given) = Given::in_metadata(self.backend.auth.as_ref(), metadata) {
+            self.given = given;
+        }
     }
 
     /// The request.
@@ -178,10 +190,13 @@ impl Attempt {
         }
         let credential = match self.backend.auth.as_ref() {
             None => None,
-            Some(auth) => match input.credentials.get(&auth.credential, input.now) {
-                Some(credential) => Some((auth, credential)),
-                None => return self.no_credential(&auth.credential, input.patience),
-            },
+            Some(auth) => {
+                let given = &self.given;
+                match given.or_configured(auth, input.credentials, input.now)? {
+                    Some(credential) => Some((auth, credential)),
+                    None => return self.no_credential(&auth.credential, input.patience),
+                }
+            }
         };
         let binding = binding(&self.request, &self.backend, self.started.now);
         let upstream = self
