@@ -5,6 +5,7 @@ references are resolved, mutations are merged, and everything that could not be 
 left out (and named in a diagnostic). Durations are integer milliseconds, sizes are bytes.
 """
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -161,16 +162,40 @@ class AuthType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class HeaderSource:
+    """One header; for AWS those of access key id, secret access key and session token."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataSource:
+    """Dynamic metadata of the proxy; for AWS an object."""
+
+    namespace: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialOverride:
+    """Where requests bring a credential, and whether those without one get the configured one."""
+
+    source: HeaderSource | MetadataSource
+    falls_back: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Auth:
     """How a backend authenticates; `credential` is a key of `Plan.credentials`.
 
-    `region` is of AWS or GCP, `project` of GCP.
+    It is empty where every request must bring its own. `region` is of AWS or GCP, `project` of GCP.
     """
 
     type: AuthType
     credential: str
     region: str = ""
     project: str = ""
+    override: CredentialOverride | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,12 +477,31 @@ class Telemetry:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointPrefixes:
+    """Where the endpoints of each API are; `root` comes before the others."""
+
+    root: str = "/"
+    openai: str = "/"
+    cohere: str = "/cohere"
+    anthropic: str = "/anthropic"
+
+    def path(self, api: str, rest: str = "") -> str:
+        """A path behind the prefix of an API, without repeated slashes and one at the end."""
+        # Three slashes at the start become one, two would stay.
+        return posixpath.normpath(f"///{self.root}/{api}/{rest}")
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
-    """What belongs to one Gateway as a whole."""
+    """What belongs to one Gateway as a whole.
+
+    `credential_headers` bring credentials for its backends; nobody else gets them.
+    """
 
     models: ModelLists = ModelLists()
     limits: Limits = Limits()
     telemetry: Telemetry = Telemetry()
+    credential_headers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -475,3 +519,6 @@ class Plan:
     credentials: Mapping[str, Credential] = field(default_factory=dict, repr=False)
     certificates: Mapping[str, Certificate] = field(default_factory=dict, repr=False)
     authorities: Mapping[str, str] = field(default_factory=dict, repr=False)
+    prefixes: EndpointPrefixes = EndpointPrefixes()
+    metadata_namespaces: tuple[str, ...] = ()
+    """Dynamic metadata that the core gets to see besides its own."""

@@ -125,11 +125,6 @@ def test_an_unknown_field_of_the_spec_is_an_error(kind: str) -> None:
         ("ClientTrafficPolicy", {"timeout": {}}, "spec.timeout"),
         ("EnvoyProxy", {"bootstrap": {}}, "spec.bootstrap"),
         ("EnvoyProxy", {"telemetry": {"tracing": {}}}, "spec.telemetry.tracing"),
-        (
-            "BackendSecurityPolicy",
-            {"credentialOverride": {"fromRequestHeaders": {}}},
-            "spec.credentialOverride",
-        ),
         ("Backend", {"endpoints": [{"unix": {"path": "/x"}}]}, "spec.endpoints[0].unix"),
         ("Backend", {"tls": {"minVersion": "1.3"}}, "spec.tls.minVersion"),
     ],

@@ -186,9 +186,13 @@ BROKEN: dict[str, tuple[list[Document], str, str]] = {
         "Secret default/s not found",
     ),
     "a credential override": (
-        changed("BackendSecurityPolicy", "odd", credentialOverride={"fromRequestHeaders": {}}),
+        changed(
+            "BackendSecurityPolicy",
+            "odd",
+            credentialOverride={"fromRequestHeaders": {"header": "Host"}},
+        ),
         "BackendSecurityPolicy default/odd",
-        "not supported yet",
+        "cannot bring a credential",
     ),
     "a protected header": (
         changed("AIServiceBackend", "odd", headerMutation={"remove": ["Content-Length"]}),

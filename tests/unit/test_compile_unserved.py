@@ -69,10 +69,6 @@ def test_a_kind_is_refused_by_name(kind: str) -> None:
             {"globalLLMRequestCosts": [{"metadataKey": "a", "type": "TotalToken"}]},
             "spec.globalLLMRequestCosts",
         ),
-        (
-            {"extProc": {"metadataForwardingNamespaces": ["a"]}},
-            "spec.extProc.metadataForwardingNamespaces",
-        ),
     ],
 )
 def test_a_field_of_a_gateway_config_is_refused_by_name(members: dict[str, Any], path: str) -> None:

@@ -11,6 +11,7 @@ from aigw.api.load import Loaded, Source, load
 from aigw.api.secret_sources import Environment
 from aigw.cli.errors import CommandError
 from aigw.compile.compiler import Compiled, compile_plan
+from aigw.plan import EndpointPrefixes
 
 STDIN = "-"
 
@@ -25,8 +26,10 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", choices=("text", "json"), default="text")
 
 
-def read(names: Sequence[str]) -> tuple[Loaded, Compiled]:
-    """All documents of all files, and what they mean.
+def read(
+    names: Sequence[str], prefixes: EndpointPrefixes | None = None
+) -> tuple[Loaded, Compiled]:
+    """All documents of all files, and what they mean; `prefixes` as `compile_plan` takes them.
 
     Variables and Secret sources are filled in; a key whose variable is not set is taken to be
     set elsewhere.
@@ -36,7 +39,7 @@ def read(names: Sequence[str]) -> tuple[Loaded, Compiled]:
     """
     environment = Environment(os.environ, _text, unset_secret="unset")  # noqa: S106 - says so
     loaded = load([Source(_shown(name), _read(name)) for name in names], environment)
-    return loaded, compile_plan(loaded, int(time.time()))
+    return loaded, compile_plan(loaded, int(time.time()), prefixes or EndpointPrefixes())
 
 
 def _shown(name: str) -> str:

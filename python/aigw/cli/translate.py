@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aigw.cli.errors import CommandError
+from aigw.cli.prefixes import add_prefixes, prefixes_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser = commands.add_parser("translate", help="print what files become for Envoy or a cluster")
     add_files(parser)
     parser.add_argument("--to", choices=("envoy", "kubernetes"), default="envoy")
+    add_prefixes(parser)
     parser.add_argument("--data-plane", choices=("module", "extproc"), default="module")
     parser.add_argument("--output", choices=("yaml", "json"), default="yaml")
     parser.add_argument("-o", "--output-file", metavar="FILE", help="default: standard output")
@@ -38,7 +40,7 @@ def _execute(options: argparse.Namespace) -> int:
     from aigw.cli import files  # noqa: PLC0415 - `aigw version` needs none of it
     from aigw.console import print_findings  # noqa: PLC0415
 
-    loaded, result = files.read(options.files)
+    loaded, result = files.read(options.files, prefixes_of(options))
     print_findings(sys.stderr, result.diagnostics)
     if options.to == "kubernetes":
         documents = _objects(loaded)

@@ -3,24 +3,30 @@
 from dataclasses import dataclass, replace
 
 from aigw.api.ai_gateway_route import AIGatewayRoute
+from aigw.api.backend_security_policy import BackendSecurityPolicy
 from aigw.api.gateway import Gateway
 from aigw.api.load import Loaded
 from aigw.compile import models, settings, telemetry
 from aigw.compile.backends import Backends
+from aigw.compile.credential_override import headers_of, override_of
 from aigw.compile.credentials import Credentials
 from aigw.compile.endpoints import Upstreams
 from aigw.compile.guards import guarded
 from aigw.compile.index import Index
 from aigw.compile.listeners import Attachments, Entrance, Entrances
+from aigw.compile.metadata import namespaces_of
 from aigw.compile.ports import Ports
 from aigw.compile.report import Report
 from aigw.compile.retry import TrafficPolicies
 from aigw.compile.routes import CompiledRule, Routes
+from aigw.compile.support import Support
 from aigw.compile.targets import report_targets
 from aigw.compile.unserved import report_unserved
 from aigw.errors import Code, Diagnostic, Severity
-from aigw.plan import Backend, Plan, Rule
+from aigw.plan import Backend, EndpointPrefixes, Plan, Rule
 from aigw.plan import Gateway as PlanGateway
+
+_DEFAULT_PREFIXES = EndpointPrefixes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,33 +42,45 @@ class Compiled:
         return tuple(item for item in self.diagnostics if item.severity is Severity.ERROR)
 
 
-def compile_plan(loaded: Loaded, loaded_at: int = 0) -> Compiled:
+def compile_plan(
+    loaded: Loaded, loaded_at: int = 0, prefixes: EndpointPrefixes = _DEFAULT_PREFIXES
+) -> Compiled:
     """Compiles everything that was loaded, for all Gateways. Never raises for user input.
 
     The result does not depend on the order of documents. `loaded_at` (Unix seconds) dates the
-    models of routes that carry no time of their own.
+    models of routes that carry no time of their own. `prefixes` are where clients find the
+    endpoints.
     """
     index = Index(loaded)
     report = Report(loaded.origins)
     report_targets(index, report)
     report_unserved(index, report)
-    plan = _Compiler(index, report, loaded_at).plan()
+    plan = _Compiler(index, report, loaded_at, prefixes).plan()
     return Compiled(plan, (*loaded.diagnostics, *report.findings()))
 
 
 class _Compiler:
     """Everything that a compilation collects."""
 
-    def __init__(self, index: Index, report: Report, loaded_at: int) -> None:
+    def __init__(
+        self, index: Index, report: Report, loaded_at: int, prefixes: EndpointPrefixes
+    ) -> None:
         self._index = index
         self._report = report
         self._loaded_at = loaded_at
+        self._prefixes = prefixes
         self._credentials = Credentials(index, report)
         self._upstreams = Upstreams(index, report)
-        backends = Backends(index, report, self._credentials, self._upstreams)
-        self._routes = Routes(report, backends, TrafficPolicies(index, report))
+        self._routes = Routes(
+            report,
+            Backends(index, report, self._credentials, self._upstreams),
+            TrafficPolicies(index, report),
+            Support(prefixes),
+            headers_of(map(override_of, index.all(BackendSecurityPolicy))),
+        )
         self._ports = Ports(report)
         self._offers: dict[str, list[models.Offer]] = {}
+        self._headers: dict[str, frozenset[str]] = {}
         self._rules: dict[str, Rule] = {}
         self._backends: dict[str, Backend] = {}
 
@@ -84,7 +102,8 @@ class _Compiler:
             for gateway, attached in attachments.of(route):
                 self._add(gateway, route, attached)
         telemetry.report_unused_proxies(gateways, self._index, self._report)
-        used = {backend.auth.credential for backend in self._backends.values() if backend.auth}
+        auths = [backend.auth for backend in self._backends.values() if backend.auth]
+        used = {auth.credential for auth in auths if auth.credential}
         return Plan(
             gateways={
                 gateway.id.path: self._gateway(gateway)
@@ -96,6 +115,8 @@ class _Compiler:
             backends=self._backends,
             credentials={name: self._credentials.found[name] for name in sorted(used)},
             certificates=entrances.certificates,
+            prefixes=self._prefixes,
+            metadata_namespaces=namespaces_of(gateways, auths, self._index),
         )
 
     def _add(self, gateway: Gateway, route: AIGatewayRoute, entrances: list[Entrance]) -> None:
@@ -106,6 +127,9 @@ class _Compiler:
         self._rules.update({rule.id: rule for item in compiled for rule in item.rules})
         for item in compiled:
             self._backends.update({backend.name: backend for backend in item.backends})
+            overrides = [item.auth.override for item in item.backends if item.auth]
+            headers = self._headers.get(gateway.id.path, frozenset())
+            self._headers[gateway.id.path] = headers | headers_of(overrides)
         offer = models.offer_of(route, compiled, self._loaded_at)
         self._offers.setdefault(gateway.id.path, []).append(offer)
         for entrance in entrances:
@@ -127,4 +151,5 @@ class _Compiler:
             models=models.lists_of(self._offers.get(gateway.id.path, [])),
             limits=settings.limits_of(gateway, self._index, self._report),
             telemetry=telemetry.telemetry_of(gateway, self._index, self._report, self._upstreams),
+            credential_headers=tuple(sorted(self._headers.get(gateway.id.path, ()))),
         )

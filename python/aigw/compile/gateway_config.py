@@ -22,13 +22,11 @@ def faults_of(config: GatewayConfig) -> Iterator[Finding]:
 
 def unserved_of(config: GatewayConfig) -> Iterator[str]:
     """Paths of fields that are set and have no effect."""
-    spec, processor = config.spec, config.spec.ext_proc
+    spec = config.spec
     if spec.forward_proxy:
         yield "spec.forwardProxy"
     if spec.global_llm_request_costs:
         yield "spec.globalLLMRequestCosts"
-    if processor and processor.metadata_forwarding_namespaces:
-        yield "spec.extProc.metadataForwardingNamespaces"
 
 
 def _is_address(text: str) -> bool:

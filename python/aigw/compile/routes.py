@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from aigw.api.ai_gateway_route import AIGatewayRoute, AIGatewayRouteRuleMatch
 from aigw.api.gateway import Gateway
 from aigw.api.header_match import HTTPHeaderMatch
-from aigw.compile import support
 from aigw.compile.backends import Backends, RefPlace
 from aigw.compile.expressions import is_regular_expression
 from aigw.compile.report import Report
 from aigw.compile.retry import TrafficPolicies, retry_policy, timeouts_of
+from aigw.compile.support import Support
 from aigw.errors import Code
 from aigw.plan import (
     Backend,
@@ -62,9 +62,18 @@ class CompiledRule:
 class Routes:
     """Compiles the rules of routes."""
 
-    def __init__(self, report: Report, backends: Backends, policies: TrafficPolicies) -> None:
-        """Reads nothing yet."""
+    def __init__(
+        self,
+        report: Report,
+        backends: Backends,
+        policies: TrafficPolicies,
+        support: Support,
+        credential_headers: frozenset[str],
+    ) -> None:
+        """Reads nothing yet. `credential_headers` bring credentials and are taken off early."""
         self._report = report
+        self._unseen = _UNSEEN | credential_headers
+        self._support = support
         self._backends = backends
         self._policies = policies
 
@@ -115,7 +124,9 @@ class Routes:
                 ),
                 paths,
             )
-            for number, (fewer, paths) in enumerate(support.narrowed(groups, backends).items())
+            for number, (fewer, paths) in enumerate(
+                self._support.narrowed(groups, backends).items()
+            )
         )
         return CompiledRule(rule, backends, self._matches(route, index), narrowed)
 
@@ -175,7 +186,7 @@ class Routes:
         """Names conditions on headers that are taken off before a route is chosen."""
         for position, header in enumerate(match.headers):
             name = header.name.lower()
-            if name in _UNSEEN or (name.startswith(_UNSEEN_PREFIXES) and name != MODEL_HEADER):
+            if name in self._unseen or (name.startswith(_UNSEEN_PREFIXES) and name != MODEL_HEADER):
                 message = f"the header {header.name} is taken off before; nothing matches this"
                 place = f"{path}.headers[{position}].name"
                 self._report.warning(route.id, Code.NO_EFFECT, place, message)

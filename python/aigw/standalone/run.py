@@ -18,7 +18,7 @@ from aigw.compile.compiler import Compiled, compile_plan
 from aigw.console import print_findings, screen_of
 from aigw.credentials import Refresher
 from aigw.errors import AigwError, Code
-from aigw.plan import Plan
+from aigw.plan import EndpointPrefixes, Plan
 from aigw.render.envoy import DataPlane, log_arguments
 from aigw.standalone import layout as layouts
 from aigw.standalone import ports, proxies, publish, source
@@ -58,7 +58,7 @@ async def _run(options: RunOptions, began: float) -> None:
     stop, address = _Stop(), options.listen_address
     found = await source.find(options, os.environ)
     try:
-        plan = _plan(found)
+        plan = _plan(found, options.prefixes)
         if warning := proxies.warning_of(plan, os.environ):
             logger.warning("%s", warning)
         with layouts.created(options.runtime_dir, options.run_id) as layout:
@@ -181,7 +181,7 @@ async def _until(event: asyncio.Event, watchers: Sequence[asyncio.Task[None]]) -
         raise RunError(message)
 
 
-def _plan(found: source.Found) -> Plan:
+def _plan(found: source.Found, prefixes: EndpointPrefixes) -> Plan:
     """The plan; findings are printed, what they do not concern is served.
 
     Raises:
@@ -189,7 +189,7 @@ def _plan(found: source.Found) -> Plan:
             no user has written has errors: there is no rest to be served.
     """
     environment = Environment(os.environ, source.read_file)
-    compiled = compile_plan(load([found.source], environment), int(time.time()))
+    compiled = compile_plan(load([found.source], environment), int(time.time()), prefixes)
     print_findings(sys.stderr, compiled.diagnostics, screen_of(sys.stderr))
     broken = [item for item in compiled.errors if item.code is Code.INVALID_YAML]
     if compiled.plan is None or broken or (found.generated and compiled.errors):
@@ -217,16 +217,18 @@ def _announce(
         f"Envoy AI Gateway listening on {url} (admin {layout.admin_socket}) after {seconds:.1f}s",
     ]
     if found.demo is not None:
-        lines += _what_to_try(url)
+        lines += _what_to_try(url, plan.prefixes)
     sys.stderr.write("\n".join(lines) + "\n")
     sys.stderr.flush()
 
 
-def _what_to_try(url: str) -> list[str]:
+def _what_to_try(url: str, prefixes: EndpointPrefixes) -> list[str]:
+    openai = url + prefixes.path(prefixes.openai, "v1")
+    anthropic = url + prefixes.path(prefixes.anthropic).rstrip("/")
     body = '{"model":"demo","messages":[{"role":"user","content":"hello"}]}'
     return [
         "Try:",
-        f"  curl {url}/v1/chat/completions -H 'content-type: application/json' -d '{body}'",
-        f"  OpenAI(base_url='{url}/v1', api_key='any')",
-        f"  Anthropic(base_url='{url}/anthropic', api_key='any'), models named claude-…",
+        f"  curl {openai}/chat/completions -H 'content-type: application/json' -d '{body}'",
+        f"  OpenAI(base_url='{openai}', api_key='any')",
+        f"  Anthropic(base_url='{anthropic}', api_key='any'), models named claude-…",
     ]

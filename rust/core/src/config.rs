@@ -223,6 +223,7 @@ struct GatewayDocument {
     endpoint_prefixes: EndpointPrefixes,
     #[serde(default)]
     limits: Limits,
+    #[serde(default)]
     credential_headers: Vec<String>,
     #[serde(flatten)]
     models: Models,

@@ -104,7 +104,7 @@ def _backend_cluster(plan: Plan, target: EnvoyTarget, backend: Backend, backend_
     ]
     if any(item.kind is AddressKind.DNS for item in backend.endpoints):
         localities.append({"priority": 1, "lb_endpoints": [_endpoint(_sink(backend), backend_id)]})
-    filters = attempt_filters(target, backend_id)
+    filters = attempt_filters(plan, target, backend_id)
     sockets: Json = {}
     if backend.tls:
         sockets["transport_socket"] = upstream_socket(plan, backend.tls, target)
@@ -146,7 +146,7 @@ def _rule_cluster(plan: Plan, target: EnvoyTarget, rule: Rule, ids: Mapping[str,
     tls = [backend.tls for backend in backends]
     return {
         **_cluster(rule.id, localities, endpoints),
-        **_http_options(attempt_filters(target, ""), tls),
+        **_http_options(attempt_filters(plan, target, ""), tls),
         **_tls_matches(plan, tls, target),
         "common_lb_config": {"locality_weighted_lb_config": {}},
     }

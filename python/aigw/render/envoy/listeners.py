@@ -74,9 +74,9 @@ def _connection_manager(plan: Plan, port: Port, listener: Listener, target: Envo
         _HCM,
         stat_prefix=listener.name.replace("/", "_"),
         rds={"route_config_name": listener.name, "config_source": source},
-        http_filters=client_filters(target, port.gateway),
+        http_filters=client_filters(plan, target, port.gateway),
         access_log=access_logs(plan.gateways[port.gateway], target),
-        local_reply_config=local_reply_config(),
+        local_reply_config=local_reply_config(plan.prefixes),
         early_header_mutation_extensions=[_strip_internal_headers()],
         # Clients are not trusted: their x-envoy-* headers cannot change timeouts or retries.
         # That needs a list of internal addresses that nobody has; without one Envoy trusts

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from aigw.plan import Gateway, HeaderMatch, Listener, MatchType, Plan, RouteMatch, Rule, VirtualHost
-from aigw.render.envoy.local_replies import COHERE_PREFIX, error_body, unknown_model_message
+from aigw.render.envoy.local_replies import error_body, shapes, unknown_model_message
 from aigw.render.envoy.names import HOST_METADATA, MODEL_HEADER, Json, seconds, typed
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
 
@@ -50,13 +50,13 @@ def _virtual_host(
             routes.extend(_routes(match, rule, target, ids))
         else:
             message = "no backend of this route can be used"
-            routes.extend(_direct(_headers(match), 503, "ServiceUnavailable", message))
+            routes.extend(_direct(plan, _headers(match), 503, "ServiceUnavailable", message))
     absent = [{"name": MODEL_HEADER, "present_match": False}]
     message = "invalid request body: the request names no model"
-    routes.extend(_direct(absent, 400, "BadRequest", message))
+    routes.extend(_direct(plan, absent, 400, "BadRequest", message))
     models = gateway.models.by_host.get(host.hostname, gateway.models.unscoped)
     message = unknown_model_message([model.name for model in models])
-    routes.extend(_direct([], 404, "NotFound", message))
+    routes.extend(_direct(plan, [], 404, "NotFound", message))
     return {
         "name": host.hostname,
         "domains": [host.hostname],
@@ -161,14 +161,16 @@ def _retry_policy(rule: Rule, target: EnvoyTarget) -> Json:
     return policy
 
 
-def _direct(headers: list[Json], status: int, type_name: str, message: str) -> list[Json]:
+def _direct(
+    plan: Plan, headers: list[Json], status: int, type_name: str, message: str
+) -> list[Json]:
     """An error in the client's shape: once for Cohere's paths, once for all others."""
     return [
         {
             "match": {"prefix": prefix, "headers": headers},
             "direct_response": {
                 "status": status,
-                "body": {"inline_string": error_body(status, type_name, message, prefix)},
+                "body": {"inline_string": error_body(status, type_name, message, shape)},
             },
             "response_headers_to_add": [
                 {
@@ -177,5 +179,5 @@ def _direct(headers: list[Json], status: int, type_name: str, message: str) -> l
                 }
             ],
         }
-        for prefix in (COHERE_PREFIX, "/")
+        for prefix, shape in shapes(plan.prefixes)
     ]
