@@ -26,9 +26,7 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", choices=("text", "json"), default="text")
 
 
-def read(
-    names: Sequence[str], prefixes: EndpointPrefixes | None = None
-) -> tuple[Loaded, Compiled]:
+def read(names: Sequence[str], prefixes: EndpointPrefixes | None = None) -> tuple[Loaded, Compiled]:
     """All documents of all files, and what they mean; `prefixes` as `compile_plan` takes them.
 
     Variables and Secret sources are filled in; a key whose variable is not set is taken to be

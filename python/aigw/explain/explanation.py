@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from aigw.explain import matching
 from aigw.explain.samples import sample
-from aigw.plan import Backend, Plan, Rule
+from aigw.plan import Auth, Backend, HeaderSource, MetadataSource, Plan, Rule
 from aigw.render.envoy import render_filter_config
 from aigw.render.envoy.filter_config import backend_ids
 
@@ -147,17 +147,30 @@ def _backends(rule: Rule, asking: "_Asking") -> tuple[BackendView, ...]:
 
 
 def _view(backend: Backend, group: int, weight: int, asking: "_Asking") -> BackendView:
-    auth = backend.auth
-    credential = f"{auth.type.value} of BackendSecurityPolicy {auth.credential}" if auth else ""
     return BackendView(
         name=backend.name,
         schema=backend.schema.name,
         group=group,
         weight=weight,
-        credential=credential or "the client's own",
+        credential=_credential(backend.auth),
         costs=tuple(f"{cost.metadata_key} = {cost.type.value}" for cost in backend.costs),
         asked=asking.of(backend),
     )
+
+
+def _credential(auth: Auth | None) -> str:
+    if auth is None:
+        return "the client's own"
+    configured = f"{auth.type.value} of BackendSecurityPolicy {auth.credential}"
+    if auth.override is None:
+        return configured
+    match auth.override.source:
+        case HeaderSource(names):
+            place = f"header {', '.join(names)}"
+        case MetadataSource(namespace, key):
+            place = f"dynamic metadata {namespace} {key}"
+    own = f"{auth.type.value} of the request, {place}"
+    return f"{own}, or {configured}" if auth.override.falls_back else own
 
 
 class _Asking:
