@@ -178,3 +178,26 @@ def test_envoy_forwards_the_namespaces_of_policies_and_of_the_gateway_config() -
     forwarded = "'forwarding_namespaces': {'untyped': ['a.own', 'io.envoy.ai_gateway', 'z.own']}"
     assert files.count(forwarded) == 2
     assert files.count("'receiving_namespaces': {'untyped': ['io.envoy.ai_gateway']}") == 2
+
+
+def test_headers_are_taken_off_where_a_gateway_has_such_a_backend() -> None:
+    own = BackendSpec("own", 80, auth=(policy("APIKey", headers(header="x-own")), {}))
+    listener = {"name": "http", "protocol": "HTTP", "port": 1976}
+    gateway = resource(
+        "gateway.networking.k8s.io/v1",
+        "Gateway",
+        "other",
+        gatewayClassName="aigw",
+        listeners=[listener],
+    )
+    route = resource(
+        "aigateway.envoyproxy.io/v1beta1",
+        "AIGatewayRoute",
+        "other",
+        parentRefs=[{"name": "other"}],
+        rules=[rule("m", "open")],
+    )
+    text = gateway_yaml(1975, [own, BackendSpec("open", 80)], [rule("m", "own")], gateway, route)
+    plan = plan_of(compile_plan(load([Source("t.yaml", text)], Environment({}, lambda _: ""))))
+    found = {name: item.credential_headers for name, item in plan.gateways.items()}
+    assert found == {"default/gw": ("x-own",), "default/other": ()}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from aigw.explain import matching
 from aigw.explain.samples import sample
-from aigw.plan import Auth, Backend, HeaderSource, MetadataSource, Plan, Rule
+from aigw.plan import Auth, Backend, HeaderSource, Plan, Rule
 from aigw.render.envoy import render_filter_config
 from aigw.render.envoy.filter_config import backend_ids
 
@@ -164,11 +164,11 @@ def _credential(auth: Auth | None) -> str:
     configured = f"{auth.type.value} of BackendSecurityPolicy {auth.credential}"
     if auth.override is None:
         return configured
-    match auth.override.source:
-        case HeaderSource(names):
-            place = f"header {', '.join(names)}"
-        case MetadataSource(namespace, key):
-            place = f"dynamic metadata {namespace} {key}"
+    source = auth.override.source
+    if isinstance(source, HeaderSource):
+        place = f"header {', '.join(source.names)}"
+    else:
+        place = f"dynamic metadata {source.namespace} {source.key}"
     own = f"{auth.type.value} of the request, {place}"
     return f"{own}, or {configured}" if auth.override.falls_back else own
 
