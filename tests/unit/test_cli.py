@@ -201,6 +201,15 @@ def test_prefixes_are_those_of_a_run(config: str, capsys: pytest.CaptureFixture[
     assert (code, found["backends"][0]["asked"]["refusal"]) == (0, "")
     _, out, _ = answer(capsys, "translate", config, "--data-plane", "extproc", *prefixes)
     assert "/ai/cohere/v2/" in out
+    _, out, _ = answer(capsys, "translate", config, "--to", "kubernetes", *prefixes)
+    paths = {
+        match["path"]["value"]
+        for item in yaml.safe_load_all(out)
+        if item["kind"] == "HTTPRoute"
+        for found in item["spec"]["rules"]
+        for match in found["matches"]
+    }
+    assert paths == {"/ai"}
 
 
 def test_explain_shows_what_a_client_gets_without_a_route(

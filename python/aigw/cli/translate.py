@@ -40,10 +40,11 @@ def _execute(options: argparse.Namespace) -> int:
     from aigw.cli import files  # noqa: PLC0415 - `aigw version` needs none of it
     from aigw.console import print_findings  # noqa: PLC0415
 
-    loaded, result = files.read(options.files, prefixes_of(options))
+    prefixes = prefixes_of(options)
+    loaded, result = files.read(options.files, prefixes)
     print_findings(sys.stderr, result.diagnostics)
     if options.to == "kubernetes":
-        documents = _objects(loaded)
+        documents = _objects(loaded, prefixes.path(""))
     elif result.plan is None:
         message = "nothing can be served"
         raise CommandError(message)
@@ -59,7 +60,7 @@ def _envoy(plan: "Plan", data_plane: str) -> object:
     return self_contained(render_envoy(plan, _target(data_plane)))
 
 
-def _objects(loaded: "Loaded") -> list[object]:
+def _objects(loaded: "Loaded", root_prefix: str) -> list[object]:
     """What the controller adds to the objects in the files."""
     from aigw.api.ai_gateway_route import AIGatewayRoute  # noqa: PLC0415
     from aigw.api.ai_service_backend import AIServiceBackend  # noqa: PLC0415
@@ -78,7 +79,7 @@ def _objects(loaded: "Loaded") -> list[object]:
         allowed = found is not None and grants.allow(Referrer.of(route), found.id)
         return found if allowed else None
 
-    return [*objects_of(index.all(AIGatewayRoute), lookup)]
+    return [*objects_of(index.all(AIGatewayRoute), lookup, root_prefix)]
 
 
 def _target(data_plane: str) -> "EnvoyTarget":
