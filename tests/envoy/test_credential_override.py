@@ -55,6 +55,16 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "APIKey": ("OpenAI", {"apiKey": {"secretRef": {"name": "none"}}}),
     "AnthropicAPIKey": ("Anthropic", {"anthropicAPIKey": {"secretRef": {"name": "none"}}}),
     "AzureAPIKey": ("AzureOpenAI", {"azureAPIKey": {"secretRef": {"name": "none"}}}),
+    "AzureCredentials": (
+        "AzureOpenAI",
+        {
+            "azureCredentials": {
+                "clientID": "c",
+                "tenantID": "t",
+                "clientSecretRef": {"name": "none"},
+            }
+        },
+    ),
     "GCPCredentials": ("GCPVertexAI", {"gcpCredentials": {"projectName": "p", "region": "r"}}),
     "AWSCredentials": ("AWSBedrock", {"awsCredentials": {"region": "us-east-1"}}),
 }
@@ -62,12 +72,14 @@ HEADERS = {
     "APIKey": "x-aigw-api-key",
     "AnthropicAPIKey": "x-aigw-anthropic-api-key",
     "AzureAPIKey": "x-aigw-azure-api-key",
+    "AzureCredentials": "x-aigw-azure-access-token",
     "GCPCredentials": "x-aigw-gcp-access-token",
 }
 SENT = {
     "APIKey": ("authorization", f"Bearer {CANARY}-1"),
     "AnthropicAPIKey": ("x-api-key", f"{CANARY}-1"),
     "AzureAPIKey": ("api-key", f"{CANARY}-1"),
+    "AzureCredentials": ("authorization", f"Bearer {CANARY}-1"),
     "GCPCredentials": ("authorization", f"Bearer {CANARY}-1"),
 }
 
@@ -99,28 +111,29 @@ def configuration(port: int, first: int, second: int) -> str:
             ("metadata", from_metadata(**({"key": "k"} if kind != "AWSCredentials" else {}))),
         )
     ]
+    rules = [rule(backend.name, backend.name) for backend in backends]
     static = api_key("lenient", STATIC)
     lenient = {**static[0], "credentialOverride": from_headers(falls_back=True, header="x-own")}
-    backends += [
+    others = [
         BackendSpec("lenient", first, auth=(lenient, static[1])),
         BackendSpec("own", first, auth=policy("APIKey", from_headers(header="x-own"))),
         BackendSpec("keyed", second, auth=api_key("keyed", STATIC)),
         BackendSpec("open", second),
     ]
-    rules = [rule(backend.name, backend.name) for backend in backends]
-    failover = [
+    more = [rule(backend.name, backend.name) for backend in others]
+    more += [
         rule(f"{one}-{other}", {"name": one}, {"name": other, "priority": 1})
         for one in ("own", "metadata-apikey")
         for other in ("keyed", "open")
     ]
-    more = resource(
+    route = resource(
         "aigateway.envoyproxy.io/v1beta1",
         "AIGatewayRoute",
-        "failover",
+        "more",
         parentRefs=[{"name": "gw"}],
-        rules=failover,
+        rules=more,
     )
-    return gateway_yaml(port, backends, rules, more)
+    return gateway_yaml(port, [*backends, *others], rules, route)
 
 
 class Bed:

@@ -21,6 +21,11 @@ KINDS: dict[str, tuple[dict[str, Any], list[str], str]] = {
         "x-aigw-anthropic-api-key",
     ),
     "AzureAPIKey": ({"azureAPIKey": SECRET}, ["x-aigw-azure-api-key"], "x-aigw-azure-api-key"),
+    "AzureCredentials": (
+        {"azureCredentials": {"clientID": "c", "tenantID": "t", "clientSecretRef": {"name": "a"}}},
+        ["x-aigw-azure-access-token"],
+        "x-aigw-azure-access-token",
+    ),
     "GCPCredentials": (
         {"gcpCredentials": {"projectName": "p", "region": "r"}},
         ["x-aigw-gcp-access-token"],
