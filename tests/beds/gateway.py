@@ -65,7 +65,8 @@ class RunningGateway:
         return [json.loads(line) for line in self._log_lines()]
 
     def _log_lines(self) -> list[str]:
-        return [line for line in self.output.splitlines() if line.startswith("{")]
+        complete, _, _ = self.output.rpartition("\n")
+        return [line for line in complete.splitlines() if line.startswith("{")]
 
     def descendants(self) -> list[int]:
         """Process ids below the gateway, by command name."""
