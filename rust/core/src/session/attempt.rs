@@ -17,6 +17,7 @@ use crate::metadata::{
 };
 use crate::record::AttemptRecord;
 use crate::registry;
+use crate::scan::Signatures;
 use crate::translate::{Answer, Binding, Exchange, LocalReply, ReplyBytes, Upstream};
 use crate::usage::Usage;
 
@@ -159,6 +160,7 @@ impl Attempt {
                 && self.request.stream()
                 && !self.request.scan.include_usage)
             || !self.request.scan.repeated.is_empty()
+            || self.request.scan.signatures == Signatures::SomeEmpty
             || !self.backend.body_mutation.is_empty()
             || self.backend.auth.as_ref().is_some_and(auth::covers_body)
     }

@@ -233,7 +233,7 @@ fn content<'a>(message: &'a ReplyMessage<'a>) -> Vec<ReplyBlock<'a>> {
     let shown = |block: &ReplyBlock<'_>| matches!(block, ReplyBlock::Thinking { .. });
     let text = message.reasoning_content.as_deref();
     if let Some(thinking) = text.filter(|text| !text.is_empty() && !blocks.iter().any(shown)) {
-        let signature = None;
+        let signature = "";
         blocks.insert(
             0,
             ReplyBlock::Thinking {
@@ -262,7 +262,7 @@ fn thinking<'a>(
             .as_deref()
             .or(message.reasoning_content.as_deref())
             .unwrap_or_default(),
-        signature: block.signature.as_deref(),
+        signature: block.signature.as_deref().unwrap_or_default(),
     }
 }
 

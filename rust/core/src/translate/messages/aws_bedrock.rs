@@ -10,8 +10,8 @@
 //! blocks of other kinds (search results and what belongs to server tools), a document's
 //! `context` and `citations`, beta flags that Bedrock does not know; adaptive thinking,
 //! `thinking.display`, `output_config` and beta flags for models other than Claude; cache markers
-//! of thinking; empty texts, and thinking with neither text nor signature; of replies: images,
-//! documents, citations, cache details, metrics and traces.
+//! of thinking; empty texts, and thinking with neither text nor signature, for Claude also with an
+//! empty signature; of replies: images, documents, citations, cache details, metrics and traces.
 
 use crate::dialect::converse::{self, MessagesReply, Operation};
 use crate::endpoint::Endpoint;
