@@ -385,6 +385,7 @@ fn binding<'a>(request: &'a Request, backend: &'a Backend, now: u64) -> Binding<
     Binding {
         backend,
         model: backend.effective_model(request.model()),
+        requested_model: request.model(),
         stream: request.stream(),
         now,
         request_id: request.id,

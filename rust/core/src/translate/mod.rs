@@ -57,6 +57,8 @@ pub struct Binding<'a> {
     pub backend: &'a Backend,
     /// Model to name to the provider and, where it reports none, to the client.
     pub model: &'a str,
+    /// Model that the client names.
+    pub requested_model: &'a str,
     /// The client asked for a stream.
     pub stream: bool,
     /// Unix seconds, for `created` fields.
