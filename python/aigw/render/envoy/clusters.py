@@ -221,3 +221,23 @@ def _tls_matches(plan: Plan, tls: Sequence[Tls | None], target: EnvoyTarget) -> 
             {"name": "plain", "match": {}, "transport_socket": plain},
         ]
     }
+
+
+def bare_cluster(name: str, endpoints: Sequence[Endpoint]) -> Json:
+    """What all clusters have in common, around endpoints that are no providers."""
+    localities: list[Json] = [
+        {
+            "lb_endpoints": [
+                {
+                    "endpoint": {
+                        "address": {
+                            "socket_address": {"address": item.address, "port_value": item.port}
+                        },
+                        "hostname": item.hostname,
+                    }
+                }
+                for item in endpoints
+            ]
+        }
+    ]
+    return _cluster(name, localities, endpoints)

@@ -42,7 +42,11 @@ def render_envoy(plan: Plan, target: EnvoyTarget) -> EnvoyConfig:
         RenderError: The target lacks something that the plan needs.
     """
     ids = backend_ids(plan)
-    found = [*clusters(plan, target, ids), *collector_clusters(plan, target)]
+    found = [
+        *clusters(plan, target, ids),
+        *_plain_clusters(plan, target),
+        *collector_clusters(plan, target),
+    ]
     files = {CDS_FILE: _response("envoy.config.cluster.v3.Cluster", found)}
     for port in plan.ports:
         for listener in port.listeners:
@@ -54,6 +58,14 @@ def render_envoy(plan: Plan, target: EnvoyTarget) -> EnvoyConfig:
     files[LDS_FILE] = _response("envoy.config.listener.v3.Listener", listeners)
     secrets = {**tls_files(plan), **collector_secrets(plan)}
     return EnvoyConfig(bootstrap(target), files, secrets)
+
+
+def _plain_clusters(plan: Plan, target: EnvoyTarget) -> list[Json]:
+    if not plan.http_backends:
+        return []
+    from aigw.render.envoy.http_routes import plain_clusters  # noqa: PLC0415 - for few plans
+
+    return plain_clusters(plan, target)
 
 
 def bootstrap(target: EnvoyTarget) -> Json:
