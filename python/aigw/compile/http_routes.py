@@ -110,7 +110,7 @@ class HttpRoutes:
             matches.extend(self._matches(route, index, rule.id))
         for entrance in entrances:
             entries = self._entries.setdefault(ports.key(entrance), [])
-            for hostname in ports.name(entrance, route.spec.hostnames):
+            for hostname in ports.add_hosts(entrance, route.spec.hostnames):
                 entries.extend((hostname, match) for match in matches)
 
     def _rule(self, route: HTTPRoute, index: int) -> HttpRule:

@@ -59,7 +59,7 @@ class Ports:
                 for match in _matches(headers, compiled)
             )
 
-    def name(self, entrance: Entrance, hostnames: Sequence[str]) -> list[str]:
+    def add_hosts(self, entrance: Entrance, hostnames: Sequence[str]) -> list[str]:
         """Host names of a route that a listener has too; each gets its virtual host."""
         listener = self._ports[entrance.listener.port][_server_name(entrance)]
         own = entrance.listener.hostname
