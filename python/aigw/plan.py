@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aigw.plan_http import HttpBackend, HttpMatch, HttpRule
 
+from aigw.plan_traffic import ClientTraffic, PortTraffic, Traffic
+
 
 class MatchType(StrEnum):
     """How a header value is compared."""
@@ -70,6 +72,7 @@ class Listener:
     virtual_hosts: tuple[VirtualHost, ...]
     server_name: str = "*"
     certificates: tuple[str, ...] = ()
+    traffic: ClientTraffic = field(default_factory=ClientTraffic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class Port:
     number: int
     gateway: str
     listeners: tuple[Listener, ...]
+    traffic: PortTraffic = field(default_factory=PortTraffic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,6 +414,7 @@ class Rule:
     groups: tuple[BackendGroup, ...]
     timeouts: Timeouts
     retry: RetryPolicy | None = None
+    traffic: Traffic = field(default_factory=Traffic)
 
 
 @dataclass(frozen=True, slots=True)

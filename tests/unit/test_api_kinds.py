@@ -124,7 +124,7 @@ def test_an_unknown_field_of_the_spec_is_an_error(kind: str) -> None:
     ("kind", "spec", "path"),
     [
         ("BackendTrafficPolicy", {"rateLimit": {}}, "spec.rateLimit"),
-        ("ClientTrafficPolicy", {"timeout": {}}, "spec.timeout"),
+        ("ClientTrafficPolicy", {"http3": {}}, "spec.http3"),
         ("EnvoyProxy", {"bootstrap": {}}, "spec.bootstrap"),
         ("EnvoyProxy", {"telemetry": {"tracing": {}}}, "spec.telemetry.tracing"),
         ("Backend", {"endpoints": [{"unix": {"path": "/x"}}]}, "spec.endpoints[0].unix"),

@@ -7,8 +7,10 @@ from aigw.api.ai_gateway_route import AIGatewayRoute
 from aigw.api.backend_security_policy import BackendSecurityPolicy
 from aigw.api.gateway import Gateway
 from aigw.api.load import Loaded
-from aigw.compile import models, settings, telemetry
+from aigw.compile import models, telemetry
+from aigw.compile.backend_traffic import BackendPolicies
 from aigw.compile.backends import Backends
+from aigw.compile.client_traffic import ClientPolicies
 from aigw.compile.credential_override import headers_of, override_of
 from aigw.compile.credentials import Credentials
 from aigw.compile.endpoints import Upstreams
@@ -18,7 +20,6 @@ from aigw.compile.listeners import Attachments, Entrance, Entrances
 from aigw.compile.metadata import namespaces_of
 from aigw.compile.ports import Ports
 from aigw.compile.report import Report
-from aigw.compile.retry import TrafficPolicies
 from aigw.compile.routes import CompiledRule, Routes
 from aigw.compile.support import Support
 from aigw.compile.targets import report_targets
@@ -79,10 +80,11 @@ class _Compiler:
         self._routes = Routes(
             report,
             Backends(index, report, self._credentials, self._upstreams),
-            TrafficPolicies(index, report),
+            BackendPolicies(index, report),
             self._support,
             headers_of(map(override_of, index.all(BackendSecurityPolicy))),
         )
+        self._clients = ClientPolicies(index, report)
         self._ports = Ports(report)
         self._offers: dict[str, list[models.Offer]] = {}
         self._headers: dict[str, frozenset[str]] = {}
@@ -95,7 +97,7 @@ class _Compiler:
         if not gateways:
             self._report.error(None, Code.NOT_FOUND, "", "no Gateway found in configuration")
             return None
-        entrances = Entrances(self._index, self._report)
+        entrances = Entrances(self._index, self._report, self._clients)
         opened = {
             (gateway.namespace, gateway.metadata.name): self._ports.open(entrances.of(gateway))
             for gateway in gateways
@@ -121,6 +123,7 @@ class _Compiler:
             backends=self._backends,
             credentials={name: self._credentials.found[name] for name in sorted(used)},
             certificates=entrances.certificates,
+            authorities=self._clients.authorities,
             http_rules=http.rules if http else {},
             http_backends=http.backends if http else {},
             prefixes=self._prefixes,
@@ -169,7 +172,7 @@ class _Compiler:
     def _gateway(self, gateway: Gateway) -> PlanGateway:
         return PlanGateway(
             models=models.lists_of(self._offers.get(gateway.id.path, [])),
-            limits=settings.limits_of(gateway, self._index, self._report),
+            limits=self._clients.limits(gateway),
             telemetry=telemetry.telemetry_of(gateway, self._index, self._report, self._upstreams),
             credential_headers=tuple(sorted(self._headers.get(gateway.id.path, ()))),
         )

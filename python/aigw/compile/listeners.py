@@ -1,13 +1,14 @@
 """Gateway listeners, and the routes attached to them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aigw.api.ai_gateway_route import AIGatewayRoute
 from aigw.api.gateway import Gateway, Listener, RouteNamespaces
 from aigw.api.namespace import Namespace
 from aigw.api.references import ParentReference
+from aigw.compile.client_traffic import ClientPolicies, ListenerTraffic
 from aigw.compile.grants import Reference, Values
 from aigw.compile.hosts import intersect
 from aigw.compile.index import Index
@@ -36,6 +37,7 @@ class Entrance:
     index: int
     listener: Listener
     certificates: tuple[str, ...] = ()
+    traffic: ListenerTraffic = field(default_factory=ListenerTraffic)
 
     @property
     def name(self) -> str:
@@ -51,10 +53,11 @@ class Entrance:
 class Entrances:
     """Reads the listeners of Gateways, and their certificates."""
 
-    def __init__(self, index: Index, report: Report) -> None:
+    def __init__(self, index: Index, report: Report, clients: ClientPolicies) -> None:
         """Nothing is read yet."""
         self._index = index
         self._report = report
+        self._clients = clients
         self._values = Values(index, report)
         self.certificates: dict[str, Certificate] = {}
 
@@ -63,12 +66,11 @@ class Entrances:
         found: list[Entrance] = []
         for index, listener in enumerate(gateway.spec.listeners):
             entrance = Entrance(gateway, index, listener)
-            if listener.protocol == "HTTP":
-                found.append(entrance)
-            elif listener.protocol == "HTTPS":
-                keys = self._certificates(entrance)
-                if keys:
-                    found.append(Entrance(gateway, index, listener, keys))
+            if listener.protocol in ("HTTP", "HTTPS"):
+                keys = self._certificates(entrance) if listener.protocol == "HTTPS" else ()
+                traffic = self._clients.of(gateway, listener)
+                if traffic and (keys or listener.protocol == "HTTP"):
+                    found.append(Entrance(gateway, index, listener, keys, traffic))
             else:
                 message = f"{listener.protocol} listeners are not supported, only HTTP and HTTPS"
                 path = f"{entrance.path}.protocol"

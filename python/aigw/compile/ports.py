@@ -75,7 +75,12 @@ class Ports:
     def ports(self) -> tuple[Port, ...]:
         """Ports by number, with virtual hosts and matches in order of precedence."""
         return tuple(
-            Port(number, _gateway(listeners), tuple(map(_listener, listeners.values())))
+            Port(
+                number,
+                _gateway(listeners),
+                tuple(map(_listener, listeners.values())),
+                next(iter(listeners.values())).entrance.traffic.port,
+            )
             for number, listeners in sorted(self._ports.items())
             if listeners
         )
@@ -110,6 +115,7 @@ def _listener(found: _Listener) -> Listener:
         _virtual_hosts(found),
         _server_name(entrance) or "*",
         entrance.certificates,
+        entrance.traffic.client,
     )
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from aigw.api.ai_gateway_route import AIGatewayRoute, AIGatewayRouteRuleMatch
 from aigw.api.gateway import Gateway
 from aigw.api.header_match import HTTPHeaderMatch
+from aigw.compile.backend_traffic import BackendPolicies
 from aigw.compile.backends import Backends, RefPlace
 from aigw.compile.expressions import is_regular_expression
 from aigw.compile.report import Report
-from aigw.compile.retry import TrafficPolicies, retry_policy, timeouts_of
+from aigw.compile.retry import retry_policy, timeouts_of
 from aigw.compile.support import Support
 from aigw.errors import Code
 from aigw.plan import (
@@ -66,7 +67,7 @@ class Routes:
         self,
         report: Report,
         backends: Backends,
-        policies: TrafficPolicies,
+        policies: BackendPolicies,
         support: Support,
         credential_headers: frozenset[str],
     ) -> None:
@@ -105,14 +106,15 @@ class Routes:
         if not groups:
             message = "has no usable backend; its requests are answered with 503"
             self._report.warning(route.id, Code.NO_EFFECT, f"spec.rules[{index}]", message)
-        retry = self._policies.retry_of(gateway, route, written)
-        timeouts = timeouts_of(written, retry)
+        settings = self._policies.of(gateway, route, written)
+        timeouts = timeouts_of(written, settings)
         rule = Rule(
             id=f"{route.id.path}/rule/{index}",
             route=route.id.path,
             groups=groups,
             timeouts=timeouts,
-            retry=retry_policy(retry, len(groups), timeouts),
+            retry=retry_policy(settings.retry, len(groups), timeouts),
+            traffic=settings.traffic,
         )
         narrowed = tuple(
             (
@@ -120,7 +122,7 @@ class Routes:
                     rule,
                     id=f"{rule.id}/some/{number}",
                     groups=fewer,
-                    retry=retry_policy(retry, len(fewer), timeouts),
+                    retry=retry_policy(settings.retry, len(fewer), timeouts),
                 ),
                 paths,
             )

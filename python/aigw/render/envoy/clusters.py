@@ -1,9 +1,22 @@
 """Clusters: one per backendRef for the module, one per rule for ext_proc."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 
 from aigw.plan import AddressKind, Backend, Endpoint, Plan, Rule, Tls
+from aigw.plan_traffic import Traffic
+from aigw.render.envoy.backend_traffic import (
+    CONNECT_TIMEOUT,
+    assignment_policy,
+    balancing_options,
+    circuit_breakers,
+    cluster_name,
+    cluster_settings,
+    connection_options,
+    dns_options,
+    endpoint_check,
+    http2_options,
+)
 from aigw.render.envoy.filters import attempt_filters
 from aigw.render.envoy.names import (
     BACKEND_KEY,
@@ -16,25 +29,17 @@ from aigw.render.envoy.names import (
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
 from aigw.render.envoy.tls import upstream_socket
 
-CONNECT_TIMEOUT = "5s"
-IDLE_TIMEOUT = "55s"
-"""Below the keep-alive of usual providers, so that a request rarely meets a closing connection."""
-NO_LIMIT = 2**31 - 1
-MIN_RETRIES = 1024
 _TLS_KEY = "aigw_tls"
 _SINK_PORT = 1
-_DNS = typed(
-    "envoy.extensions.clusters.dns.v3.DnsCluster",
-    dns_lookup_family="V4_PREFERRED",
-    respect_dns_ttl=True,
-)
+_DNS = "envoy.extensions.clusters.dns.v3.DnsCluster"
 
 
 def clusters(plan: Plan, target: EnvoyTarget, ids: Mapping[str, str]) -> list[Json]:
     """All clusters with providers behind them."""
     if target.data_plane is DataPlane.MODULE:
-        used = sorted(_backends_in_use(plan))
-        return [_backend_cluster(plan, target, plan.backends[name], ids[name]) for name in used]
+        return [
+            _backend_cluster(plan, target, use, ids[use.backend]) for use in _backends_in_use(plan)
+        ]
     return [
         _rule_cluster(plan, target, rule, ids)
         for _, rule in sorted(plan.rules.items())
@@ -42,31 +47,25 @@ def clusters(plan: Plan, target: EnvoyTarget, ids: Mapping[str, str]) -> list[Js
     ]
 
 
-def _backends_in_use(plan: Plan) -> set[str]:
-    return {
-        member.backend
-        for rule in plan.rules.values()
-        for group in rule.groups
-        for member in group.members
-    }
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """A backend with the settings of a rule; `is_last`: no group of any rule comes after it."""
+
+    backend: str
+    traffic: Traffic
+    is_last: bool
 
 
-def circuit_breakers() -> Json:
-    """No hidden limits: Envoy's defaults (3 retries, 1,024 requests) would stop a failover.
-
-    The budget lets every request in flight be retried once at a time, and no more.
-    """
-    budget = {"budget_percent": {"value": 100}, "min_retry_concurrency": MIN_RETRIES}
-    return {
-        "thresholds": [
-            {
-                "max_connections": NO_LIMIT,
-                "max_pending_requests": NO_LIMIT,
-                "max_requests": NO_LIMIT,
-                "retry_budget": budget,
-            }
-        ]
-    }
+def _backends_in_use(plan: Plan) -> list[_Use]:
+    """In a fixed order. Rules that only differ in their groups share their clusters."""
+    last: dict[tuple[str, Traffic], bool] = {}
+    for rule in plan.rules.values():
+        for group in rule.groups:
+            for member in group.members:
+                key = (member.backend, rule.traffic)
+                last[key] = last.get(key, True) and group is rule.groups[-1]
+    uses = [_Use(*key, is_last) for key, is_last in last.items()]
+    return sorted(uses, key=lambda use: (use.backend, cluster_name("", use.traffic)))
 
 
 def extproc_cluster(target: EnvoyTarget) -> Json:
@@ -98,25 +97,36 @@ def extproc_cluster(target: EnvoyTarget) -> Json:
     }
 
 
-def _backend_cluster(plan: Plan, target: EnvoyTarget, backend: Backend, backend_id: str) -> Json:
-    localities: list[Json] = [
-        {"lb_endpoints": [_endpoint(item, backend_id) for item in backend.endpoints]}
-    ]
-    if any(item.kind is AddressKind.DNS for item in backend.endpoints):
-        localities.append({"priority": 1, "lb_endpoints": [_endpoint(_sink(backend), backend_id)]})
+def _backend_cluster(plan: Plan, target: EnvoyTarget, use: _Use, backend_id: str) -> Json:
+    backend, traffic = plan.backends[use.backend], use.traffic
+    check = endpoint_check(traffic)
+    endpoints = [_endpoint(item, backend_id, check) for item in backend.endpoints]
+    localities: list[Json] = [{"lb_endpoints": endpoints}]
+    moves_on = traffic.checks_health and not use.is_last
+    has_sink = moves_on or any(item.kind is AddressKind.DNS for item in backend.endpoints)
+    if has_sink:
+        # Of the last group the sink fails its checks, so that Envoy asks the providers once more.
+        off: Json = (
+            {"health_check_config": {"disable_active_health_check": True}} if moves_on else {}
+        )
+        sink = _endpoint(_sink(backend), backend_id, off)
+        localities.append({"priority": 1, "lb_endpoints": [sink]})
     filters = attempt_filters(plan, target, backend_id)
     sockets: Json = {}
     if backend.tls:
         sockets["transport_socket"] = upstream_socket(plan, backend.tls, target)
+    options = balancing_options(traffic, has_sink=has_sink)
     return {
-        **_cluster(backend_id, localities, backend.endpoints),
-        **_http_options(filters, [backend.tls]),
+        **_cluster(cluster_name(backend_id, traffic), localities, backend.endpoints, traffic),
+        **cluster_settings(traffic, has_sink=has_sink),
+        **_http_options(filters, [backend.tls], traffic),
         **sockets,
+        **({"common_lb_config": options} if options else {}),
     }
 
 
 def _sink(backend: Backend) -> Endpoint:
-    """Where requests go while a name does not resolve: a refused connection.
+    """Where requests go while no name resolves or no endpoint is healthy: a closed port.
 
     A cluster without hosts is answered with 503 at once and never retried; a refused connection
     is retried with the next backend.
@@ -127,6 +137,7 @@ def _sink(backend: Backend) -> Endpoint:
 def _rule_cluster(plan: Plan, target: EnvoyTarget, rule: Rule, ids: Mapping[str, str]) -> Json:
     localities: list[Json] = []
     backends: list[Backend] = []
+    check = endpoint_check(rule.traffic)
     for priority, group in enumerate(rule.groups):
         for member in group.members:
             backend = plan.backends[member.backend]
@@ -137,7 +148,7 @@ def _rule_cluster(plan: Plan, target: EnvoyTarget, rule: Rule, ids: Mapping[str,
                     "locality": {"zone": backend.name},
                     "load_balancing_weight": member.weight,
                     "lb_endpoints": [
-                        _endpoint(item, ids[backend.name], backend.tls)
+                        _endpoint(item, ids[backend.name], check, backend.tls)
                         for item in backend.endpoints
                     ],
                 }
@@ -145,45 +156,59 @@ def _rule_cluster(plan: Plan, target: EnvoyTarget, rule: Rule, ids: Mapping[str,
     endpoints = [item for backend in backends for item in backend.endpoints]
     tls = [backend.tls for backend in backends]
     return {
-        **_cluster(rule.id, localities, endpoints),
-        **_http_options(attempt_filters(plan, target, ""), tls),
+        **_cluster(rule.id, localities, endpoints, rule.traffic),
+        **cluster_settings(rule.traffic),
+        **_http_options(attempt_filters(plan, target, ""), tls, rule.traffic),
         **_tls_matches(plan, tls, target),
-        "common_lb_config": {"locality_weighted_lb_config": {}},
+        "common_lb_config": {
+            "locality_weighted_lb_config": {},
+            **balancing_options(rule.traffic),
+        },
     }
 
 
-def _cluster(name: str, localities: list[Json], endpoints: Sequence[Endpoint]) -> Json:
+def _cluster(
+    name: str, localities: list[Json], endpoints: Sequence[Endpoint], traffic: Traffic
+) -> Json:
     discovery: Json = {"type": "STATIC"}
     if any(item.kind is AddressKind.DNS for item in endpoints):
-        discovery = {"cluster_type": {"name": "envoy.cluster.dns", "typed_config": _DNS}}
+        config = typed(_DNS, **dns_options(traffic))
+        discovery = {"cluster_type": {"name": "envoy.cluster.dns", "typed_config": config}}
     return {
         "name": name,
         **discovery,
-        "connect_timeout": CONNECT_TIMEOUT,
-        "circuit_breakers": circuit_breakers(),
-        "load_assignment": {"cluster_name": name, "endpoints": localities},
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": localities,
+            **assignment_policy(traffic),
+        },
     }
 
 
-def _endpoint(endpoint: Endpoint, backend_id: str, tls: Tls | None = None) -> Json:
+def _endpoint(endpoint: Endpoint, backend_id: str, check: Json, tls: Tls | None = None) -> Json:
     metadata: Json = {HOST_METADATA: {BACKEND_KEY: backend_id}}
     if tls:
         metadata["envoy.transport_socket_match"] = {_TLS_KEY: _tls_name(tls)}
     address = {"address": endpoint.address, "port_value": endpoint.port}
     return {
-        "endpoint": {"address": {"socket_address": address}, "hostname": endpoint.hostname},
+        "endpoint": {
+            "address": {"socket_address": address},
+            "hostname": endpoint.hostname,
+            **check,
+        },
         "metadata": {"filter_metadata": metadata},
     }
 
 
-def _http_options(filters: list[Json], tls: Sequence[Tls | None]) -> Json:
+def _http_options(filters: list[Json], tls: Sequence[Tls | None], traffic: Traffic) -> Json:
     """HTTP/1.1, or what TLS negotiates where every endpoint has TLS."""
     protocol: Json = {"explicit_http_config": {"http_protocol_options": {}}}
     if all(tls):
-        protocol = {"auto_config": {"http_protocol_options": {}, "http2_protocol_options": {}}}
+        http2 = http2_options(traffic.http2)
+        protocol = {"auto_config": {"http_protocol_options": {}, "http2_protocol_options": http2}}
     options = typed(
         HTTP_OPTIONS,
-        common_http_protocol_options={"idle_timeout": IDLE_TIMEOUT},
+        common_http_protocol_options=connection_options(traffic),
         http_filters=filters,
         **protocol,
     )

@@ -134,7 +134,7 @@ def self_contained(config: EnvoyConfig) -> Json:
     listeners = deepcopy(_resources(config.files[LDS_FILE]))
     for listener in listeners:
         for chain in listener["filter_chains"]:
-            manager = chain["filters"][0]["typed_config"]
+            manager = chain["filters"][-1]["typed_config"]
             name = manager.pop("rds")["route_config_name"]
             manager["route_config"] = routes[name]
     static = cast("dict[str, list[Any]]", result["static_resources"])

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from aigw.plan import Gateway, Listener, Plan, RouteMatch, Rule, VirtualHost
+from aigw.render.envoy.backend_traffic import cluster_name, hash_policies
 from aigw.render.envoy.local_replies import error_body, shapes, unknown_model_message
 from aigw.render.envoy.match_tree import MatchedRoutes, header_matcher, selection
 from aigw.render.envoy.names import HOST_METADATA, MODEL_HEADER, Json, seconds, typed
@@ -94,6 +95,7 @@ def _routes(
         return _direct(plan, {"headers": headers}, 503, "ServiceUnavailable", message)
     action: Json = {
         **_destination(rule, target, ids),
+        **hash_policies(rule.traffic),
         "auto_host_rewrite": True,
         "timeout": seconds(rule.timeouts.request_ms),
     }
@@ -116,7 +118,8 @@ def _destination(rule: Rule, target: EnvoyTarget, ids: Mapping[str, str]) -> Jso
     if target.data_plane is DataPlane.EXTPROC:
         return {"cluster": rule.id}
     if len(rule.groups) == 1 and len(rule.groups[0].members) == 1:
-        return {"cluster": ids[rule.groups[0].members[0].backend]}
+        backend = rule.groups[0].members[0].backend
+        return {"cluster": cluster_name(ids[backend], rule.traffic)}
     repeats = rule.retry.attempts_per_group if rule.retry else 1
     attempts = rule.retry.num_retries + 1 if rule.retry else 1
     groups = [group for group in rule.groups for _ in range(min(repeats, attempts))]
@@ -124,7 +127,10 @@ def _destination(rule: Rule, target: EnvoyTarget, ids: Mapping[str, str]) -> Jso
         {
             "name": f"attempt-{number}",
             "clusters": [
-                {"cluster_name": ids[member.backend], "weight": member.weight}
+                {
+                    "cluster_name": cluster_name(ids[member.backend], rule.traffic),
+                    "weight": member.weight,
+                }
                 for member in group.members
             ],
         }

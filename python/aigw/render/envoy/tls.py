@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from aigw.errors import RenderError
 from aigw.plan import Listener, Plan, Tls, Verification
+from aigw.render.envoy.client_traffic import tls_parameters, validation_context
 from aigw.render.envoy.names import Json, typed
 from aigw.render.envoy.target import EnvoyTarget
 
@@ -24,12 +25,26 @@ def tls_files(plan: Plan) -> Mapping[str, str]:
 
 def server_socket(plan: Plan, listener: Listener, target: EnvoyTarget) -> Json:
     """TLS to clients."""
+    tls = listener.traffic.tls
     context = {
         "alpn_protocols": _ALPN,
         "tls_certificates": [_certificate(plan, key, target) for key in listener.certificates],
+        **tls_parameters(tls),
     }
+    required: Json = {}
+    if validation := tls.validation:
+        bundle = validation.authorities
+        file = f"{target.xds_dir}/{_file(plan.authorities[bundle])}" if bundle else ""
+        context["validation_context"] = validation_context(validation, file)
+        # A resumed session would not be checked again.
+        required = {
+            "require_client_certificate": not validation.optional,
+            "disable_stateless_session_resumption": True,
+            "disable_stateful_session_resumption": True,
+        }
     name = f"{_CONTEXTS}.DownstreamTlsContext"
-    return {"name": _SOCKET, "typed_config": typed(name, common_tls_context=context)}
+    config = typed(name, common_tls_context=context, **required)
+    return {"name": _SOCKET, "typed_config": config}
 
 
 def upstream_socket(plan: Plan, tls: Tls, target: EnvoyTarget) -> Json:
