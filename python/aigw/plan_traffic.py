@@ -244,15 +244,6 @@ class HeaderEdits:
     remove_on_match: tuple[TextMatch, ...] = ()
 
 
-class RequestId(StrEnum):
-    """What becomes of `x-request-id`, which shows in access logs."""
-
-    PRESERVE_OR_GENERATE = "PreserveOrGenerate"
-    PRESERVE = "Preserve"
-    GENERATE = "Generate"
-    DISABLE = "Disable"
-
-
 @dataclass(frozen=True, slots=True)
 class ClientTraffic:
     """How clients reach a listener. `ClientTraffic()` is our default throughout.
@@ -276,7 +267,6 @@ class ClientTraffic:
     escaped_slashes: str | None = None
     merge_slashes: bool = True
     headers: HeaderEdits = HeaderEdits()
-    request_id: RequestId = RequestId.GENERATE
     underscores: str = "Allow"
     client_certificate: str = "Sanitize"
     certificate_details: tuple[str, ...] = ()

@@ -128,7 +128,6 @@ CLIENT: Resource = {
     "http2": BACKEND["http2"],
     "path": {"escapedSlashesAction": "UnescapeAndRedirect", "disableMergeSlashes": True},
     "headers": {
-        "requestID": "Preserve",
         "withUnderscoresAction": "DropHeader",
         "xForwardedClientCert": {"mode": "SanitizeSet", "certDetailsToAdd": ["Subject", "DNS"]},
         "earlyRequestHeaders": {

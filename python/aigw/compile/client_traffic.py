@@ -16,7 +16,7 @@ from aigw.compile.report import Report
 from aigw.compile.traffic_fields import Fields
 from aigw.errors import Code
 from aigw.plan import Limits
-from aigw.plan_traffic import ClientTls, ClientTraffic, PortTraffic, ProxyProtocol, RequestId
+from aigw.plan_traffic import ClientTls, ClientTraffic, PortTraffic, ProxyProtocol
 
 MAX_BODY_LIMIT = 2**31 - 1
 _OF_PORTS = {
@@ -177,7 +177,6 @@ def _client_traffic(spec: ClientTrafficPolicySpec, tls: ClientTls, fields: Field
         escaped_slashes=path.escaped_slashes_action if path else None,
         merge_slashes=not (path and path.disable_merge_slashes),
         headers=edits_of(headers.early_request_headers if headers else None, fields),
-        request_id=_request_id(spec),
         underscores=(headers.with_underscores_action if headers else None) or "Allow",
         client_certificate=certificate,
         certificate_details=details,
@@ -195,6 +194,11 @@ def _some(number: int | None) -> int | None:
 def _name_unserved(spec: ClientTrafficPolicySpec, fields: Fields) -> None:
     if spec.timeout and spec.timeout.tcp:
         fields.no_effect("timeout.tcp", "has no effect on HTTP; timeout.http.idleTimeout has")
+    headers = spec.headers
+    if headers and (headers.request_id or headers.preserve_x_request_id):
+        name = "requestID" if headers.request_id else "preserveXRequestID"
+        message = "has no effect: x-request-id goes neither to providers nor into access logs"
+        fields.no_effect(f"headers.{name}", message)
     if spec.scheme == "Preserve":
         fields.refuse("scheme", "providers get the scheme of their own connection")
 
@@ -203,13 +207,6 @@ def _connections(limit: int | None, fields: Fields) -> int | None:
     if limit == 0:
         fields.invalid("connection.connectionLimit.value", "must be at least 1")
     return _some(limit)
-
-
-def _request_id(spec: ClientTrafficPolicySpec) -> RequestId:
-    headers = spec.headers
-    if headers and headers.preserve_x_request_id:
-        return RequestId.PRESERVE_OR_GENERATE
-    return RequestId(headers.request_id) if headers and headers.request_id else RequestId.GENERATE
 
 
 def _health_path(spec: ClientTrafficPolicySpec, fields: Fields) -> str:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _EG = "gateway.envoyproxy.io"
 _GW = "gateway.networking.k8s.io"
+_OF_CLIENTS = ("clientIPDetection", "headers", "tls")
+"""Fields that say which clients are let in, or which of their headers count."""
 
 
 def guarded(
@@ -51,6 +53,11 @@ def unenforced(
         found = index.rejected_policies((_EG, "SecurityPolicy"), target)
         limits = index.rejected_policies((_EG, "BackendTrafficPolicy"), target)
         found += [policy for policy in limits if index.mentions(policy, "rateLimit")]
+        found += [
+            policy
+            for policy in index.rejected_policies((_EG, "ClientTrafficPolicy"), target)
+            if any(index.mentions(policy, field) for field in _OF_CLIENTS)
+        ]
         if found:
             return found[0]
     return None

@@ -12,7 +12,6 @@ from aigw.plan_traffic import (
     Keepalive,
     PortTraffic,
     ProxyProtocol,
-    RequestId,
     TextMatch,
     TextMatchType,
 )
@@ -49,7 +48,6 @@ def manager_settings(traffic: ClientTraffic) -> Json:
     request = traffic.request_ms
     found: Json = {
         **_address(traffic.address),
-        **_request_id(traffic.request_id),
         "merge_slashes": traffic.merge_slashes,
         "stream_idle_timeout": STREAM_IDLE_TIMEOUT if idle is None else seconds(idle),
         "request_timeout": REQUEST_TIMEOUT if request is None else seconds(request),
@@ -228,15 +226,6 @@ def _detection(name: str, config: Json) -> Json:
 def _range(text: str) -> Json:
     address, _, length = text.partition("/")
     return {"address_prefix": address, "prefix_len": int(length)}
-
-
-def _request_id(action: RequestId) -> Json:
-    found: Json = {}
-    if action in (RequestId.PRESERVE, RequestId.PRESERVE_OR_GENERATE):
-        found["preserve_external_request_id"] = True
-    if action in (RequestId.PRESERVE, RequestId.DISABLE):
-        found["generate_request_id"] = False
-    return found
 
 
 def _connection(traffic: ClientTraffic) -> Json:

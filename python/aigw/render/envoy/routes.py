@@ -21,6 +21,7 @@ _NOT_FOR_PROVIDERS = [
     "forwarded",
     "via",
     "x-envoy-external-address",
+    "x-envoy-internal",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-proto",
