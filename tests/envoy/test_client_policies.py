@@ -61,10 +61,7 @@ LISTENERS: dict[str, Resource] = {
         "healthCheck": {"path": "/healthz"},
         "path": {"escapedSlashesAction": "RejectRequest"},
     },
-    "hops": {
-        "clientIPDetection": {"xForwardedFor": {"numTrustedHops": 1}},
-        "headers": {"earlyRequestHeaders": EDITS},
-    },
+    "hops": {"clientIPDetection": {"xForwardedFor": {"numTrustedHops": 1}}},
     "ranges": {"clientIPDetection": {"xForwardedFor": {"trustedCIDRs": ["127.0.0.0/8"]}}},
     "custom": {"clientIPDetection": {"customHeader": {"name": "X-Real-IP", "failClosed": True}}},
     "proxied": {"proxyProtocol": {}, "tcpKeepalive": {"idleTime": "5s", "probes": 3}},
@@ -110,6 +107,16 @@ def configuration(ports: dict[str, int], provider: int, authority: Authority) ->
     secret = {"stringData": {"tls.crt": chain, "tls.key": key}}
     bundle = {"data": {"ca.crt": authority.certificate}}
     target = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "gw"}
+    file = {"type": "File", "file": {"path": "/dev/stdout"}}
+    line = "client=%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %REQ(X-TEST)%\n"
+    log = {"sinks": [file], "format": {"type": "Text", "text": line}}
+    proxy = resource(
+        EG,
+        "EnvoyProxy",
+        "proxy",
+        provider={"type": "Host"},
+        telemetry={"accessLog": {"settings": [log]}},
+    )
     policies = [
         resource(
             EG,
@@ -129,6 +136,7 @@ def configuration(ports: dict[str, int], provider: int, authority: Authority) ->
         [rule("m", "a")],
         {**resource("v1", "Secret", "server"), **secret},
         {**resource("v1", "ConfigMap", "clients"), **bundle},
+        proxy,
         *policies,
     )
     documents = list(yaml.safe_load_all(text))
@@ -137,6 +145,8 @@ def configuration(ports: dict[str, int], provider: int, authority: Authority) ->
     ]
     listeners[-1] |= {"protocol": "HTTPS", "tls": {"certificateRefs": [{"name": "server"}]}}
     documents[0]["spec"]["listeners"] = listeners
+    parameters = {"group": "gateway.envoyproxy.io", "kind": "EnvoyProxy", "name": "proxy"}
+    documents[0]["spec"]["infrastructure"] = {"parametersRef": parameters}
     return yaml.safe_dump_all(documents)
 
 
@@ -218,9 +228,25 @@ def test_headers_are_edited_before_anything_else(bed: Bed) -> None:
     assert bed.passes("edited", ("x-team", "a")).header_values("x-team") == ["a"]
 
 
-def test_a_trusted_proxy_names_the_client(bed: Bed) -> None:
-    found = bed.passes("hops", ("x-forwarded-for", f"10.9.9.9, {CLIENT}"))
-    assert found.header("x-edge") in {CLIENT, "127.0.0.1"}
+ADDRESSES = {
+    "plain": (("x-forwarded-for", CLIENT), "127.0.0.1"),
+    "hops": (("x-forwarded-for", f"10.9.9.9, {CLIENT}"), CLIENT),
+    "ranges": (("x-forwarded-for", f"10.9.9.9, {CLIENT}, 127.0.0.9"), CLIENT),
+    "custom": (("x-real-ip", CLIENT), CLIENT),
+}
+
+
+@pytest.mark.parametrize(
+    ("listener", "header", "address"),
+    [(name, *case) for name, case in ADDRESSES.items()],
+    ids=ADDRESSES,
+)
+def test_only_a_trusted_proxy_names_the_client(
+    bed: Bed, listener: str, header: tuple[str, str], address: str
+) -> None:
+    bed.passes(listener, header, ("x-test", listener))
+    line = f"client={address} {listener}\n"
+    bed.gateway.wait_until(lambda: line in bed.gateway.output, f"line {line!r}")
 
 
 def test_a_client_without_the_header_of_its_address_is_refused(bed: Bed) -> None:
@@ -250,7 +276,9 @@ def test_the_proxy_protocol_comes_before_the_request(bed: Bed) -> None:
     bed.provider.reset()
     bed.provider.on(UNARY)
     start = f"PROXY TCP4 {CLIENT} 127.0.0.1 1234 80\r\n".encode()
-    assert bed.ask("proxied", start + chat("m")).status == 200
+    assert bed.ask("proxied", start + chat("m", ("x-test", "proxied"))).status == 200
+    line = f"client={CLIENT} proxied\n"
+    bed.gateway.wait_until(lambda: line in bed.gateway.output, f"line {line!r}")
     with RawConnection(bed.ports["proxied"], 20) as client:
         client.send(chat("m"))
         with pytest.raises(ConnectionError):

@@ -20,7 +20,7 @@ from beds.failover import priorities
 from beds.gateway import RunningGateway, run_gateway
 from beds.provider import LoopThread, ProviderBed
 from beds.raw_http import RawConnection, Response, request
-from beds.resources import BackendSpec, Resource, gateway_yaml, resource, rule
+from beds.resources import BackendSpec, Resource, anthropic_key, gateway_yaml, resource, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ CHECK = {
     "active": {
         "type": "HTTP",
         "http": {"path": "/health"},
-        "interval": "50ms",
+        "interval": "100ms",
         "timeout": "2s",
         "unhealthyThreshold": 1,
     }
@@ -99,6 +99,7 @@ def configuration(port: int, beds: Beds) -> str:
         BackendSpec("first", beds.first.port),
         BackendSpec("second", beds.second.port),
         BackendSpec("full", beds.full),
+        BackendSpec("claude", beds.first.port, {"name": "Anthropic"}, anthropic_key("claude", "k")),
     ]
     both = priorities("first", "second")
     short = {"timeouts": {"request": "4s"}}
@@ -109,11 +110,13 @@ def configuration(port: int, beds: Beds) -> str:
         "eject": rule("eject", *both),
         "eject-0": rule("eject-0", *both),
         "eject-all": rule("eject-all", *both),
+        "eject-few": rule("eject-few", *both),
         "check": rule("check", *both),
         "check-one": rule("check-one", "first"),
         "quiet": rule("quiet", "first"),
         "short": rule("short", "first"),
         "small": rule("small", "first"),
+        "claude": rule("claude", "claude"),
         "hash": rule("hash", "first"),
     }
     hashing = {"type": "ConsistentHash", "consistentHash": {"type": "SourceIP"}}
@@ -124,11 +127,13 @@ def configuration(port: int, beds: Beds) -> str:
         policy("eject", healthCheck=EJECT),
         policy("eject-0", healthCheck={**EJECT, "panicThreshold": 0}),
         policy("eject-all", healthCheck={**EJECT, "panicThreshold": 0}),
+        policy("eject-few", healthCheck={"passive": {"consecutive5XxErrors": 1}}),
         policy("check", healthCheck=CHECK),
         policy("check-one", healthCheck={**CHECK, "panicThreshold": 0}),
         policy("quiet", timeout={"http": {"streamIdleTimeout": "300ms"}}),
         policy("short", timeout={"http": {"maxStreamDuration": "300ms"}}),
         policy("small", connection={"bufferLimit": "64Ki"}),
+        policy("claude", connection={"bufferLimit": "64Ki"}),
         policy("hash", loadBalancer=hashing, tcpKeepalive={"idleTime": "10s"}),
     ]
     named = [{**found, "name": name} for name, found in rules.items()]
@@ -225,6 +230,14 @@ def test_a_provider_that_fails_is_left_out_and_the_next_priority_answers(
     assert asked(beds.second, model) == count + 20
 
 
+def test_by_default_nobody_is_ejected_where_there_are_few(
+    gateway: RunningGateway, beds: Beds
+) -> None:
+    answers(beds, "eject-few", BROKEN)
+    assert all(ask(gateway, "eject-few").status == 200 for _ in range(30))
+    assert asked(beds.first, "eject-few") == 30
+
+
 def test_without_any_healthy_provider_the_client_gets_json(
     gateway: RunningGateway, beds: Beds
 ) -> None:
@@ -275,18 +288,33 @@ def test_a_provider_that_is_silent_too_long_is_given_up(
     assert "did not answer in time" in error_of(seen)
 
 
+TEXT = "x" * 4_000_000
+OPENAI_ANSWER = {"choices": [{"message": {"role": "assistant", "content": TEXT}}]}
+CLAUDE_ANSWER = {
+    "id": "a",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude",
+    "content": [{"type": "text", "text": TEXT}],
+    "stop_reason": "end_turn",
+    "usage": {"input_tokens": 1, "output_tokens": 1},
+}
+
+
+@pytest.mark.parametrize(("model", "answer"), [("small", OPENAI_ANSWER), ("claude", CLAUDE_ANSWER)])
 def test_large_bodies_pass_small_buffers_towards_providers(
-    gateway: RunningGateway, beds: Beds
+    gateway: RunningGateway, beds: Beds, model: str, answer: Resource
 ) -> None:
-    text = "x" * 4_000_000
-    answer = json.dumps({"id": text}).encode()
-    answers(beds, "small", Reply(200, (JSON_TYPE,), answer))
-    body = json.dumps({"model": "small", "messages": [{"role": "user", "content": text}]}).encode()
+    answers(beds, model, Reply(200, (JSON_TYPE,), json.dumps(answer).encode()))
+    messages = [{"role": "user", "content": TEXT}]
+    body = json.dumps({"model": model, "messages": messages}).encode()
     with RawConnection(gateway.port, 20) as client:
         client.send(request("POST", "/v1/chat/completions", JSON_TYPE, body=body))
         seen = client.response()
-    assert (seen.status, seen.body) == (200, answer)
-    assert [found.body for found in beds.first.received if is_for(found, "small")] == [body]
+    assert seen.status == 200
+    assert json.loads(seen.body)["choices"][0]["message"]["content"] == TEXT
+    [found] = [item for item in beds.first.received if is_for(item, model)]
+    assert TEXT in found.body.decode()
 
 
 def test_requests_are_served_by_a_hash(gateway: RunningGateway, beds: Beds) -> None:
