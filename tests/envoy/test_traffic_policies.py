@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aigw.providers import FakeProvider, Fault, FaultKind, Gate, Match, Reply
-from beds.chats import JSON_TYPE, UNARY, chat, error_of, nothing_left
+from beds.chats import JSON_TYPE, chat, error_of, nothing_left
 from beds.failover import priorities
 from beds.gateway import RunningGateway, run_gateway
 from beds.provider import LoopThread, ProviderBed
@@ -117,9 +117,13 @@ def configuration(port: int, beds: Beds) -> str:
         "short": rule("short", "first"),
         "small": rule("small", "first"),
         "claude": rule("claude", "claude"),
-        "hash": rule("hash", "first"),
+        "hash": rule("hash", "pair"),
     }
-    hashing = {"type": "ConsistentHash", "consistentHash": {"type": "SourceIP"}}
+    source = {"type": "Header", "header": {"name": "X-Session"}}
+    hashing = {"type": "ConsistentHash", "consistentHash": source}
+    pair = BackendSpec("pair", beds.first.port).resources()
+    other = {"ip": {"address": "127.0.0.1", "port": beds.second.port}}
+    pair[0]["spec"]["endpoints"].append(other)
     policies = [
         policy("full", timeout={"tcp": {"connectTimeout": "200ms"}}),
         policy("alone", circuitBreaker=LIMITS),
@@ -137,7 +141,7 @@ def configuration(port: int, beds: Beds) -> str:
         policy("hash", loadBalancer=hashing, tcpKeepalive={"idleTime": "10s"}),
     ]
     named = [{**found, "name": name} for name, found in rules.items()]
-    return gateway_yaml(port, backends, named, *policies)
+    return gateway_yaml(port, backends, named, *pair, *policies)
 
 
 @pytest.fixture(scope="module")
@@ -175,10 +179,10 @@ def asked(bed: ProviderBed, model: str) -> int:
     return sum(is_for(found, model) for found in bed.received)
 
 
-def ask(gateway: RunningGateway, model: str) -> Response:
+def ask(gateway: RunningGateway, model: str, *headers: tuple[str, str]) -> Response:
     """A request on a connection of its own."""
     with RawConnection(gateway.port, 20) as client:
-        client.send(chat(model))
+        client.send(chat(model, *headers))
         return client.response()
 
 
@@ -271,6 +275,8 @@ def test_a_provider_that_fails_its_checks_is_left_out_until_it_passes_one(
     reached = asked(beds.first, "check")
     assert all(answer() == SECOND.body for _ in range(20))
     assert asked(beds.first, "check") == reached
+    checks = [found for found in beds.first.received if found.path == "/health"]
+    assert {found.header("host") for found in checks} == {"127.0.0.1"}
     gateway.wait_until(lambda: ask(gateway, "check-one").status == 503, "no provider")
     assert "no provider is reachable" in error_of(ask(gateway, "check-one"))
     beds.first.on(WELL, match=Match(path="/health"))
@@ -317,7 +323,12 @@ def test_large_bodies_pass_small_buffers_towards_providers(
     assert TEXT in found.body.decode()
 
 
-def test_requests_are_served_by_a_hash(gateway: RunningGateway, beds: Beds) -> None:
-    answers(beds, "hash", UNARY)
-    assert ask(gateway, "hash").status == 200
+def test_requests_of_one_session_go_to_one_endpoint(gateway: RunningGateway, beds: Beds) -> None:
+    answers(beds, "hash", FIRST)
+    served: dict[str, set[bytes]] = {}
+    for session in [str(number) for number in range(20)] * 2:
+        seen = ask(gateway, "hash", ("x-session", session))
+        served.setdefault(session, set()).add(seen.body)
+    assert all(len(bodies) == 1 for bodies in served.values())
+    assert set.union(*served.values()) == {FIRST.body, SECOND.body}
     nothing_left(gateway)

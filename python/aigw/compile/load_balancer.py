@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from aigw.compile.traffic_fields import HEADER_NAME, Fields
+from aigw.compile.unseen import is_unseen
 from aigw.plan_traffic import Balance, Balancer, HashCookie
 
 if TYPE_CHECKING:
@@ -35,12 +36,15 @@ def _hashing(written: "ConsistentHash", fields: Fields) -> Balancer | None:
     if not _is_prime(size):
         fields.invalid(f"{_HASH}.tableSize", "must be a prime number")
         return None
-    headers = [item.name for item in [*([written.header] if written.header else [])]]
-    headers += [item.name for item in written.headers or []]
+    named = [*([written.header] if written.header else []), *(written.headers or [])]
+    headers = [item.name for item in named]
     queries = tuple(item.name for item in written.query_params or [])
     if bad := [name for name in headers if not HEADER_NAME.fullmatch(name)]:
         fields.invalid(_HASH, f"{bad[0]!r} is not the name of a header")
         return None
+    for name in headers:
+        if is_unseen(name.lower()):
+            fields.no_effect(_HASH, f"the header {name} is taken off before; nothing is hashed")
     if "" in queries:
         fields.invalid(f"{_HASH}.queryParams", "a parameter has no name")
         return None

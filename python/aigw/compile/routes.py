@@ -11,6 +11,7 @@ from aigw.compile.expressions import is_regular_expression
 from aigw.compile.report import Report
 from aigw.compile.retry import retry_policy, timeouts_of
 from aigw.compile.support import Support
+from aigw.compile.unseen import UNSEEN, is_unseen
 from aigw.errors import Code
 from aigw.plan import (
     Backend,
@@ -22,23 +23,6 @@ from aigw.plan import (
     Member,
     Rule,
 )
-
-MODEL_HEADER = "x-ai-eg-model"
-# Credentials are set apart, and what only gateways may say is removed.
-_UNSEEN = frozenset(
-    {
-        "api-key",
-        "authorization",
-        "proxy-authorization",
-        "x-amz-content-sha256",
-        "x-amz-date",
-        "x-amz-security-token",
-        "x-api-key",
-        "x-gateway-destination-endpoint",
-        "x-goog-api-key",
-    }
-)
-_UNSEEN_PREFIXES = ("x-ai-eg-", "x-aigw-", "x-envoy-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +57,7 @@ class Routes:
     ) -> None:
         """Reads nothing yet. `credential_headers` bring credentials and are taken off early."""
         self._report = report
-        self._unseen = _UNSEEN | credential_headers
+        self._unseen = UNSEEN | credential_headers
         self._support = support
         self._backends = backends
         self._policies = policies
@@ -188,7 +172,7 @@ class Routes:
         """Names conditions on headers that are taken off before a route is chosen."""
         for position, header in enumerate(match.headers):
             name = header.name.lower()
-            if name in self._unseen or (name.startswith(_UNSEEN_PREFIXES) and name != MODEL_HEADER):
+            if name in self._unseen or is_unseen(name):
                 message = f"the header {header.name} is taken off before; nothing matches this"
                 place = f"{path}.headers[{position}].name"
                 self._report.warning(route.id, Code.NO_EFFECT, place, message)

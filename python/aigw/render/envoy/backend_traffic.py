@@ -7,6 +7,7 @@ the rule is left, endpoints that are checked have a sink behind them: see `clust
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from enum import Enum
 
 from aigw.plan_traffic import (
     ActiveCheck,
@@ -48,6 +49,13 @@ _POLICIES = {
 }
 
 
+class Sink(Enum):
+    """Whether a closed port stands behind the endpoints of a cluster."""
+
+    NONE = "none"
+    BEHIND = "behind"
+
+
 def cluster_name(backend_id: str, traffic: Traffic) -> str:
     """The module's cluster of a backend; other settings make it another cluster."""
     if traffic == Traffic():
@@ -55,7 +63,7 @@ def cluster_name(backend_id: str, traffic: Traffic) -> str:
     return f"{backend_id}+{content_hash(asdict(traffic))[:8]}"
 
 
-def cluster_settings(traffic: Traffic, *, has_sink: bool = False) -> Json:
+def cluster_settings(traffic: Traffic, sink: Sink = Sink.NONE) -> Json:
     """Members of a cluster, without its endpoints and `common_lb_config`."""
     connect = traffic.connect_ms
     found: Json = {
@@ -73,7 +81,7 @@ def cluster_settings(traffic: Traffic, *, has_sink: bool = False) -> Json:
     if traffic.active:
         found["health_checks"] = [_health_check(traffic.active)]
     if traffic.ejection:
-        found["outlier_detection"] = _outlier_detection(traffic.ejection, has_sink)
+        found["outlier_detection"] = _outlier_detection(traffic.ejection, sink)
     return found
 
 
@@ -104,7 +112,7 @@ def circuit_breakers(written: CircuitBreaker | None = None) -> Json:
     return found
 
 
-def balancing_options(traffic: Traffic, *, has_sink: bool = False) -> Json:
+def balancing_options(traffic: Traffic, sink: Sink = Sink.NONE) -> Json:
     """Members of `common_lb_config`.
 
     With a sink there is always a last resort: endpoints that were healthy a while ago, instead of
@@ -113,7 +121,8 @@ def balancing_options(traffic: Traffic, *, has_sink: bool = False) -> Json:
     percent = traffic.panic_percent
     if percent is None:
         return {}
-    return {"healthy_panic_threshold": {"value": max(percent, 1) if has_sink else percent}}
+    least = 1 if sink is Sink.BEHIND else 0
+    return {"healthy_panic_threshold": {"value": max(percent, least)}}
 
 
 def assignment_policy(traffic: Traffic) -> Json:
@@ -123,11 +132,17 @@ def assignment_policy(traffic: Traffic) -> Json:
     return {"policy": {"overprovisioning_factor": _ENOUGH}}
 
 
-def endpoint_check(traffic: Traffic) -> Json:
-    """`health_check_config` of an endpoint."""
-    if traffic.active is None or traffic.active.port is None:
+def endpoint_check(traffic: Traffic, hostname: str) -> Json:
+    """`health_check_config` of an endpoint; without a host Envoy would send a cluster's name."""
+    active = traffic.active
+    if active is None:
         return {}
-    return {"health_check_config": {"port_value": traffic.active.port}}
+    found: Json = {}
+    if active.port is not None:
+        found["port_value"] = active.port
+    if isinstance(active.check, HttpCheck) and not active.check.host:
+        found["hostname"] = hostname
+    return {"health_check_config": found} if found else {}
 
 
 def connection_options(traffic: Traffic) -> Json:
@@ -266,9 +281,11 @@ def _ranges(statuses: tuple[int, ...]) -> list[Mapping[str, int]]:
     return [{"start": status, "end": status + 1} for status in statuses]
 
 
-def _outlier_detection(ejection: Ejection, has_sink: bool) -> Json:
+def _outlier_detection(ejection: Ejection, sink: Sink) -> Json:
     """Only what the user asked for: Envoy's statistics over success rates are off."""
-    most = min(ejection.max_percent, MOST_EJECTED) if has_sink else ejection.max_percent
+    most = ejection.max_percent
+    if sink is Sink.BEHIND:
+        most = min(most, MOST_EJECTED)
     found: Json = {
         "interval": seconds(ejection.interval_ms),
         "base_ejection_time": seconds(ejection.base_ms),

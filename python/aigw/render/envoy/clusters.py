@@ -7,6 +7,7 @@ from aigw.plan import AddressKind, Backend, Endpoint, Plan, Rule, Tls
 from aigw.plan_traffic import Traffic
 from aigw.render.envoy.backend_traffic import (
     CONNECT_TIMEOUT,
+    Sink,
     assignment_policy,
     balancing_options,
     circuit_breakers,
@@ -99,26 +100,27 @@ def extproc_cluster(target: EnvoyTarget) -> Json:
 
 def _backend_cluster(plan: Plan, target: EnvoyTarget, use: _Use, backend_id: str) -> Json:
     backend, traffic = plan.backends[use.backend], use.traffic
-    check = endpoint_check(traffic)
-    endpoints = [_endpoint(item, backend_id, check) for item in backend.endpoints]
+    endpoints = [
+        _endpoint(item, backend_id, endpoint_check(traffic, item.hostname))
+        for item in backend.endpoints
+    ]
     localities: list[Json] = [{"lb_endpoints": endpoints}]
+    sink = Sink.NONE
     moves_on = traffic.checks_health and not use.is_last
-    has_sink = moves_on or any(item.kind is AddressKind.DNS for item in backend.endpoints)
-    if has_sink:
+    if moves_on or any(item.kind is AddressKind.DNS for item in backend.endpoints):
+        sink = Sink.BEHIND
         # Of the last group the sink fails its checks, so that Envoy asks the providers once more.
-        off: Json = (
-            {"health_check_config": {"disable_active_health_check": True}} if moves_on else {}
-        )
-        sink = _endpoint(_sink(backend), backend_id, off)
-        localities.append({"priority": 1, "lb_endpoints": [sink]})
+        off = {"disable_active_health_check": True} if moves_on else {}
+        closed = _endpoint(_sink(backend), backend_id, {"health_check_config": off} if off else {})
+        localities.append({"priority": 1, "lb_endpoints": [closed]})
     filters = attempt_filters(plan, target, backend_id)
     sockets: Json = {}
     if backend.tls:
         sockets["transport_socket"] = upstream_socket(plan, backend.tls, target)
-    options = balancing_options(traffic, has_sink=has_sink)
+    options = balancing_options(traffic, sink)
     return {
         **_cluster(cluster_name(backend_id, traffic), localities, backend.endpoints, traffic),
-        **cluster_settings(traffic, has_sink=has_sink),
+        **cluster_settings(traffic, sink),
         **_http_options(filters, [backend.tls], traffic),
         **sockets,
         **({"common_lb_config": options} if options else {}),
@@ -137,7 +139,6 @@ def _sink(backend: Backend) -> Endpoint:
 def _rule_cluster(plan: Plan, target: EnvoyTarget, rule: Rule, ids: Mapping[str, str]) -> Json:
     localities: list[Json] = []
     backends: list[Backend] = []
-    check = endpoint_check(rule.traffic)
     for priority, group in enumerate(rule.groups):
         for member in group.members:
             backend = plan.backends[member.backend]
@@ -148,7 +149,12 @@ def _rule_cluster(plan: Plan, target: EnvoyTarget, rule: Rule, ids: Mapping[str,
                     "locality": {"zone": backend.name},
                     "load_balancing_weight": member.weight,
                     "lb_endpoints": [
-                        _endpoint(item, ids[backend.name], check, backend.tls)
+                        _endpoint(
+                            item,
+                            ids[backend.name],
+                            endpoint_check(rule.traffic, item.hostname),
+                            backend.tls,
+                        )
                         for item in backend.endpoints
                     ],
                 }
