@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from dataclasses import dataclass
@@ -152,14 +153,15 @@ def configuration(ports: dict[str, int], provider: int, authority: Authority) ->
 
 @pytest.fixture(scope="module")
 def bed(host: tuple[str, ...], free_port: FreePorts, loop_thread: LoopThread) -> Iterator[Bed]:
-    provider = ProviderBed(loop_thread, FakeProvider())
-    authority = Authority()
-    # The first port is the one that the gateway names when it is ready.
-    ports = dict(zip(LISTENERS, sorted(free_port() for _ in LISTENERS), strict=True))
-    config = configuration(ports, provider.port, authority)
-    with run_gateway(*host, config=config) as gateway:
+    with contextlib.ExitStack() as stack:
+        provider = ProviderBed(loop_thread, FakeProvider())
+        stack.callback(provider.stop)
+        authority = Authority()
+        # The first port is the one that the gateway names when it is ready.
+        ports = dict(zip(LISTENERS, sorted(free_port() for _ in LISTENERS), strict=True))
+        config = configuration(ports, provider.port, authority)
+        gateway = stack.enter_context(run_gateway(*host, config=config))
         yield Bed(gateway, provider, ports, authority)
-    provider.stop()
 
 
 def test_a_body_over_the_limit_of_the_gateway_is_refused(bed: Bed) -> None:
