@@ -105,12 +105,13 @@ def configuration(port: int, beds: Beds) -> str:
     short = {"timeouts": {"request": "4s"}}
     rules = {
         "full": rule("full", *priorities("full", "second"), **short),
-        "alone": rule("alone", "first"),
         "busy": rule("busy", *both),
-        "eject": rule("eject", *both),
         "eject-0": rule("eject-0", *both),
         "eject-all": rule("eject-all", *both),
         "eject-few": rule("eject-few", *both),
+        "eject-once": rule("eject-once", *both),
+        "eject-codes": rule("eject-codes", *both),
+        "eject-both": rule("eject-both", *both),
         "check": rule("check", *both),
         "check-one": rule("check-one", "first"),
         "quiet": rule("quiet", "first"),
@@ -126,11 +127,12 @@ def configuration(port: int, beds: Beds) -> str:
     pair[0]["spec"]["endpoints"].append(other)
     policies = [
         policy("full", timeout={"tcp": {"connectTimeout": "200ms"}}),
-        policy("alone", circuitBreaker=LIMITS),
         policy("busy", circuitBreaker=LIMITS, retry={"retryOn": {"triggers": ["5xx", "reset"]}}),
-        policy("eject", healthCheck=EJECT),
         policy("eject-0", healthCheck={**EJECT, "panicThreshold": 0}),
         policy("eject-all", healthCheck={**EJECT, "panicThreshold": 0}),
+        policy("eject-once", healthCheck=EJECT, retry={"numRetries": 0}),
+        policy("eject-codes", healthCheck=EJECT, retry={"retryOn": {"httpStatusCodes": [500]}}),
+        policy("eject-both", healthCheck=EJECT),
         policy("eject-few", healthCheck={"passive": {"consecutive5XxErrors": 1}}),
         policy("check", healthCheck=CHECK),
         policy("check-one", healthCheck={**CHECK, "panicThreshold": 0}),
@@ -194,10 +196,8 @@ def test_a_connection_that_is_not_made_in_time_moves_on(
     assert (seen.status, seen.body) == (200, SECOND.body)
 
 
-@pytest.mark.parametrize("model", ["alone", "busy"])
-def test_a_request_over_the_limit_is_refused_as_json(
-    gateway: RunningGateway, beds: Beds, model: str
-) -> None:
+def test_a_request_over_the_limit_is_refused_as_json(gateway: RunningGateway, beds: Beds) -> None:
+    model = "busy"
     gate = Gate()
     answers(beds, model, FIRST.failing(Fault(FaultKind.HANG, gate=gate)))
     with RawConnection(gateway.port, 20) as waiting:
@@ -212,7 +212,7 @@ def test_a_request_over_the_limit_is_refused_as_json(
     assert ask(gateway, model).status == 200
 
 
-@pytest.mark.parametrize("model", ["eject", "eject-0"])
+@pytest.mark.parametrize("model", ["eject-0", "eject-codes"])
 def test_a_provider_that_fails_is_left_out_and_the_next_priority_answers(
     gateway: RunningGateway, beds: Beds, model: str
 ) -> None:
@@ -232,6 +232,26 @@ def test_a_provider_that_fails_is_left_out_and_the_next_priority_answers(
     assert all(ask(gateway, model).status == 200 for _ in range(20))
     assert asked(beds.first, model) == reached
     assert asked(beds.second, model) == count + 20
+
+
+def test_a_provider_is_left_out_where_nothing_is_repeated(
+    gateway: RunningGateway, beds: Beds
+) -> None:
+    answers(beds, "eject-once", BROKEN)
+    assert ask(gateway, "eject-once").status == 500
+    gateway.wait_until(lambda: ask(gateway, "eject-once").body == SECOND.body, "second provider")
+    reached = asked(beds.first, "eject-once")
+    assert all(ask(gateway, "eject-once").status == 200 for _ in range(10))
+    assert asked(beds.first, "eject-once") == reached
+
+
+def test_a_provider_is_asked_even_when_all_of_them_are_left_out(
+    gateway: RunningGateway, beds: Beds
+) -> None:
+    answers(beds, "eject-both", BROKEN, BROKEN)
+    assert all(ask(gateway, "eject-both").status == 500 for _ in range(20))
+    answers(beds, "eject-both", FIRST, SECOND)
+    assert ask(gateway, "eject-both").status == 200
 
 
 def test_by_default_nobody_is_ejected_where_there_are_few(

@@ -6,9 +6,10 @@ the rule is left, endpoints that are checked have a sink behind them: see `clust
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import Enum
 
+from aigw.plan import Rule
 from aigw.plan_traffic import (
     ActiveCheck,
     Balance,
@@ -32,6 +33,7 @@ NO_LIMIT = 2**31 - 1
 MIN_RETRIES = 1024
 MOST_EJECTED = 90
 """Percent of endpoints with a sink among them: up to nine of ten, and never the sink alone."""
+_REFUSED = "connect-failure"
 _ENOUGH = 10_000
 """Overprovisioning: a group serves alone while one in a hundred of its endpoints is healthy."""
 _FAMILIES = {
@@ -61,6 +63,21 @@ def cluster_name(backend_id: str, traffic: Traffic) -> str:
     if traffic == Traffic():
         return backend_id
     return f"{backend_id}+{content_hash(asdict(traffic))[:8]}"
+
+
+def skipping(rule: Rule) -> Rule:
+    """The rule with retries by which the module skips a group whose endpoints are all left out.
+
+    The closed port behind them is a refused connection: nothing was sent, so nothing is sent
+    twice, and it is repeated even where the user wants no retries.
+    """
+    retry, others = rule.retry, len(rule.groups) - 1
+    if retry is None or not others or not rule.traffic.checks_health:
+        return rule
+    if retry.num_retries == 0:
+        return replace(rule, retry=replace(retry, num_retries=others, triggers=(_REFUSED,)))
+    triggers = tuple(dict.fromkeys((*retry.triggers, _REFUSED)))
+    return replace(rule, retry=replace(retry, triggers=triggers))
 
 
 def cluster_settings(traffic: Traffic, sink: Sink = Sink.NONE) -> Json:

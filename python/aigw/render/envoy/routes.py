@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from aigw.plan import Gateway, Listener, Plan, RouteMatch, Rule, VirtualHost
-from aigw.render.envoy.backend_traffic import cluster_name, hash_policies
+from aigw.render.envoy.backend_traffic import cluster_name, hash_policies, skipping
 from aigw.render.envoy.local_replies import error_body, shapes, unknown_model_message
 from aigw.render.envoy.match_tree import MatchedRoutes, header_matcher, selection
 from aigw.render.envoy.names import HOST_METADATA, MODEL_HEADER, Json, seconds, typed
@@ -94,6 +94,8 @@ def _routes(
     if not rule.groups:
         message = "no backend of this route can be used"
         return _direct(plan, {"headers": headers}, 503, "ServiceUnavailable", message)
+    if target.data_plane is DataPlane.MODULE:
+        rule = skipping(rule)
     action: Json = {
         **_destination(rule, target, ids),
         **hash_policies(rule.traffic),
