@@ -271,4 +271,5 @@ def bare_cluster(name: str, endpoints: Sequence[Endpoint]) -> Json:
             ]
         }
     ]
-    return _cluster(name, localities, endpoints)
+    traffic = Traffic()
+    return {**_cluster(name, localities, endpoints, traffic), **cluster_settings(traffic)}

@@ -28,7 +28,8 @@ from aigw.plan_http import (
     QueryMatch,
     Redirect,
 )
-from aigw.render.envoy.clusters import IDLE_TIMEOUT, bare_cluster
+from aigw.render.envoy.backend_traffic import IDLE_TIMEOUT
+from aigw.render.envoy.clusters import bare_cluster
 from aigw.render.envoy.local_replies import error_body
 from aigw.render.envoy.match_tree import header_input, header_matcher, route_list
 from aigw.render.envoy.names import (
