@@ -101,7 +101,7 @@ class Routes:
         self, gateway: Gateway, route: AIGatewayRoute, index: int, costs: tuple[Cost, ...]
     ) -> CompiledRule:
         written = route.spec.rules[index]
-        groups, backends = self._groups(route, index, costs)
+        groups, backends = self._groups(gateway, route, index, costs)
         if not groups:
             message = "has no usable backend; its requests are answered with 503"
             self._report.warning(route.id, Code.NO_EFFECT, f"spec.rules[{index}]", message)
@@ -131,19 +131,32 @@ class Routes:
         return CompiledRule(rule, backends, self._matches(route, index), narrowed)
 
     def _groups(
-        self, route: AIGatewayRoute, index: int, costs: tuple[Cost, ...]
+        self, gateway: Gateway, route: AIGatewayRoute, index: int, costs: tuple[Cost, ...]
     ) -> tuple[tuple[BackendGroup, ...], tuple[Backend, ...]]:
-        """Groups in the order of their priorities; weight 0 takes a backend out."""
-        members: dict[int, list[Member]] = {}
+        """Groups in the order of their priorities; weight 0 takes a backend out.
+
+        Fallbacks are a group of their own after the others of their priority.
+        """
+        members: dict[tuple[int, bool], list[Member]] = {}
         backends: list[Backend] = []
         for position, ref in enumerate(route.spec.rules[index].backend_refs):
-            backend = self._backends.resolve(RefPlace(route, index, position, ref, costs))
+            backend = self._backends.resolve(RefPlace(gateway, route, index, position, ref, costs))
             if backend is None or ref.weight == 0:
                 continue
             backends.append(backend)
-            members.setdefault(ref.priority, []).append(Member(backend.name, ref.weight))
-        groups = tuple(BackendGroup(tuple(members[priority])) for priority in sorted(members))
+            rank = (ref.priority, backend.is_fallback)
+            members.setdefault(rank, []).append(Member(backend.name, ref.weight))
+        groups = tuple(BackendGroup(tuple(members[rank])) for rank in sorted(members))
+        self._report_mixed(route, index, backends)
         return groups, tuple(backends)
+
+    def _report_mixed(self, route: AIGatewayRoute, index: int, backends: list[Backend]) -> None:
+        if len({backend.http2 for backend in backends}) > 1:
+            message = (
+                "only some of its backends have the protocol h2c; with --data-plane extproc all "
+                "of them are spoken to in HTTP/1.1"
+            )
+            self._report.warning(route.id, Code.NO_EFFECT, f"spec.rules[{index}]", message)
 
     def _costs(self, route: AIGatewayRoute) -> tuple[Cost, ...]:
         """Costs of a route; the last entry of a key wins, entries that cannot work are named."""

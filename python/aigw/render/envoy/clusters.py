@@ -1,9 +1,10 @@
 """Clusters: one per backendRef for the module, one per rule for ext_proc."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import asdict, replace
 
-from aigw.plan import AddressKind, Backend, Endpoint, Plan, Rule, Tls
+from aigw.plan import AddressKind, Backend, Endpoint, Plan, Rule, Tls, TlsParameters
+from aigw.render.envoy.filter_config import content_hash
 from aigw.render.envoy.filters import attempt_filters
 from aigw.render.envoy.names import (
     BACKEND_KEY,
@@ -15,6 +16,7 @@ from aigw.render.envoy.names import (
 )
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
 from aigw.render.envoy.tls import upstream_socket
+from aigw.render.envoy.ways import address_of, resolves_names
 
 CONNECT_TIMEOUT = "5s"
 IDLE_TIMEOUT = "55s"
@@ -23,7 +25,7 @@ NO_LIMIT = 2**31 - 1
 MIN_RETRIES = 1024
 _TLS_KEY = "aigw_tls"
 _SINK_PORT = 1
-_DNS = typed(
+DNS_CLUSTER = typed(
     "envoy.extensions.clusters.dns.v3.DnsCluster",
     dns_lookup_family="V4_PREFERRED",
     respect_dns_ttl=True,
@@ -39,6 +41,21 @@ def clusters(plan: Plan, target: EnvoyTarget, ids: Mapping[str, str]) -> list[Js
         _rule_cluster(plan, target, rule, ids)
         for _, rule in sorted(plan.rules.items())
         if rule.groups
+    ]
+
+
+def cluster_endpoints(plan: Plan, target: EnvoyTarget) -> list[Sequence[Endpoint]]:
+    """The endpoints of each cluster."""
+    if target.data_plane is DataPlane.MODULE:
+        return [plan.backends[name].endpoints for name in sorted(_backends_in_use(plan))]
+    return [
+        [
+            item
+            for group in rule.groups
+            for member in group.members
+            for item in plan.backends[member.backend].endpoints
+        ]
+        for rule in plan.rules.values()
     ]
 
 
@@ -99,18 +116,20 @@ def extproc_cluster(target: EnvoyTarget) -> Json:
 
 
 def _backend_cluster(plan: Plan, target: EnvoyTarget, backend: Backend, backend_id: str) -> Json:
+    addresses = backend.endpoints
     localities: list[Json] = [
-        {"lb_endpoints": [_endpoint(item, backend_id) for item in backend.endpoints]}
+        {"lb_endpoints": [_endpoint(item, addresses, backend_id) for item in addresses]}
     ]
-    if any(item.kind is AddressKind.DNS for item in backend.endpoints):
-        localities.append({"priority": 1, "lb_endpoints": [_endpoint(_sink(backend), backend_id)]})
+    if resolves_names(addresses):
+        sink = _endpoint(_sink(backend), addresses, backend_id)
+        localities.append({"priority": 1, "lb_endpoints": [sink]})
     filters = attempt_filters(plan, target, backend_id)
     sockets: Json = {}
     if backend.tls:
         sockets["transport_socket"] = upstream_socket(plan, backend.tls, target)
     return {
         **_cluster(backend_id, localities, backend.endpoints),
-        **_http_options(filters, [backend.tls]),
+        **_http_options(filters, [backend]),
         **sockets,
     }
 
@@ -126,27 +145,28 @@ def _sink(backend: Backend) -> Endpoint:
 
 def _rule_cluster(plan: Plan, target: EnvoyTarget, rule: Rule, ids: Mapping[str, str]) -> Json:
     localities: list[Json] = []
-    backends: list[Backend] = []
+    members = [plan.backends[one.backend] for group in rule.groups for one in group.members]
+    endpoints = [item for backend in members for item in backend.endpoints]
+    backends = members if all(one.tls for one in members) else [_in_http1(one) for one in members]
+    used = {backend.name: backend for backend in backends}
     for priority, group in enumerate(rule.groups):
         for member in group.members:
-            backend = plan.backends[member.backend]
-            backends.append(backend)
+            backend = used[member.backend]
             localities.append(
                 {
                     "priority": priority,
                     "locality": {"zone": backend.name},
                     "load_balancing_weight": member.weight,
                     "lb_endpoints": [
-                        _endpoint(item, ids[backend.name], backend.tls)
+                        _endpoint(item, endpoints, ids[backend.name], backend.tls)
                         for item in backend.endpoints
                     ],
                 }
             )
-    endpoints = [item for backend in backends for item in backend.endpoints]
     tls = [backend.tls for backend in backends]
     return {
         **_cluster(rule.id, localities, endpoints),
-        **_http_options(attempt_filters(plan, target, ""), tls),
+        **_http_options(attempt_filters(plan, target, ""), backends),
         **_tls_matches(plan, tls, target),
         "common_lb_config": {"locality_weighted_lb_config": {}},
     }
@@ -154,8 +174,8 @@ def _rule_cluster(plan: Plan, target: EnvoyTarget, rule: Rule, ids: Mapping[str,
 
 def _cluster(name: str, localities: list[Json], endpoints: Sequence[Endpoint]) -> Json:
     discovery: Json = {"type": "STATIC"}
-    if any(item.kind is AddressKind.DNS for item in endpoints):
-        discovery = {"cluster_type": {"name": "envoy.cluster.dns", "typed_config": _DNS}}
+    if resolves_names(endpoints):
+        discovery = {"cluster_type": {"name": "envoy.cluster.dns", "typed_config": DNS_CLUSTER}}
     return {
         "name": name,
         **discovery,
@@ -165,21 +185,34 @@ def _cluster(name: str, localities: list[Json], endpoints: Sequence[Endpoint]) -
     }
 
 
-def _endpoint(endpoint: Endpoint, backend_id: str, tls: Tls | None = None) -> Json:
+def _endpoint(
+    endpoint: Endpoint, among: Sequence[Endpoint], backend_id: str, tls: Tls | None = None
+) -> Json:
     metadata: Json = {HOST_METADATA: {BACKEND_KEY: backend_id}}
     if tls:
         metadata["envoy.transport_socket_match"] = {_TLS_KEY: _tls_name(tls)}
-    address = {"address": endpoint.address, "port_value": endpoint.port}
+    address = address_of(endpoint, among, backend_id)
     return {
-        "endpoint": {"address": {"socket_address": address}, "hostname": endpoint.hostname},
+        "endpoint": {"address": address, "hostname": endpoint.hostname},
         "metadata": {"filter_metadata": metadata},
     }
 
 
-def _http_options(filters: list[Json], tls: Sequence[Tls | None]) -> Json:
-    """HTTP/1.1, or what TLS negotiates where every endpoint has TLS."""
+def _in_http1(backend: Backend) -> Backend:
+    """A backend in a cluster without negotiation: HTTP/2 must not be offered."""
+    if backend.tls is None:
+        return backend
+    parameters = backend.tls.parameters
+    alpn = tuple(name for name in parameters.alpn if name != "h2")
+    return replace(backend, tls=replace(backend.tls, parameters=replace(parameters, alpn=alpn)))
+
+
+def _http_options(filters: list[Json], backends: Sequence[Backend]) -> Json:
+    """HTTP/1.1, or what TLS negotiates or is asked for where this holds for every endpoint."""
     protocol: Json = {"explicit_http_config": {"http_protocol_options": {}}}
-    if all(tls):
+    if all(backend.http2 for backend in backends):
+        protocol = {"explicit_http_config": {"http2_protocol_options": {}}}
+    if all(backend.tls for backend in backends):
         protocol = {"auto_config": {"http_protocol_options": {}, "http2_protocol_options": {}}}
     options = typed(
         HTTP_OPTIONS,
@@ -191,7 +224,11 @@ def _http_options(filters: list[Json], tls: Sequence[Tls | None]) -> Json:
 
 
 def _tls_name(tls: Tls) -> str:
-    return "/".join(filter(None, astuple(tls)))
+    names = (tls.server_name, tls.verification.value, tls.authorities, tls.client_certificate)
+    name = "/".join(filter(None, names))
+    if not tls.subject_alt_names and tls.parameters == TlsParameters():
+        return name
+    return f"{name}/{content_hash(asdict(tls))[:8]}"
 
 
 def _tls_matches(plan: Plan, tls: Sequence[Tls | None], target: EnvoyTarget) -> Json:

@@ -7,13 +7,14 @@ import hashlib
 from collections.abc import Mapping
 
 from aigw.errors import RenderError
-from aigw.plan import Listener, Plan, Tls, Verification
+from aigw.plan import Listener, Plan, Tls, TlsParameters, Verification
 from aigw.render.envoy.names import Json, typed
 from aigw.render.envoy.target import EnvoyTarget
 
 _SOCKET = "envoy.transport_sockets.tls"
 _CONTEXTS = "envoy.extensions.transport_sockets.tls.v3"
 _ALPN = ["h2", "http/1.1"]
+_VERSIONS = {"1.0": "TLSv1_0", "1.1": "TLSv1_1", "1.2": "TLSv1_2", "1.3": "TLSv1_3"}
 
 
 def tls_files(plan: Plan) -> Mapping[str, str]:
@@ -38,21 +39,49 @@ def upstream_socket(plan: Plan, tls: Tls, target: EnvoyTarget) -> Json:
     Raises:
         RenderError: there is no file of trusted authorities.
     """
-    is_ip = tls.server_name.replace(".", "").isdigit() or ":" in tls.server_name
     context: Json = {}
     if tls.verification is not Verification.NONE:
-        san_type = "IP_ADDRESS" if is_ip else "DNS"
         context["validation_context"] = {
             "trusted_ca": {"filename": _authorities(plan, tls, target)},
-            "match_typed_subject_alt_names": [
-                {"san_type": san_type, "matcher": {"exact": tls.server_name}}
-            ],
+            "match_typed_subject_alt_names": _names(tls),
         }
     if tls.client_certificate:
         context["tls_certificates"] = [_certificate(plan, tls.client_certificate, target)]
-    sni = {} if is_ip else {"sni": tls.server_name}
+    if parameters := _parameters(tls.parameters):
+        context["tls_params"] = parameters
+    if tls.parameters.alpn:
+        context["alpn_protocols"] = list(tls.parameters.alpn)
+    sni = {} if is_address(tls.server_name) else {"sni": tls.server_name}
     name = f"{_CONTEXTS}.UpstreamTlsContext"
     return {"name": _SOCKET, "typed_config": typed(name, common_tls_context=context, **sni)}
+
+
+def is_address(name: str) -> bool:
+    """Whether a valid host is an IP address."""
+    return name.replace(".", "").isdigit() or ":" in name
+
+
+def _names(tls: Tls) -> list[Json]:
+    """Names of which the certificate must have one."""
+    own = "IP_ADDRESS" if is_address(tls.server_name) else "DNS"
+    names = [(item.type.value, item.value) for item in tls.subject_alt_names]
+    return [
+        {"san_type": san_type, "matcher": {"exact": value}}
+        for san_type, value in names or [(own, tls.server_name)]
+    ]
+
+
+def _parameters(written: TlsParameters) -> Json:
+    """Envoy's defaults where nothing is written; a lower limit alone leaves the newest version."""
+    highest = written.max_version or ("1.3" if written.min_version else "")
+    fields: Json = {
+        "tls_minimum_protocol_version": _VERSIONS.get(written.min_version),
+        "tls_maximum_protocol_version": _VERSIONS.get(highest),
+        "cipher_suites": list(written.ciphers),
+        "ecdh_curves": list(written.curves),
+        "signature_algorithms": list(written.signature_algorithms),
+    }
+    return {name: value for name, value in fields.items() if value}
 
 
 def _authorities(plan: Plan, tls: Tls, target: EnvoyTarget) -> str:
