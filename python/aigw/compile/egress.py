@@ -71,10 +71,9 @@ class Egress:
         parameters: TlsParameters | None = TlsParameters()
         proxy = proxy_of(gateway, self._index, self._report)
         if proxy and proxy.spec.backend_tls:
-            read = client_settings(
+            certificate, parameters = client_settings(
                 proxy, proxy.spec.backend_tls, "spec.backendTLS", self.certificates, self._report
             )
-            certificate, parameters = read or (None, None)
         tls, older = gateway.spec.tls, gateway.spec.backend_tls
         places = {"spec.tls.backend": tls.backend if tls else None, "spec.backendTLS": older}
         for path, settings in places.items():

@@ -138,12 +138,11 @@ def _exception(text: str) -> _Exception:
 def _covers(item: _Exception, host: str, port: int) -> bool:
     if item.port not in (0, port):
         return False
-    if item.network is not None:
-        try:
-            return ip_address(host) in item.network
-        except ValueError:
-            return False
-    return item.name == "*" or (bool(item.name) and f".{host}".endswith(f".{item.name}"))
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return item.name == "*" or (bool(item.name) and f".{host}".endswith(f".{item.name}"))
+    return item.name == "*" or (item.network is not None and address in item.network)
 
 
 def _variable(variables: Mapping[str, str], name: str) -> str:

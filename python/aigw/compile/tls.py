@@ -21,7 +21,7 @@ from aigw.errors import Code
 from aigw.plan import SanType, SubjectAltName, Tls, TlsParameters, Verification
 
 _KIND = (BackendTLSPolicy.GROUP, BackendTLSPolicy.KIND)
-_CIPHERS = frozenset(
+CIPHERS = frozenset(
     {
         "AES128-GCM-SHA256",
         "AES128-SHA",
@@ -39,8 +39,8 @@ _CIPHERS = frozenset(
         "ECDHE-RSA-CHACHA20-POLY1305",
     }
 )
-_CURVES = frozenset({"P-256", "P-384", "P-521", "X25519", "X25519MLKEM768"})
-_SIGNATURES = frozenset(
+CURVES = frozenset({"P-256", "P-384", "P-521", "X25519", "X25519MLKEM768"})
+SIGNATURES = frozenset(
     {
         "ecdsa_secp256r1_sha256",
         "ecdsa_secp384r1_sha384",
@@ -94,10 +94,11 @@ class BackendTls:
             return None
         settings = backend.spec.tls or BackendTLSSettings()
         trust = self._trust(backend, settings, policy)
-        own = client_settings(backend, settings, "spec.tls", self._certificates, self._report)
-        if trust is None or own is None:
+        certificate, parameters = client_settings(
+            backend, settings, "spec.tls", self._certificates, self._report
+        )
+        if trust is None or certificate is None or parameters is None:
             return Unusable()
-        certificate, parameters = own
         name = policy.spec.validation.hostname if policy else settings.sni or hostname.strip("[]")
         return Tls(
             name, trust.verification, trust.authorities, certificate, trust.names, parameters
@@ -156,14 +157,14 @@ def client_settings(
     path: str,
     certificates: Certificates,
     report: Report,
-) -> tuple[str, TlsParameters] | None:
-    """The key of the client certificate, or empty, and parameters; None after a report."""
+) -> tuple[str | None, TlsParameters | None]:
+    """The key of the client certificate, or empty, and parameters; each None after a report."""
     faults = list(_faults(written, path))
     report.faults(owner.id, faults)
     key: str | None = ""
     if ref := written.client_certificate_ref:
         key = certificates.pair(Reference(owner, ref, f"{path}.clientCertificateRef"))
-    return None if faults or key is None else (key, _parameters(written))
+    return key, None if faults else _parameters(written)
 
 
 def _parameters(written: BackendTLSConfig) -> TlsParameters:
@@ -180,9 +181,9 @@ def _parameters(written: BackendTLSConfig) -> TlsParameters:
 def _faults(written: BackendTLSConfig, path: str) -> Iterator[Finding]:
     """Names that Envoy does not know: one of them would stop the whole configuration."""
     fields = (
-        ("ciphers", written.ciphers, _CIPHERS),
-        ("ecdhCurves", written.ecdh_curves, _CURVES),
-        ("signatureAlgorithms", written.signature_algorithms, _SIGNATURES),
+        ("ciphers", written.ciphers, CIPHERS),
+        ("ecdhCurves", written.ecdh_curves, CURVES),
+        ("signatureAlgorithms", written.signature_algorithms, SIGNATURES),
     )
     for field, values, known in fields:
         for position, value in enumerate(values):

@@ -3,6 +3,10 @@
 Proxies are reached by such a listener, which asks for a tunnel by name: the name of a provider
 need not resolve here. A cluster with such an endpoint, or with a Unix socket, cannot resolve names
 at all, so in it a name is a listener as well.
+
+A connection to such a listener is made at once, whatever is behind it. With TLS the handshake fails
+where the way does, and the next backend is tried; in plain text the request is lost, which only the
+trigger `reset` repeats.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,6 +14,8 @@ from dataclasses import dataclass
 
 from aigw.plan import AddressKind, Endpoint
 from aigw.render.envoy.names import Json
+
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,11 +62,14 @@ def address_of(endpoint: Endpoint, among: Sequence[Endpoint], owner: str) -> Jso
         return {"envoy_internal_address": internal}
     if endpoint.kind is AddressKind.UNIX:
         return {"pipe": {"path": endpoint.address}}
-    return {"socket_address": {"address": endpoint.address, "port_value": endpoint.port}}
+    # Only reached by name where names are looked up; the machine itself needs no look-up.
+    is_name = endpoint.kind is AddressKind.DNS and not resolves_names(among)
+    host = LOOPBACK if is_name else endpoint.address
+    return {"socket_address": {"address": host, "port_value": endpoint.port}}
 
 
 def _way(endpoint: Endpoint, among: Sequence[Endpoint]) -> Way | None:
     is_name = endpoint.kind is AddressKind.DNS and not resolves_names(among)
-    if not endpoint.proxy and not is_name:
-        return None
-    return Way(endpoint.proxy, endpoint.address, endpoint.port)
+    if endpoint.proxy or (is_name and endpoint.address != "localhost"):
+        return Way(endpoint.proxy, endpoint.address, endpoint.port)
+    return None
