@@ -7,7 +7,11 @@ from typing import Any, cast
 
 from aigw.plan import Plan
 from aigw.render.envoy.clusters import cluster_endpoints, clusters, extproc_cluster
-from aigw.render.envoy.collectors import collector_clusters, collector_secrets
+from aigw.render.envoy.collectors import (
+    collector_clusters,
+    collector_endpoints,
+    collector_secrets,
+)
 from aigw.render.envoy.egress import BOOTSTRAP_EXTENSION, way_clusters, way_listeners
 from aigw.render.envoy.filter_config import backend_ids, content_hash
 from aigw.render.envoy.listeners import file_source, listener_resource, route_file
@@ -44,7 +48,8 @@ def render_envoy(plan: Plan, target: EnvoyTarget) -> EnvoyConfig:
         RenderError: The target lacks something that the plan needs.
     """
     ids = backend_ids(plan)
-    ways = {way for one in cluster_endpoints(plan, target) for way in ways_of(one)}
+    listed = [*cluster_endpoints(plan, target), *collector_endpoints(plan)]
+    ways = {way for endpoints in listed for way in ways_of(endpoints)}
     found = [
         *clusters(plan, target, ids),
         *collector_clusters(plan, target),
