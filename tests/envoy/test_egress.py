@@ -458,3 +458,38 @@ def test_a_proxy_may_have_tls(
             with run_gateway(*host, config=text, extra=variables) as running:
                 assert ask(running, chat("by-name")).status == 200
     assert proxy.asked == [f"{NAME}:443"]
+
+
+def test_what_runs_at_the_end_still_finds_its_way(
+    host: tuple[str, ...], free_port: FreePorts, loop_thread: LoopThread, world: World
+) -> None:
+    """The first attempt ends when nobody is listened to any more; the second one connects anew."""
+    backends = [
+        backend("held", at("held.test"), tls=trust()),
+        backend("next", at(NAME), tls=trust()),
+    ]
+    chain = [{"name": "held"}, {"name": "next", "priority": 1}]
+    rules = [rule("chain", *chain, timeouts={"backendRequest": "2s"})]
+    public = authorities("public", world.public)
+    text = gateway_yaml(free_port(), list(backends), rules, public)
+    proxy = ConnectProxy({"held.test:443": 0, f"{NAME}:443": world.secure.port})
+    with proxy.running(loop_thread):
+        variables = {"HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}"}
+        with run_gateway(*host, config=text, extra=variables) as running:
+            with RawConnection(running.port, 20) as client:
+                client.send(chat("chain"))
+                running.wait_until(lambda: proxy.asked, "first attempt")
+                running.process.terminate()
+                running.wait_until(lambda: refused(running.port), "closed listener")
+                assert proxy.asked == ["held.test:443"]
+                assert client.response().status == 200
+            assert running.process.wait(20) == 0
+    assert proxy.asked == ["held.test:443", f"{NAME}:443"]
+
+
+def refused(port: int) -> bool:
+    try:
+        with RawConnection(port):
+            return False
+    except OSError:
+        return True
