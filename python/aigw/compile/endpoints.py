@@ -1,10 +1,10 @@
 """Backends to endpoints: where a provider is, and how it is spoken to."""
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 
 from aigw.api.backend import Backend, BackendEndpoint
 from aigw.compile.certificates import Certificates
+from aigw.compile.hosts import is_address
 from aigw.compile.index import Index
 from aigw.compile.report import Report
 from aigw.compile.tls import BackendTls, Unusable
@@ -51,7 +51,7 @@ class Upstreams:
                 self._report.error(backend.id, Code.INVALID_FIELD, path, "is not an IP address")
                 return None
             endpoints.append(endpoint)
-        tls = self._tls.of(backend, endpoints[0].hostname)
+        tls = self._tls.of(backend, [endpoint.hostname for endpoint in endpoints])
         if isinstance(tls, Unusable) or not self._has_known_protocols(backend, tls):
             return None
         http2 = tls is None and _H2C in backend.spec.app_protocols
@@ -75,23 +75,14 @@ def _endpoint(written: BackendEndpoint) -> Endpoint | None:
     if written.fqdn is not None:
         name = written.fqdn.hostname
         hostname = written.hostname or name
-        if is_ip(name):
+        if is_address(name):
             return Endpoint(name, written.fqdn.port, hostname, AddressKind.IP)
         return Endpoint(name, written.fqdn.port, hostname, AddressKind.DNS)
     if written.unix is not None:
         hostname = written.hostname or "localhost"
         return Endpoint(written.unix.path, 0, hostname, AddressKind.UNIX)
-    if written.ip is None or not is_ip(written.ip.address):
+    if written.ip is None or not is_address(written.ip.address):
         return None
     address = written.ip.address
     host = f"[{address}]" if ":" in address else address
     return Endpoint(address, written.ip.port, written.hostname or host, AddressKind.IP)
-
-
-def is_ip(text: str) -> bool:
-    """Whether a text is an IP address."""
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -7,6 +7,7 @@ from aigw.api.gateway import Gateway
 from aigw.api.header_match import HTTPHeaderMatch
 from aigw.compile.backends import Backends, RefPlace
 from aigw.compile.expressions import is_regular_expression
+from aigw.compile.mixtures import notes_of
 from aigw.compile.report import Report
 from aigw.compile.retry import TrafficPolicies, retry_policy, timeouts_of
 from aigw.compile.support import Support
@@ -114,6 +115,8 @@ class Routes:
             timeouts=timeouts,
             retry=retry_policy(retry, len(groups), timeouts),
         )
+        for note in notes_of(rule, backends):
+            self._report.warning(route.id, Code.NO_EFFECT, f"spec.rules[{index}]", note)
         narrowed = tuple(
             (
                 replace(
@@ -147,16 +150,7 @@ class Routes:
             rank = (ref.priority, backend.is_fallback)
             members.setdefault(rank, []).append(Member(backend.name, ref.weight))
         groups = tuple(BackendGroup(tuple(members[rank])) for rank in sorted(members))
-        self._report_mixed(route, index, backends)
         return groups, tuple(backends)
-
-    def _report_mixed(self, route: AIGatewayRoute, index: int, backends: list[Backend]) -> None:
-        if len({backend.http2 for backend in backends}) > 1:
-            message = (
-                "only some of its backends have the protocol h2c; with --data-plane extproc all "
-                "of them are spoken to in HTTP/1.1"
-            )
-            self._report.warning(route.id, Code.NO_EFFECT, f"spec.rules[{index}]", message)
 
     def _costs(self, route: AIGatewayRoute) -> tuple[Cost, ...]:
         """Costs of a route; the last entry of a key wins, entries that cannot work are named."""

@@ -5,7 +5,7 @@ be as it is written takes the Backend out: neither plain text nor a connection t
 another way is an alternative.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from aigw.api import backend_tls_policy as api
@@ -15,6 +15,7 @@ from aigw.api.model import Resource
 from aigw.api.tls_settings import BackendTLSConfig
 from aigw.compile.certificates import Certificates
 from aigw.compile.grants import Reference
+from aigw.compile.hosts import is_address
 from aigw.compile.index import Index
 from aigw.compile.report import Finding, Report
 from aigw.errors import Code
@@ -81,8 +82,8 @@ class BackendTls:
         self._certificates = certificates
         self._policies = index.all(BackendTLSPolicy)
 
-    def of(self, backend: Backend, hostname: str) -> Tls | Unusable | None:
-        """TLS to a Backend whose first endpoint has this name; None: plain text is asked for."""
+    def of(self, backend: Backend, hostnames: Sequence[str]) -> Tls | Unusable | None:
+        """TLS to a Backend whose endpoints have these names; None: plain text is asked for."""
         if self._index.rejected_policies(_KIND, backend.id):
             message = "a BackendTLSPolicy for it has errors, and plain text is not an alternative"
             self._report.error(backend.id, Code.LEFT_OUT, "", message)
@@ -99,7 +100,7 @@ class BackendTls:
         )
         if trust is None or certificate is None or parameters is None:
             return Unusable()
-        name = policy.spec.validation.hostname if policy else settings.sni or hostname.strip("[]")
+        name = policy.spec.validation.hostname if policy else settings.sni or _name(hostnames)
         return Tls(
             name, trust.verification, trust.authorities, certificate, trust.names, parameters
         )
@@ -197,6 +198,12 @@ def _subject_alt_name(written: api.SubjectAltName) -> SubjectAltName:
     if written.type == "URI":
         return SubjectAltName(SanType.URI, written.uri or "")
     return SubjectAltName(SanType.DNS, written.hostname or "")
+
+
+def _name(hostnames: Sequence[str]) -> str:
+    """The name of all, or empty: to each its own. Addresses cannot be asked for."""
+    is_each_its_own = len(set(hostnames)) > 1 and not any(is_address(name) for name in hostnames)
+    return "" if is_each_its_own else hostnames[0].strip("[]")
 
 
 def _targets(policy: BackendTLSPolicy, backend: Backend) -> bool:

@@ -224,7 +224,12 @@ def _http_options(filters: list[Json], backends: Sequence[Backend]) -> Json:
 
 
 def _tls_name(tls: Tls) -> str:
-    names = (tls.server_name, tls.verification.value, tls.authorities, tls.client_certificate)
+    names = (
+        tls.server_name or "*",
+        tls.verification.value,
+        tls.authorities,
+        tls.client_certificate,
+    )
     name = "/".join(filter(None, names))
     if not tls.subject_alt_names and tls.parameters == TlsParameters():
         return name

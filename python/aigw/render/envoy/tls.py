@@ -43,7 +43,7 @@ def upstream_socket(plan: Plan, tls: Tls, target: EnvoyTarget) -> Json:
     if tls.verification is not Verification.NONE:
         context["validation_context"] = {
             "trusted_ca": {"filename": _authorities(plan, tls, target)},
-            "match_typed_subject_alt_names": _names(tls),
+            **_names(tls),
         }
     if tls.client_certificate:
         context["tls_certificates"] = [_certificate(plan, tls.client_certificate, target)]
@@ -51,9 +51,9 @@ def upstream_socket(plan: Plan, tls: Tls, target: EnvoyTarget) -> Json:
         context["tls_params"] = parameters
     if tls.parameters.alpn:
         context["alpn_protocols"] = list(tls.parameters.alpn)
-    sni = {} if is_address(tls.server_name) else {"sni": tls.server_name}
     name = f"{_CONTEXTS}.UpstreamTlsContext"
-    return {"name": _SOCKET, "typed_config": typed(name, common_tls_context=context, **sni)}
+    asked = typed(name, common_tls_context=context, **_asked(tls))
+    return {"name": _SOCKET, "typed_config": asked}
 
 
 def is_address(name: str) -> bool:
@@ -61,14 +61,22 @@ def is_address(name: str) -> bool:
     return name.replace(".", "").isdigit() or ":" in name
 
 
-def _names(tls: Tls) -> list[Json]:
+def _asked(tls: Tls) -> Json:
+    """The name that is asked for; endpoints with names of their own are checked for these."""
+    if not tls.server_name:
+        is_checked = tls.verification is not Verification.NONE and not tls.subject_alt_names
+        return {"auto_host_sni": True, "auto_sni_san_validation": is_checked}
+    return {} if is_address(tls.server_name) else {"sni": tls.server_name}
+
+
+def _names(tls: Tls) -> Json:
     """Names of which the certificate must have one."""
     own = "IP_ADDRESS" if is_address(tls.server_name) else "DNS"
     names = [(item.type.value, item.value) for item in tls.subject_alt_names]
-    return [
-        {"san_type": san_type, "matcher": {"exact": value}}
-        for san_type, value in names or [(own, tls.server_name)]
-    ]
+    if not names and tls.server_name:
+        names = [(own, tls.server_name)]
+    matchers = [{"san_type": san_type, "matcher": {"exact": value}} for san_type, value in names]
+    return {"match_typed_subject_alt_names": matchers} if matchers else {}
 
 
 def _parameters(written: TlsParameters) -> Json:
@@ -88,7 +96,8 @@ def _authorities(plan: Plan, tls: Tls, target: EnvoyTarget) -> str:
     if tls.verification is Verification.OWN:
         return f"{target.xds_dir}/{_file(plan.authorities[tls.authorities])}"
     if not target.ca_file:
-        message = f"TLS to {tls.server_name} needs a file of trusted authorities"
+        name = tls.server_name or "a provider"
+        message = f"TLS to {name} needs a file of trusted authorities"
         raise RenderError(message)
     return target.ca_file
 
