@@ -351,6 +351,12 @@ def test_h2c_of_some_backends_is_named() -> None:
     assert "extproc" in finding.message
 
 
+def test_an_envoy_proxy_with_errors_takes_out_what_its_tls_settings_were_for() -> None:
+    broken = document(EG, "EnvoyProxy", "settings", backendTLS={"minVersion": "1.3"}, concurrency=1)
+    assert not plan(one(broken, own=gateway(**WITH_PROXY), tls={})).backends
+    assert served(one(broken, own=gateway(**WITH_PROXY))).tls is None
+
+
 SOCKET = [{"unix": {"path": "/x"}}]
 
 

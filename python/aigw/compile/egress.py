@@ -9,7 +9,7 @@ from aigw.compile.grants import Reference
 from aigw.compile.index import Index
 from aigw.compile.proxies import Proxies
 from aigw.compile.report import Report
-from aigw.compile.telemetry import proxy_of
+from aigw.compile.telemetry import proxy_of, rejected_proxy_of
 from aigw.compile.tls import client_settings
 from aigw.plan import Backend, Endpoint, Proxy, Tls, TlsParameters
 
@@ -67,6 +67,9 @@ class Egress:
 
     def _read(self, gateway: Gateway) -> _Defaults:
         """The Gateway's own certificate comes before that of its EnvoyProxy."""
+        rejected = rejected_proxy_of(gateway, self._index, self._report)
+        if rejected and self._index.mentions(rejected, "backendTLS"):
+            return _Defaults(None, None)
         certificate: str | None = ""
         parameters: TlsParameters | None = TlsParameters()
         proxy = proxy_of(gateway, self._index, self._report)

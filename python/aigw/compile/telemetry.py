@@ -65,6 +65,14 @@ def proxy_of(gateway: Gateway, index: Index, report: Report) -> EnvoyProxy | Non
     return proxy
 
 
+def rejected_proxy_of(gateway: Gateway, index: Index, report: Report) -> ResourceId | None:
+    """The EnvoyProxy that a Gateway would have, if that has errors of its own."""
+    found = _parameters(gateway, index, report)
+    if found is None or not index.is_rejected(EnvoyProxy, found.namespace, found.ref.name):
+        return None
+    return ResourceId(EnvoyProxy.GROUP, EnvoyProxy.KIND, found.namespace, found.ref.name)
+
+
 def _parameters(gateway: Gateway, index: Index, report: Report) -> _Parameters | None:
     own = gateway.spec.infrastructure
     if own and own.parameters_ref:
