@@ -79,7 +79,8 @@ VALUES: list[Document] = [
 
 def compiled(*documents: Document, **variables: str) -> Compiled:
     text = yaml.safe_dump_all([*documents, *VALUES])
-    return compile_plan(load([Source("t.yaml", text)], Environment({}, lambda _: "")), 0, variables)
+    loaded = load([Source("t.yaml", text)], Environment({}, lambda _: ""))
+    return compile_plan(loaded, variables=variables)
 
 
 def one(*extra: Document, own: Document | None = None, **backend: Any) -> Compiled:  # noqa: ANN401
