@@ -9,6 +9,10 @@ import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aigw.plan_http import HttpBackend, HttpMatch, HttpRule
 
 
 class MatchType(StrEnum):
@@ -43,11 +47,14 @@ class RouteMatch:
 class VirtualHost:
     """Matches for one host name, in the order in which they are tried.
 
-    `hostname` is exact, `*.suffix`, or `*` for every host.
+    `hostname` is exact, `*.suffix`, or `*` for every host. `http` are matches for plain requests,
+    other than those to `api_paths`, which are for `matches`.
     """
 
     hostname: str
     matches: tuple[RouteMatch, ...]
+    http: tuple["HttpMatch", ...] = ()
+    api_paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -559,9 +566,9 @@ class Gateway:
 class Plan:
     """All that is served. Gateways are keyed by `<ns>/<name>`, ports are in order.
 
-    `rules` and `backends` are keyed by `Rule.id` and `Backend.name`, `certificates` by the
-    `<ns>/<name>` of their Secret, `authorities` (PEM bundles) and `proxies` by a name of their
-    source.
+    `rules` and `backends` are keyed by `Rule.id` and `Backend.name`, those for plain routes the
+    same way, `certificates` by the `<ns>/<name>` of their Secret, `authorities` (PEM bundles) and
+    `proxies` by a name of their source.
     """
 
     gateways: Mapping[str, Gateway]
@@ -575,3 +582,5 @@ class Plan:
     prefixes: EndpointPrefixes = EndpointPrefixes()
     metadata_namespaces: tuple[str, ...] = ()
     """Dynamic metadata that the core gets to see besides its own."""
+    http_rules: Mapping[str, "HttpRule"] = field(default_factory=dict)
+    http_backends: Mapping[str, "HttpBackend"] = field(default_factory=dict)

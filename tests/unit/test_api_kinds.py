@@ -57,6 +57,8 @@ MINIMAL: dict[str, dict[str, Any]] = {
             "validation": {"hostname": "a.example", "wellKnownCACertificates": "System"},
         },
     },
+    "HTTPRoute": {"apiVersion": GW, "spec": {}},
+    "HTTPRouteFilter": {"apiVersion": EG, "spec": {}},
     "ConfigMap": {"apiVersion": "v1"},
     "Namespace": {"apiVersion": "v1"},
     "ReferenceGrant": {

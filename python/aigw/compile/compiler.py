@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aigw.api.ai_gateway_route import AIGatewayRoute
 from aigw.api.backend_security_policy import BackendSecurityPolicy
@@ -28,6 +29,9 @@ from aigw.compile.unserved import report_unserved
 from aigw.errors import Code, Diagnostic, Severity
 from aigw.plan import Backend, EndpointPrefixes, Plan, Rule
 from aigw.plan import Gateway as PlanGateway
+
+if TYPE_CHECKING:
+    from aigw.compile.http_routes import HttpRoutes
 
 _DEFAULT_PREFIXES = EndpointPrefixes()
 
@@ -84,11 +88,12 @@ class _Compiler:
         self._prefixes = prefixes
         self._credentials = Credentials(index, report)
         self._upstreams = Upstreams(index, report, egress.certificates)
+        self._support = Support(prefixes)
         self._routes = Routes(
             report,
             Backends(index, report, self._credentials, self._upstreams, egress),
             TrafficPolicies(index, report),
-            Support(prefixes),
+            self._support,
             headers_of(map(override_of, index.all(BackendSecurityPolicy))),
         )
         self._ports = Ports(report)
@@ -114,6 +119,7 @@ class _Compiler:
         for route in self._index.all(AIGatewayRoute):
             for gateway, attached in attachments.of(route):
                 self._add(gateway, route, attached)
+        http = self._plain_routes(attachments)
         telemetry.report_unused_proxies(gateways, self._index, self._report)
         auths = [backend.auth for backend in self._backends.values() if backend.auth]
         used = {auth.credential for auth in auths if auth.credential}
@@ -123,16 +129,30 @@ class _Compiler:
                 for gateway in gateways
                 if opened[gateway.namespace, gateway.metadata.name]
             },
-            ports=self._ports.ports(),
+            ports=http.served(self._ports.ports(), self._rules) if http else self._ports.ports(),
             rules=self._rules,
             backends=self._backends,
             credentials={name: self._credentials.found[name] for name in sorted(used)},
             certificates={**entrances.certificates, **self._egress.certificates.pairs},
             authorities=self._egress.certificates.authorities,
             proxies=self._egress.proxies,
+            http_rules=http.rules if http else {},
+            http_backends=http.backends if http else {},
             prefixes=self._prefixes,
             metadata_namespaces=namespaces_of(gateways, auths, self._index),
         )
+
+    def _plain_routes(self, attachments: Attachments) -> "HttpRoutes | None":
+        """HTTPRoutes, if there are any: their models cost start time."""
+        if (Gateway.GROUP, "HTTPRoute") not in self._index.kinds:
+            return None
+        from aigw.compile.http_routes import HttpRoutes  # noqa: PLC0415
+
+        http = HttpRoutes(self._index, self._report, self._upstreams, self._egress, self._support)
+        for route in http.all():
+            for gateway, attached in attachments.of(route):
+                http.add(gateway, route, attached, self._ports)
+        return http
 
     def _add(self, gateway: Gateway, route: AIGatewayRoute, entrances: list[Entrance]) -> None:
         """Serves a route on listeners of one Gateway."""

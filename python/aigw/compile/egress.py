@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 from aigw.api.gateway import Gateway
 from aigw.compile.certificates import Certificates
@@ -12,6 +13,9 @@ from aigw.compile.report import Report
 from aigw.compile.telemetry import proxy_of, rejected_proxy_of
 from aigw.compile.tls import client_settings
 from aigw.plan import Backend, Endpoint, Proxy, Tls, TlsParameters
+from aigw.plan_http import HttpBackend
+
+T = TypeVar("T", Backend, HttpBackend)
 
 _VERSIONS = frozenset({"min_version", "max_version"})
 
@@ -40,7 +44,7 @@ class Egress:
         """All proxies that were asked for, by their keys in the plan."""
         return self._proxies.found
 
-    def applied(self, gateway: Gateway, backend: Backend) -> Backend | str:
+    def applied(self, gateway: Gateway, backend: T) -> T | str:
         """The backend as this Gateway reaches it, or why it cannot be reached."""
         tls = backend.tls
         if tls is not None:

@@ -1,6 +1,7 @@
 """Policies that protect a route and cannot be enforced: the route is not served without them."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from aigw.api.ai_gateway_route import AIGatewayRoute
 from aigw.api.gateway import Gateway
@@ -8,6 +9,9 @@ from aigw.compile.index import Index
 from aigw.compile.report import Report
 from aigw.compile.routes import CompiledRule
 from aigw.errors import Code, ResourceId
+
+if TYPE_CHECKING:
+    from aigw.api.http_route import HTTPRoute
 
 _EG = "gateway.envoyproxy.io"
 _GW = "gateway.networking.k8s.io"
@@ -25,7 +29,7 @@ def guarded(
     Serving a route without the authentication or the limits that its owner asked for would be
     worse than not serving it.
     """
-    guard = _unenforced(route, gateway, index)
+    guard = unenforced(route, gateway, index)
     if guard is None:
         return rules
     message = f"is not served, because {guard} protects it and cannot be enforced"
@@ -35,7 +39,10 @@ def guarded(
     )
 
 
-def _unenforced(route: AIGatewayRoute, gateway: Gateway, index: Index) -> ResourceId | None:
+def unenforced(
+    route: "AIGatewayRoute | HTTPRoute", gateway: Gateway, index: Index
+) -> ResourceId | None:
+    """A policy that protects a route, or all of its Gateway, and cannot be used."""
     targets = (
         ResourceId(_GW, "HTTPRoute", route.namespace, route.metadata.name),
         ResourceId(_GW, "Gateway", gateway.namespace, gateway.metadata.name),

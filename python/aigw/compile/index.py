@@ -34,6 +34,10 @@ class Index:
         """True when such a document exists but has errors of its own."""
         return ResourceId(model.GROUP, model.KIND, namespace, name) in self._rejected
 
+    def has_rejected(self, model: type[Resource]) -> bool:
+        """True when there is any document of a kind with errors of its own."""
+        return any((i.group, i.kind) == (model.GROUP, model.KIND) for i in self._rejected)
+
     def all(self, model: type[T]) -> list[T]:
         """All resources of a kind, oldest first, then by namespace and name."""
         found = [resource for resource in self._by_id.values() if isinstance(resource, model)]

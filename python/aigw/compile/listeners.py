@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aigw.api.ai_gateway_route import AIGatewayRoute
 from aigw.api.gateway import Gateway, Listener, RouteNamespaces
@@ -16,9 +17,13 @@ from aigw.errors import Code
 from aigw.plan import Certificate
 
 # A route of ours is an HTTPRoute to a Gateway.
+if TYPE_CHECKING:
+    from aigw.api.http_route import HTTPRoute
+
+_HTTP_ROUTE = (Gateway.GROUP, "HTTPRoute")
 _ROUTE_KINDS = {
-    (Gateway.GROUP, "HTTPRoute"),
-    (AIGatewayRoute.GROUP, AIGatewayRoute.KIND),
+    "HTTPRoute": {_HTTP_ROUTE},
+    AIGatewayRoute.KIND: {_HTTP_ROUTE, (AIGatewayRoute.GROUP, AIGatewayRoute.KIND)},
 }
 _NAME_LABEL = "kubernetes.io/metadata.name"
 
@@ -104,7 +109,7 @@ class Attachments:
         self._index = index
         self._report = report
 
-    def of(self, route: AIGatewayRoute) -> list[tuple[Gateway, list[Entrance]]]:
+    def of(self, route: "AIGatewayRoute | HTTPRoute") -> list[tuple[Gateway, list[Entrance]]]:
         """Listeners by Gateway; parentRefs that fail are named."""
         attached: dict[str, dict[str, Entrance]] = {}
         if not route.spec.parent_refs:
@@ -119,7 +124,9 @@ class Attachments:
             for found in attached.values()
         ]
 
-    def _accepting(self, route: AIGatewayRoute, ref: ParentReference, path: str) -> list[Entrance]:
+    def _accepting(
+        self, route: "AIGatewayRoute | HTTPRoute", ref: ParentReference, path: str
+    ) -> list[Entrance]:
         namespace = ref.namespace or route.namespace
         if ref.group != Gateway.GROUP or ref.kind != Gateway.KIND:
             message = f"only Gateway of {Gateway.GROUP} is supported"
@@ -136,12 +143,15 @@ class Attachments:
             self._report.error(route.id, Code.NOT_PERMITTED, path, message)
         return found
 
-    def _accepts(self, entrance: Entrance, route: AIGatewayRoute, ref: ParentReference) -> bool:
+    def _accepts(
+        self, entrance: Entrance, route: "AIGatewayRoute | HTTPRoute", ref: ParentReference
+    ) -> bool:
         listener = entrance.listener
         allowed = listener.allowed_routes
         if not self._takes(allowed.namespaces, entrance.gateway.namespace, route.namespace):
             return False
-        if allowed.kinds and not any((i.group, i.kind) in _ROUTE_KINDS for i in allowed.kinds):
+        kinds = _ROUTE_KINDS[route.KIND]
+        if allowed.kinds and not any((i.group, i.kind) in kinds for i in allowed.kinds):
             return False
         if ref.section_name is not None and ref.section_name != listener.name:
             return False

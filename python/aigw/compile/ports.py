@@ -59,6 +59,19 @@ class Ports:
                 for match in _matches(headers, compiled)
             )
 
+    def add_hosts(self, entrance: Entrance, hostnames: Sequence[str]) -> list[str]:
+        """Host names of a route that a listener has too; each gets its virtual host."""
+        listener = self._ports[entrance.listener.port][_server_name(entrance)]
+        own = entrance.listener.hostname
+        found = [name for item in hostnames or ["*"] if (name := intersect(own, item))]
+        listener.hostnames.update(dict.fromkeys(found))
+        return found
+
+    @staticmethod
+    def key(entrance: Entrance) -> tuple[int, str]:
+        """Number of the port, and `server_name` of its listener in the plan."""
+        return (entrance.listener.port, _server_name(entrance) or "*")
+
     def ports(self) -> tuple[Port, ...]:
         """Ports by number, with virtual hosts and matches in order of precedence."""
         return tuple(

@@ -22,6 +22,11 @@ class Support:
         matrix = json.loads(_core.support_matrix(json.dumps(asdict(self._prefixes)).encode()))
         return {row["path"]: frozenset(row["schemas"]) for row in matrix["endpoints"]}
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths of all endpoints."""
+        return tuple(self._schemas_by_path)
+
     def narrowed(
         self, groups: tuple[BackendGroup, ...], backends: Iterable[Backend]
     ) -> Mapping[tuple[BackendGroup, ...], tuple[str, ...]]:

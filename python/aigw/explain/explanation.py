@@ -99,6 +99,9 @@ def explain(plan: Plan, question: Question, now: int = 0) -> Explanation:
     if host is None:
         answer = f"404: no listener or route has the host {question.host}"
         return Explanation(port.gateway, port.number, question.model, "", (), answer=answer)
+    if host.http and question.path not in host.api_paths:
+        answer = "this path is not of the API; the HTTPRoutes of the host take it, or a 404"
+        return Explanation(port.gateway, port.number, question.model, "", (), answer=answer)
     headers = {**question.headers, MODEL_HEADER: question.model, "host": question.host}
     found, passed = matching.first_match(host.matches, headers, question.path)
     considered = tuple(

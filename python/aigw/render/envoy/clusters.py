@@ -263,3 +263,16 @@ def _tls_matches(plan: Plan, tls: Sequence[Tls | None], target: EnvoyTarget) -> 
             {"name": "plain", "match": {}, "transport_socket": plain},
         ]
     }
+
+
+def bare_cluster(name: str, endpoints: Sequence[Endpoint]) -> Json:
+    """What all clusters have in common, around endpoints that are no providers."""
+    localities: list[Json] = [
+        {
+            "lb_endpoints": [
+                {"endpoint": {"address": address_of(x, endpoints, name), "hostname": x.hostname}}
+                for x in endpoints
+            ]
+        }
+    ]
+    return _cluster(name, localities, endpoints)

@@ -48,10 +48,15 @@ def render_envoy(plan: Plan, target: EnvoyTarget) -> EnvoyConfig:
         RenderError: The target lacks something that the plan needs.
     """
     ids = backend_ids(plan)
-    listed = [*cluster_endpoints(plan, target), *collector_endpoints(plan)]
+    listed = [
+        *cluster_endpoints(plan, target),
+        *(backend.endpoints for backend in plan.http_backends.values()),
+        *collector_endpoints(plan),
+    ]
     ways = {way for endpoints in listed for way in ways_of(endpoints)}
     found = [
         *clusters(plan, target, ids),
+        *_plain_clusters(plan, target),
         *collector_clusters(plan, target),
         *way_clusters(plan, ways, target),
     ]
@@ -67,6 +72,14 @@ def render_envoy(plan: Plan, target: EnvoyTarget) -> EnvoyConfig:
     files[LDS_FILE] = _response("envoy.config.listener.v3.Listener", listeners)
     secrets = {**tls_files(plan), **collector_secrets(plan)}
     return EnvoyConfig(bootstrap(target), files, secrets)
+
+
+def _plain_clusters(plan: Plan, target: EnvoyTarget) -> list[Json]:
+    if not plan.http_backends:
+        return []
+    from aigw.render.envoy.http_routes import plain_clusters  # noqa: PLC0415 - for few plans
+
+    return plain_clusters(plan, target)
 
 
 def bootstrap(target: EnvoyTarget) -> Json:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from aigw.plan import Gateway, HeaderMatch, Listener, MatchType, Plan, RouteMatch, Rule, VirtualHost
+from aigw.plan import Gateway, Listener, Plan, RouteMatch, Rule, VirtualHost
 from aigw.render.envoy.local_replies import error_body, shapes, unknown_model_message
+from aigw.render.envoy.match_tree import MatchedRoutes, header_matcher, selection
 from aigw.render.envoy.names import HOST_METADATA, MODEL_HEADER, Json, seconds, typed
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
 
@@ -32,7 +33,7 @@ def route_configuration(
     """The RDS resource of a listener of a Gateway."""
     return {
         "name": listener.name,
-        "max_direct_response_body_size_bytes": MAX_DIRECT_RESPONSE,
+        "max_direct_response_body_size_bytes": _longest_answer(plan),
         "ignore_port_in_host_matching": True,
         "virtual_hosts": [
             _virtual_host(plan, gateway, host, target, ids) for host in listener.virtual_hosts
@@ -40,36 +41,57 @@ def route_configuration(
     }
 
 
+def _longest_answer(plan: Plan) -> int:
+    if not plan.http_rules:
+        return MAX_DIRECT_RESPONSE
+    from aigw.render.envoy.http_routes import longest_answer  # noqa: PLC0415 - for few plans
+
+    return max(MAX_DIRECT_RESPONSE, longest_answer(plan))
+
+
 def _virtual_host(
     plan: Plan, gateway: Gateway, host: VirtualHost, target: EnvoyTarget, ids: Mapping[str, str]
 ) -> Json:
-    routes: list[Json] = []
-    for match in host.matches:
-        rule = plan.rules[match.rule]
-        if rule.groups:
-            routes.extend(_routes(match, rule, target, ids))
-        else:
-            message = "no backend of this route can be used"
-            routes.extend(_direct(plan, _headers(match), 503, "ServiceUnavailable", message))
-    absent = [{"name": MODEL_HEADER, "present_match": False}]
-    message = "invalid request body: the request names no model"
-    routes.extend(_direct(plan, absent, 400, "BadRequest", message))
-    models = gateway.models.by_host.get(host.hostname, gateway.models.unscoped)
-    message = unknown_model_message([model.name for model in models])
-    routes.extend(_direct(plan, [], 404, "NotFound", message))
-    return {
+    entries = [
+        MatchedRoutes(match, tuple(_routes(plan, match, target, ids))) for match in host.matches
+    ]
+    rest = _unmatched(plan, gateway, host)
+    found: Json = {
         "name": host.hostname,
         "domains": [host.hostname],
         "request_body_buffer_limit": gateway.limits.request_body_bytes,
-        "request_headers_to_remove": _NOT_FOR_PROVIDERS,
-        "routes": routes,
     }
+    if not host.http:
+        taken_off = {"request_headers_to_remove": _NOT_FOR_PROVIDERS}
+        return {**found, **taken_off, **selection(entries, rest)}
+    from aigw.render.envoy.http_routes import with_plain_routes  # noqa: PLC0415 - for few plans
+
+    for route in (route for entry in entries for route in entry.routes):
+        route["request_headers_to_remove"] = _NOT_FOR_PROVIDERS
+    return {**found, **with_plain_routes(plan, gateway, host, selection(entries, rest), rest)}
+
+
+def _unmatched(plan: Plan, gateway: Gateway, host: VirtualHost) -> list[Json]:
+    """What answers requests that no match takes."""
+    absent = [{"name": MODEL_HEADER, "present_match": False}]
+    message = "invalid request body: the request names no model"
+    models = gateway.models.by_host.get(host.hostname, gateway.models.unscoped)
+    unknown = unknown_model_message([model.name for model in models])
+    return [
+        *_direct(plan, {"headers": absent}, 400, "BadRequest", message),
+        *_direct(plan, {}, 404, "NotFound", unknown),
+    ]
 
 
 def _routes(
-    match: RouteMatch, rule: Rule, target: EnvoyTarget, ids: Mapping[str, str]
+    plan: Plan, match: RouteMatch, target: EnvoyTarget, ids: Mapping[str, str]
 ) -> list[Json]:
     """One route, or one per path."""
+    rule = plan.rules[match.rule]
+    headers = [header_matcher(header) for header in match.headers]
+    if not rule.groups:
+        message = "no backend of this route can be used"
+        return _direct(plan, {"headers": headers}, 503, "ServiceUnavailable", message)
     action: Json = {
         **_destination(rule, target, ids),
         "auto_host_rewrite": True,
@@ -81,23 +103,12 @@ def _routes(
     return [
         {
             "name": rule.id,
-            "match": {**path, "headers": _headers(match)},
+            "match": {**path, "headers": headers},
             "metadata": {"filter_metadata": {HOST_METADATA: {"aigw_route_name": rule.route}}},
             "route": action,
         }
         for path in paths or [{"prefix": "/"}]
     ]
-
-
-def _headers(match: RouteMatch) -> list[Json]:
-    return [_header(header) for header in match.headers]
-
-
-def _header(header: HeaderMatch) -> Json:
-    name = ":authority" if header.name == "host" else header.name
-    if header.type is MatchType.REGULAR_EXPRESSION:
-        return {"name": name, "string_match": {"safe_regex": {"regex": header.value}}}
-    return {"name": name, "string_match": {"exact": header.value}}
 
 
 def _destination(rule: Rule, target: EnvoyTarget, ids: Mapping[str, str]) -> Json:
@@ -161,13 +172,11 @@ def _retry_policy(rule: Rule, target: EnvoyTarget) -> Json:
     return policy
 
 
-def _direct(
-    plan: Plan, headers: list[Json], status: int, type_name: str, message: str
-) -> list[Json]:
+def _direct(plan: Plan, conditions: Json, status: int, type_name: str, message: str) -> list[Json]:
     """An error in the client's shape: once for Cohere's paths, once for all others."""
     return [
         {
-            "match": {"prefix": prefix, "headers": headers},
+            "match": {"prefix": prefix, **conditions},
             "direct_response": {
                 "status": status,
                 "body": {"inline_string": error_body(status, type_name, message, shape)},
