@@ -103,16 +103,32 @@ class AddressKind(StrEnum):
 
     DNS = "dns"
     IP = "ip"
+    UNIX = "unix"
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One server of a backend. `hostname` is what it sees as the host of the request."""
+    """One server of a backend. `hostname` is what it sees as the host of the request.
+
+    The address of a Unix socket is its path, and its port is 0. `proxy` is a key of
+    `Plan.proxies`, or empty.
+    """
 
     address: str
     port: int
     hostname: str
     kind: AddressKind
+    proxy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HTTP CONNECT proxy; `authorization` is the value of its header, or empty."""
+
+    host: str
+    port: int
+    has_tls: bool = False
+    authorization: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,18 +147,49 @@ class Verification(StrEnum):
     NONE = "none"
 
 
+class SanType(StrEnum):
+    """Kinds of names in a certificate."""
+
+    DNS = "DNS"
+    URI = "URI"
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectAltName:
+    """A name that a provider's certificate may have."""
+
+    type: SanType
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class TlsParameters:
+    """Versions (`1.0` to `1.3`) and algorithms by Envoy's names; empty: Envoy's default."""
+
+    min_version: str = ""
+    max_version: str = ""
+    ciphers: tuple[str, ...] = ()
+    curves: tuple[str, ...] = ()
+    signature_algorithms: tuple[str, ...] = ()
+    alpn: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Tls:
     """TLS to a backend: SNI and certificate name, and who is trusted.
 
+    Without a server name, each endpoint is asked for its own host name.
     `authorities` is a key of `Plan.authorities` where the verification is `OWN`;
-    `client_certificate` is a key of `Plan.certificates`, or empty.
+    `client_certificate` is a key of `Plan.certificates`, or empty. With `subject_alt_names`
+    the certificate must have one of these, whatever the server name.
     """
 
     server_name: str
     verification: Verification = Verification.SYSTEM
     authorities: str = ""
     client_certificate: str = ""
+    subject_alt_names: tuple[SubjectAltName, ...] = ()
+    parameters: TlsParameters = TlsParameters()
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +385,9 @@ class Backend:
     """One backendRef of one rule, with everything an attempt against it needs.
 
     `name` is `<ns>/<backend>/route/<route>/rule/<i>/ref/<j>`, `backend` and `route` are
-    `<ns>/<name>`. `host` is the host of the first endpoint: signatures cover it.
+    `<ns>/<name>`; the name ends in `@<ns>/<gateway>` where another Gateway reaches it otherwise.
+    `host` is the host of the first endpoint: signatures cover it. `http2`: plain HTTP/2 without
+    negotiation. `is_fallback`: after the others of its priority.
     """
 
     name: str
@@ -353,6 +402,8 @@ class Backend:
     header_mutation: HeaderMutation = HeaderMutation()
     body_mutation: BodyMutation = BodyMutation()
     costs: tuple[Cost, ...] = ()
+    http2: bool = False
+    is_fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -521,8 +572,8 @@ class Plan:
     """All that is served. Gateways are keyed by `<ns>/<name>`, ports are in order.
 
     `rules` and `backends` are keyed by `Rule.id` and `Backend.name`, those for plain routes the
-    same way, `certificates` by the `<ns>/<name>` of their Secret, `authorities` (PEM bundles) by
-    a name of their source.
+    same way, `certificates` by the `<ns>/<name>` of their Secret, `authorities` (PEM bundles) and
+    `proxies` by a name of their source.
     """
 
     gateways: Mapping[str, Gateway]
@@ -532,6 +583,7 @@ class Plan:
     credentials: Mapping[str, Credential] = field(default_factory=dict, repr=False)
     certificates: Mapping[str, Certificate] = field(default_factory=dict, repr=False)
     authorities: Mapping[str, str] = field(default_factory=dict, repr=False)
+    proxies: Mapping[str, Proxy] = field(default_factory=dict)
     prefixes: EndpointPrefixes = EndpointPrefixes()
     metadata_namespaces: tuple[str, ...] = ()
     """Dynamic metadata that the core gets to see besides its own."""

@@ -168,8 +168,13 @@ class HttpRule:
 
 @dataclass(frozen=True, slots=True)
 class HttpBackend:
-    """Servers behind plain routes; `name` is the `<ns>/<name>` of the Backend."""
+    """Servers behind plain routes.
+
+    `name` is the `<ns>/<name>` of the Backend, and ends in `@<ns>/<gateway>` where another Gateway
+    reaches it in another way. `http2`: plain HTTP/2 without an upgrade.
+    """
 
     name: str
     endpoints: tuple[Endpoint, ...]
     tls: Tls | None = None
+    http2: bool = False

@@ -23,7 +23,7 @@ START_TIMEOUT = 30.0
 STOP_TIMEOUT = 30.0
 POLL_INTERVAL = 0.01
 # What a developer's shell may hold and a test must not see.
-_FOREIGN = re.compile(r"^(OPENAI_|ANTHROPIC_|AZURE_|AWS_|AIGW_|OTEL_)")
+_FOREIGN = re.compile(r"^(OPENAI_|ANTHROPIC_|AZURE_|AWS_|AIGW_|OTEL_)|_(PROXY|proxy)$")
 
 
 class GatewayError(AssertionError):

@@ -127,8 +127,8 @@ def test_an_unknown_field_of_the_spec_is_an_error(kind: str) -> None:
         ("ClientTrafficPolicy", {"http3": {}}, "spec.http3"),
         ("EnvoyProxy", {"bootstrap": {}}, "spec.bootstrap"),
         ("EnvoyProxy", {"telemetry": {"tracing": {}}}, "spec.telemetry.tracing"),
-        ("Backend", {"endpoints": [{"unix": {"path": "/x"}}]}, "spec.endpoints[0].unix"),
-        ("Backend", {"tls": {"minVersion": "1.3"}}, "spec.tls.minVersion"),
+        ("Backend", {"endpoints": [{"zone": "a"}]}, "spec.endpoints[0].zone"),
+        ("Gateway", {"tls": {"frontend": {}}}, "spec.tls.frontend"),
     ],
 )
 def test_a_field_that_is_not_implemented_is_refused_by_name(

@@ -1,6 +1,7 @@
 """The compiler's entrance."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aigw.api.ai_gateway_route import AIGatewayRoute
@@ -13,14 +14,16 @@ from aigw.compile.backends import Backends
 from aigw.compile.client_traffic import ClientPolicies
 from aigw.compile.credential_override import headers_of, override_of
 from aigw.compile.credentials import Credentials
+from aigw.compile.egress import Egress
 from aigw.compile.endpoints import Upstreams
 from aigw.compile.guards import guarded
 from aigw.compile.index import Index
 from aigw.compile.listeners import Attachments, Entrance, Entrances
 from aigw.compile.metadata import namespaces_of
+from aigw.compile.naming import distinct
 from aigw.compile.ports import Ports
 from aigw.compile.report import Report
-from aigw.compile.routes import CompiledRule, Routes
+from aigw.compile.routes import Routes
 from aigw.compile.support import Support
 from aigw.compile.targets import report_targets
 from aigw.compile.unserved import report_unserved
@@ -48,19 +51,23 @@ class Compiled:
 
 
 def compile_plan(
-    loaded: Loaded, loaded_at: int = 0, prefixes: EndpointPrefixes = _DEFAULT_PREFIXES
+    loaded: Loaded,
+    loaded_at: int = 0,
+    prefixes: EndpointPrefixes = _DEFAULT_PREFIXES,
+    variables: Mapping[str, str] | None = None,
 ) -> Compiled:
     """Compiles everything that was loaded, for all Gateways. Never raises for user input.
 
     The result does not depend on the order of documents. `loaded_at` (Unix seconds) dates the
     models of routes that carry no time of their own. `prefixes` are where clients find the
-    endpoints.
+    endpoints, `variables` those of the environment, which may name proxies.
     """
     index = Index(loaded)
     report = Report(loaded.origins)
     report_targets(index, report)
     report_unserved(index, report)
-    plan = _Compiler(index, report, loaded_at, prefixes).plan()
+    egress = Egress(index, report, variables or {})
+    plan = _Compiler(index, report, egress, loaded_at, prefixes).plan()
     return Compiled(plan, (*loaded.diagnostics, *report.findings()))
 
 
@@ -68,18 +75,24 @@ class _Compiler:
     """Everything that a compilation collects."""
 
     def __init__(
-        self, index: Index, report: Report, loaded_at: int, prefixes: EndpointPrefixes
+        self,
+        index: Index,
+        report: Report,
+        egress: Egress,
+        loaded_at: int,
+        prefixes: EndpointPrefixes,
     ) -> None:
         self._index = index
         self._report = report
+        self._egress = egress
         self._loaded_at = loaded_at
         self._prefixes = prefixes
         self._credentials = Credentials(index, report)
-        self._upstreams = Upstreams(index, report)
+        self._upstreams = Upstreams(index, report, egress.certificates)
         self._support = Support(prefixes)
         self._routes = Routes(
             report,
-            Backends(index, report, self._credentials, self._upstreams),
+            Backends(index, report, self._credentials, self._upstreams, egress),
             BackendPolicies(index, report),
             self._support,
             headers_of(map(override_of, index.all(BackendSecurityPolicy))),
@@ -122,8 +135,9 @@ class _Compiler:
             rules=self._rules,
             backends=self._backends,
             credentials={name: self._credentials.found[name] for name in sorted(used)},
-            certificates=entrances.certificates,
-            authorities=self._clients.authorities,
+            certificates={**entrances.certificates, **self._egress.certificates.pairs},
+            authorities={**self._egress.certificates.authorities, **self._clients.authorities},
+            proxies=self._egress.proxies,
             http_rules=http.rules if http else {},
             http_backends=http.backends if http else {},
             prefixes=self._prefixes,
@@ -136,7 +150,7 @@ class _Compiler:
             return None
         from aigw.compile.http_routes import HttpRoutes  # noqa: PLC0415
 
-        http = HttpRoutes(self._index, self._report, self._upstreams, self._support)
+        http = HttpRoutes(self._index, self._report, self._upstreams, self._egress, self._support)
         for route in http.all():
             for gateway, attached in attachments.of(route):
                 http.add(gateway, route, attached, self._ports)
@@ -146,7 +160,8 @@ class _Compiler:
         """Serves a route on listeners of one Gateway."""
         compiled = self._routes.compile(gateway, route)
         compiled = guarded(route, gateway, compiled, self._index, self._report)
-        compiled = tuple(self._distinct(gateway, item) for item in compiled)
+        path, rules, backends = gateway.id.path, self._rules, self._backends
+        compiled = tuple(distinct(item, path, rules, backends) for item in compiled)
         self._rules.update({rule.id: rule for item in compiled for rule in item.rules})
         for item in compiled:
             self._backends.update({backend.name: backend for backend in item.backends})
@@ -157,17 +172,6 @@ class _Compiler:
         self._offers.setdefault(gateway.id.path, []).append(offer)
         for entrance in entrances:
             self._ports.add(entrance, route, compiled)
-
-    def _distinct(self, gateway: Gateway, item: CompiledRule) -> CompiledRule:
-        """The same rule under another id, where another Gateway has it with other settings."""
-        if all(self._rules.get(rule.id, rule) == rule for rule in item.rules):
-            return item
-
-        def renamed(rule: Rule) -> Rule:
-            return replace(rule, id=f"{rule.id}@{gateway.id.path}")
-
-        narrowed = tuple((renamed(rule), paths) for rule, paths in item.narrowed)
-        return replace(item, rule=renamed(item.rule), narrowed=narrowed)
 
     def _gateway(self, gateway: Gateway) -> PlanGateway:
         return PlanGateway(

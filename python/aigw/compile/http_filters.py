@@ -17,11 +17,10 @@ from aigw.api.http_filters import (
     HTTPRouteRuleFilter,
     HTTPURLRewriteFilter,
 )
-from aigw.api.http_route import HTTPRoute
 from aigw.api.http_route_filter import HTTPDirectResponse, HTTPRouteFilter, HTTPURLRewrite
 from aigw.api.references import LocalObjectReference
 from aigw.compile.expressions import is_regular_expression
-from aigw.compile.http_backends import HttpBackends
+from aigw.compile.http_backends import Attached, HttpBackends
 from aigw.compile.index import Index
 from aigw.compile.report import Report
 from aigw.errors import Code, ResourceId
@@ -70,11 +69,9 @@ class HttpFilters:
         self._report = report
         self._backends = backends
 
-    def read(
-        self, route: HTTPRoute, filters: Sequence[HTTPRouteRuleFilter], path: str
-    ) -> Steps | None:
+    def read(self, at: Attached, filters: Sequence[HTTPRouteRuleFilter], path: str) -> Steps | None:
         """The steps of a rule, or None after a report when one of them cannot be taken."""
-        reader = _Reader(self._index, self._report, self._backends, route)
+        reader = _Reader(self._index, self._report, self._backends, at)
         for position, written in enumerate(filters):
             reader.take(written, f"{path}.filters[{position}]")
         return reader.steps if reader.is_complete else None
@@ -83,13 +80,12 @@ class HttpFilters:
 class _Reader:
     """Takes the filters of one rule."""
 
-    def __init__(
-        self, index: Index, report: Report, backends: HttpBackends, route: HTTPRoute
-    ) -> None:
+    def __init__(self, index: Index, report: Report, backends: HttpBackends, at: Attached) -> None:
         self._index = index
         self._report = report
         self._backends = backends
-        self._route = route
+        self._at = at
+        self._route = at.route
         self.steps = Steps()
         self.is_complete = True
 
@@ -171,7 +167,7 @@ class _Reader:
         return PathRewrite(change, value)
 
     def _mirror(self, written: HTTPRequestMirrorFilter, path: str) -> None:
-        backend = self._backends.resolve(self._route, written.backend_ref, f"{path}.backendRef")
+        backend = self._backends.resolve(self._at, written.backend_ref, f"{path}.backendRef")
         if backend is None:
             # A copy is not worth the request.
             return

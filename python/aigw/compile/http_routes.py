@@ -8,11 +8,12 @@ from aigw.api.backend_traffic_policy import BackendTrafficPolicy
 from aigw.api.fields import duration_ms
 from aigw.api.gateway import Gateway
 from aigw.api.http_route import HTTPPathMatch, HTTPRoute, HTTPRouteMatch, HTTPRouteRule
+from aigw.compile.egress import Egress
 from aigw.compile.endpoints import Upstreams
 from aigw.compile.expressions import is_regular_expression
 from aigw.compile.guards import unenforced
 from aigw.compile.hosts import covers, specificity
-from aigw.compile.http_backends import HttpBackends
+from aigw.compile.http_backends import Attached, HttpBackends
 from aigw.compile.http_filters import HttpFilters, Steps
 from aigw.compile.index import Index
 from aigw.compile.listeners import Entrance
@@ -51,13 +52,18 @@ class HttpRoutes:
     """Collects what plain routes add to the plan."""
 
     def __init__(
-        self, index: Index, report: Report, upstreams: Upstreams, support: Support
+        self,
+        index: Index,
+        report: Report,
+        upstreams: Upstreams,
+        egress: Egress,
+        support: Support,
     ) -> None:
         """Nothing is served yet."""
         self._index = index
         self._report = report
         self._support = support
-        self._backends = HttpBackends(index, report, upstreams)
+        self._backends = HttpBackends(index, report, upstreams, egress)
         self._filters = HttpFilters(index, report, self._backends)
         self._entries: dict[_Key, list[tuple[str, HttpMatch]]] = {}
         self._written: dict[HttpMatch, _Written] = {}
@@ -103,42 +109,43 @@ class HttpRoutes:
             self._report.error(route.id, Code.LEFT_OUT, "", message)
         matches: list[HttpMatch] = []
         for index in range(len(route.spec.rules)):
-            rule = self._rule(route, index)
+            rule = self._rule(Attached(gateway, route), index)
             if guard is not None:
                 rule = replace(rule, id=f"{rule.id}/withheld", action=Forward(()))
-            self.rules[rule.id] = rule
+            if self.rules.setdefault(rule.id, rule) != rule:
+                rule = replace(rule, id=f"{rule.id}@{gateway.id.path}")
+                self.rules[rule.id] = rule
             matches.extend(self._matches(route, index, rule.id))
         for entrance in entrances:
             entries = self._entries.setdefault(ports.key(entrance), [])
             for hostname in ports.add_hosts(entrance, route.spec.hostnames):
                 entries.extend((hostname, match) for match in matches)
 
-    def _rule(self, route: HTTPRoute, index: int) -> HttpRule:
+    def _rule(self, at: Attached, index: int) -> HttpRule:
+        route = at.route
         written, path = route.spec.rules[index], f"spec.rules[{index}]"
         rule = HttpRule(f"{route.id.path}/http/{index}", route.id.path, Forward(()))
-        steps = self._filters.read(route, written.filters, path)
+        steps = self._filters.read(at, written.filters, path)
         if steps is None:
             message = "has a filter that cannot be applied; its requests are answered with 500"
             self._report.warning(route.id, Code.NO_EFFECT, path, message)
             return rule
         return replace(
             rule,
-            action=steps.direct or steps.redirect or self._forward(route, written, steps, path),
+            action=steps.direct or steps.redirect or self._forward(at, written, steps, path),
             request_headers=steps.request_headers,
             response_headers=steps.response_headers,
         )
 
-    def _forward(
-        self, route: HTTPRoute, written: HTTPRouteRule, steps: Steps, path: str
-    ) -> Forward:
+    def _forward(self, at: Attached, written: HTTPRouteRule, steps: Steps, path: str) -> Forward:
         shares: list[Share] = []
         for position, ref in enumerate(written.backend_refs):
-            backend = self._backends.resolve(route, ref, f"{path}.backendRefs[{position}]")
+            backend = self._backends.resolve(at, ref, f"{path}.backendRefs[{position}]")
             if backend is not None and ref.weight:
                 shares.append(Share(backend.name, ref.weight))
         if not shares:
             message = "has no usable backend; its requests are answered with 500"
-            self._report.warning(route.id, Code.NO_EFFECT, path, message)
+            self._report.warning(at.route.id, Code.NO_EFFECT, path, message)
         limits = written.timeouts
         return Forward(
             tuple(shares),

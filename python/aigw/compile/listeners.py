@@ -8,11 +8,11 @@ from aigw.api.ai_gateway_route import AIGatewayRoute
 from aigw.api.gateway import Gateway, Listener, RouteNamespaces
 from aigw.api.namespace import Namespace
 from aigw.api.references import ParentReference
+from aigw.compile.certificates import Certificates
 from aigw.compile.client_traffic import ClientPolicies, ListenerTraffic
-from aigw.compile.grants import Reference, Values
+from aigw.compile.grants import Reference
 from aigw.compile.hosts import intersect
 from aigw.compile.index import Index
-from aigw.compile.pem import certificate_fault
 from aigw.compile.report import Report
 from aigw.errors import Code
 from aigw.plan import Certificate
@@ -55,11 +55,14 @@ class Entrances:
 
     def __init__(self, index: Index, report: Report, clients: ClientPolicies) -> None:
         """Nothing is read yet."""
-        self._index = index
         self._report = report
         self._clients = clients
-        self._values = Values(index, report)
-        self.certificates: dict[str, Certificate] = {}
+        self._found = Certificates(index, report)
+
+    @property
+    def certificates(self) -> Mapping[str, Certificate]:
+        """By the keys of the plan."""
+        return self._found.pairs
 
     def of(self, gateway: Gateway) -> list[Entrance]:
         """Listeners that can be served; the others are named."""
@@ -92,16 +95,8 @@ class Entrances:
         keys: list[str] = []
         for position, ref in enumerate(tls.certificate_refs):
             path = f"{entrance.path}.tls.certificateRefs[{position}]"
-            secret = self._values.secret(Reference(gateway, ref, path))
-            if secret is None:
-                continue
-            chain, key = secret.values.get("tls.crt", ""), secret.values.get("tls.key", "")
-            if fault := certificate_fault(chain, key):
-                message = f"{secret.id}: {fault} (keys tls.crt and tls.key)"
-                self._report.error(gateway.id, Code.INVALID_CREDENTIAL, path, message)
-                continue
-            self.certificates[secret.id.path] = Certificate(chain, key)
-            keys.append(secret.id.path)
+            if key := self._found.pair(Reference(gateway, ref, path)):
+                keys.append(key)
         return tuple(keys)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from aigw.api.gateway import Gateway
 from aigw.compile.index import OWN_GROUP, Index
-from aigw.compile.unserved import CONFIG_ANNOTATION
+from aigw.compile.proxies import CONFIG_ANNOTATION
 from aigw.plan import Auth, MetadataSource
 
 

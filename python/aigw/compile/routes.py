@@ -8,6 +8,7 @@ from aigw.api.header_match import HTTPHeaderMatch
 from aigw.compile.backend_traffic import BackendPolicies
 from aigw.compile.backends import Backends, RefPlace
 from aigw.compile.expressions import is_regular_expression
+from aigw.compile.mixtures import notes_of
 from aigw.compile.report import Report
 from aigw.compile.retry import retry_policy, timeouts_of
 from aigw.compile.support import Support
@@ -86,7 +87,7 @@ class Routes:
         self, gateway: Gateway, route: AIGatewayRoute, index: int, costs: tuple[Cost, ...]
     ) -> CompiledRule:
         written = route.spec.rules[index]
-        groups, backends = self._groups(route, index, costs)
+        groups, backends = self._groups(gateway, route, index, costs)
         if not groups:
             message = "has no usable backend; its requests are answered with 503"
             self._report.warning(route.id, Code.NO_EFFECT, f"spec.rules[{index}]", message)
@@ -100,6 +101,8 @@ class Routes:
             retry=retry_policy(settings.retry, len(groups), timeouts),
             traffic=settings.traffic,
         )
+        for note in notes_of(rule, backends):
+            self._report.warning(route.id, Code.NO_EFFECT, f"spec.rules[{index}]", note)
         narrowed = tuple(
             (
                 replace(
@@ -117,18 +120,22 @@ class Routes:
         return CompiledRule(rule, backends, self._matches(route, index), narrowed)
 
     def _groups(
-        self, route: AIGatewayRoute, index: int, costs: tuple[Cost, ...]
+        self, gateway: Gateway, route: AIGatewayRoute, index: int, costs: tuple[Cost, ...]
     ) -> tuple[tuple[BackendGroup, ...], tuple[Backend, ...]]:
-        """Groups in the order of their priorities; weight 0 takes a backend out."""
-        members: dict[int, list[Member]] = {}
+        """Groups in the order of their priorities; weight 0 takes a backend out.
+
+        Fallbacks are a group of their own after the others of their priority.
+        """
+        members: dict[tuple[int, bool], list[Member]] = {}
         backends: list[Backend] = []
         for position, ref in enumerate(route.spec.rules[index].backend_refs):
-            backend = self._backends.resolve(RefPlace(route, index, position, ref, costs))
+            backend = self._backends.resolve(RefPlace(gateway, route, index, position, ref, costs))
             if backend is None or ref.weight == 0:
                 continue
             backends.append(backend)
-            members.setdefault(ref.priority, []).append(Member(backend.name, ref.weight))
-        groups = tuple(BackendGroup(tuple(members[priority])) for priority in sorted(members))
+            rank = (ref.priority, backend.is_fallback)
+            members.setdefault(rank, []).append(Member(backend.name, ref.weight))
+        groups = tuple(BackendGroup(tuple(members[rank])) for rank in sorted(members))
         return groups, tuple(backends)
 
     def _costs(self, route: AIGatewayRoute) -> tuple[Cost, ...]:

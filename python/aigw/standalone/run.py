@@ -19,9 +19,9 @@ from aigw.console import print_findings, screen_of
 from aigw.credentials import Refresher
 from aigw.errors import AigwError, Code
 from aigw.plan import EndpointPrefixes, Plan
-from aigw.render.envoy import DataPlane, log_arguments
+from aigw.render.envoy import DataPlane, envoy_environment, log_arguments
 from aigw.standalone import layout as layouts
-from aigw.standalone import ports, proxies, publish, source
+from aigw.standalone import ports, publish, source
 from aigw.standalone.admin import Admin
 from aigw.standalone.envoy import Envoy, EnvoyCommand
 from aigw.standalone.errors import RunError
@@ -59,8 +59,8 @@ async def _run(options: RunOptions, began: float) -> None:
     found = await source.find(options, os.environ)
     try:
         plan = _plan(found, options.prefixes)
-        if warning := proxies.warning_of(plan, os.environ):
-            logger.warning("%s", warning)
+        for name, proxy in plan.proxies.items():
+            logger.info("providers are reached through %s:%s (%s)", proxy.host, proxy.port, name)
         with layouts.created(options.runtime_dir, options.run_id) as layout:
             publish.publish(plan, layout, options)
             async with contextlib.AsyncExitStack() as stack:
@@ -90,7 +90,8 @@ async def _started(options: RunOptions, layout: Layout, plan: Plan) -> AsyncIter
     """Starts the data plane, keeps it running, ends it."""
     levels = _DEBUG_LEVELS if options.debug else _log_levels(plan)
     bootstrap = str(layout.envoy / publish.BOOTSTRAP)
-    command = EnvoyCommand(bootstrap, options.concurrency, tuple(log_arguments(levels)))
+    arguments, variables = tuple(log_arguments(levels)), envoy_environment(plan)
+    command = EnvoyCommand(bootstrap, options.concurrency, arguments, variables)
     envoy = Envoy(command, Admin(layout.admin_socket))
     debug = ("--debug",) if options.debug else ()
     extproc = ExtProc(layout, options.transport, debug)
@@ -189,7 +190,9 @@ def _plan(found: source.Found, prefixes: EndpointPrefixes) -> Plan:
             no user has written has errors: there is no rest to be served.
     """
     environment = Environment(os.environ, source.read_file)
-    compiled = compile_plan(load([found.source], environment), int(time.time()), prefixes)
+    compiled = compile_plan(
+        load([found.source], environment), int(time.time()), prefixes, os.environ
+    )
     print_findings(sys.stderr, compiled.diagnostics, screen_of(sys.stderr))
     broken = [item for item in compiled.errors if item.code is Code.INVALID_YAML]
     if compiled.plan is None or broken or (found.generated and compiled.errors):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from enum import Enum
 
-from aigw.plan import Rule
+from aigw.plan import AddressKind, Endpoint, Rule
 from aigw.plan_traffic import (
     ActiveCheck,
     Balance,
@@ -149,16 +149,17 @@ def assignment_policy(traffic: Traffic) -> Json:
     return {"policy": {"overprovisioning_factor": _ENOUGH}}
 
 
-def endpoint_check(traffic: Traffic, hostname: str) -> Json:
+def endpoint_check(traffic: Traffic, endpoint: Endpoint) -> Json:
     """`health_check_config` of an endpoint; without a host Envoy would send a cluster's name."""
     active = traffic.active
     if active is None:
         return {}
     found: Json = {}
-    if active.port is not None:
+    # Another port is no other place behind a proxy or a Unix socket.
+    if active.port is not None and not (endpoint.proxy or endpoint.kind is AddressKind.UNIX):
         found["port_value"] = active.port
     if isinstance(active.check, HttpCheck) and not active.check.host:
-        found["hostname"] = hostname
+        found["hostname"] = endpoint.hostname
     return {"health_check_config": found} if found else {}
 
 

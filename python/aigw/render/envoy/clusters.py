@@ -1,9 +1,9 @@
 """Clusters: one per backendRef for the module, one per rule for ext_proc."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass, replace
 
-from aigw.plan import AddressKind, Backend, Endpoint, Plan, Rule, Tls
+from aigw.plan import AddressKind, Backend, Endpoint, Plan, Rule, Tls, TlsParameters
 from aigw.plan_traffic import Traffic
 from aigw.render.envoy.backend_traffic import (
     CONNECT_TIMEOUT,
@@ -18,6 +18,7 @@ from aigw.render.envoy.backend_traffic import (
     endpoint_check,
     http2_options,
 )
+from aigw.render.envoy.filter_config import content_hash
 from aigw.render.envoy.filters import attempt_filters
 from aigw.render.envoy.names import (
     BACKEND_KEY,
@@ -29,10 +30,12 @@ from aigw.render.envoy.names import (
 )
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
 from aigw.render.envoy.tls import upstream_socket
+from aigw.render.envoy.ways import address_of, resolves_names
 
 _TLS_KEY = "aigw_tls"
 _SINK_PORT = 1
 _DNS = "envoy.extensions.clusters.dns.v3.DnsCluster"
+DNS_CLUSTER = typed(_DNS, **dns_options(Traffic()))
 
 
 def clusters(plan: Plan, target: EnvoyTarget, ids: Mapping[str, str]) -> list[Json]:
@@ -45,6 +48,22 @@ def clusters(plan: Plan, target: EnvoyTarget, ids: Mapping[str, str]) -> list[Js
         _rule_cluster(plan, target, rule, ids)
         for _, rule in sorted(plan.rules.items())
         if rule.groups
+    ]
+
+
+def cluster_endpoints(plan: Plan, target: EnvoyTarget) -> list[Sequence[Endpoint]]:
+    """The endpoints of each cluster."""
+    if target.data_plane is DataPlane.MODULE:
+        names = sorted({use.backend for use in _backends_in_use(plan)})
+        return [plan.backends[name].endpoints for name in names]
+    return [
+        [
+            item
+            for group in rule.groups
+            for member in group.members
+            for item in plan.backends[member.backend].endpoints
+        ]
+        for rule in plan.rules.values()
     ]
 
 
@@ -101,17 +120,18 @@ def extproc_cluster(target: EnvoyTarget) -> Json:
 def _backend_cluster(plan: Plan, target: EnvoyTarget, use: _Use, backend_id: str) -> Json:
     backend, traffic = plan.backends[use.backend], use.traffic
     endpoints = [
-        _endpoint(item, backend_id, endpoint_check(traffic, item.hostname))
+        _endpoint(item, backend.endpoints, backend_id, endpoint_check(traffic, item))
         for item in backend.endpoints
     ]
     localities: list[Json] = [{"lb_endpoints": endpoints}]
     sink = Sink.NONE
     moves_on = traffic.checks_health and not use.is_last
-    if moves_on or any(item.kind is AddressKind.DNS for item in backend.endpoints):
+    if moves_on or resolves_names(backend.endpoints):
         sink = Sink.BEHIND
         # Of the last group the sink fails its checks, so that Envoy asks the providers once more.
         off = {"disable_active_health_check": True} if moves_on else {}
-        closed = _endpoint(_sink(backend), backend_id, {"health_check_config": off} if off else {})
+        check: Json = {"health_check_config": off} if off else {}
+        closed = _endpoint(_sink(backend), backend.endpoints, backend_id, check)
         localities.append({"priority": 1, "lb_endpoints": [closed]})
     filters = attempt_filters(plan, target, backend_id)
     sockets: Json = {}
@@ -121,7 +141,7 @@ def _backend_cluster(plan: Plan, target: EnvoyTarget, use: _Use, backend_id: str
     return {
         **_cluster(cluster_name(backend_id, traffic), localities, backend.endpoints, traffic),
         **cluster_settings(traffic, sink),
-        **_http_options(filters, [backend.tls], traffic),
+        **_http_options(filters, [backend], traffic),
         **sockets,
         **({"common_lb_config": options} if options else {}),
     }
@@ -138,11 +158,13 @@ def _sink(backend: Backend) -> Endpoint:
 
 def _rule_cluster(plan: Plan, target: EnvoyTarget, rule: Rule, ids: Mapping[str, str]) -> Json:
     localities: list[Json] = []
-    backends: list[Backend] = []
+    members = [plan.backends[one.backend] for group in rule.groups for one in group.members]
+    endpoints = [item for backend in members for item in backend.endpoints]
+    backends = members if all(one.tls for one in members) else [_in_http1(one) for one in members]
+    used = {backend.name: backend for backend in backends}
     for priority, group in enumerate(rule.groups):
         for member in group.members:
-            backend = plan.backends[member.backend]
-            backends.append(backend)
+            backend = used[member.backend]
             localities.append(
                 {
                     "priority": priority,
@@ -151,20 +173,20 @@ def _rule_cluster(plan: Plan, target: EnvoyTarget, rule: Rule, ids: Mapping[str,
                     "lb_endpoints": [
                         _endpoint(
                             item,
+                            endpoints,
                             ids[backend.name],
-                            endpoint_check(rule.traffic, item.hostname),
+                            endpoint_check(rule.traffic, item),
                             backend.tls,
                         )
                         for item in backend.endpoints
                     ],
                 }
             )
-    endpoints = [item for backend in backends for item in backend.endpoints]
     tls = [backend.tls for backend in backends]
     return {
         **_cluster(rule.id, localities, endpoints, rule.traffic),
         **cluster_settings(rule.traffic),
-        **_http_options(attempt_filters(plan, target, ""), tls, rule.traffic),
+        **_http_options(attempt_filters(plan, target, ""), backends, rule.traffic),
         **_tls_matches(plan, tls, target),
         "common_lb_config": {
             "locality_weighted_lb_config": {},
@@ -177,7 +199,7 @@ def _cluster(
     name: str, localities: list[Json], endpoints: Sequence[Endpoint], traffic: Traffic
 ) -> Json:
     discovery: Json = {"type": "STATIC"}
-    if any(item.kind is AddressKind.DNS for item in endpoints):
+    if resolves_names(endpoints):
         config = typed(_DNS, **dns_options(traffic))
         discovery = {"cluster_type": {"name": "envoy.cluster.dns", "typed_config": config}}
     return {
@@ -191,26 +213,39 @@ def _cluster(
     }
 
 
-def _endpoint(endpoint: Endpoint, backend_id: str, check: Json, tls: Tls | None = None) -> Json:
+def _endpoint(
+    endpoint: Endpoint,
+    among: Sequence[Endpoint],
+    backend_id: str,
+    check: Json,
+    tls: Tls | None = None,
+) -> Json:
     metadata: Json = {HOST_METADATA: {BACKEND_KEY: backend_id}}
     if tls:
         metadata["envoy.transport_socket_match"] = {_TLS_KEY: _tls_name(tls)}
-    address = {"address": endpoint.address, "port_value": endpoint.port}
+    address = address_of(endpoint, among, backend_id)
     return {
-        "endpoint": {
-            "address": {"socket_address": address},
-            "hostname": endpoint.hostname,
-            **check,
-        },
+        "endpoint": {"address": address, "hostname": endpoint.hostname, **check},
         "metadata": {"filter_metadata": metadata},
     }
 
 
-def _http_options(filters: list[Json], tls: Sequence[Tls | None], traffic: Traffic) -> Json:
-    """HTTP/1.1, or what TLS negotiates where every endpoint has TLS."""
+def _in_http1(backend: Backend) -> Backend:
+    """A backend in a cluster without negotiation: HTTP/2 must not be offered."""
+    if backend.tls is None:
+        return backend
+    parameters = backend.tls.parameters
+    alpn = tuple(name for name in parameters.alpn if name != "h2")
+    return replace(backend, tls=replace(backend.tls, parameters=replace(parameters, alpn=alpn)))
+
+
+def _http_options(filters: list[Json], backends: Sequence[Backend], traffic: Traffic) -> Json:
+    """HTTP/1.1, or what TLS negotiates or is asked for where this holds for every endpoint."""
+    http2 = http2_options(traffic.http2)
     protocol: Json = {"explicit_http_config": {"http_protocol_options": {}}}
-    if all(tls):
-        http2 = http2_options(traffic.http2)
+    if all(backend.http2 for backend in backends):
+        protocol = {"explicit_http_config": {"http2_protocol_options": http2}}
+    if all(backend.tls for backend in backends):
         protocol = {"auto_config": {"http_protocol_options": {}, "http2_protocol_options": http2}}
     options = typed(
         HTTP_OPTIONS,
@@ -222,7 +257,16 @@ def _http_options(filters: list[Json], tls: Sequence[Tls | None], traffic: Traff
 
 
 def _tls_name(tls: Tls) -> str:
-    return "/".join(filter(None, astuple(tls)))
+    names = (
+        tls.server_name or "*",
+        tls.verification.value,
+        tls.authorities,
+        tls.client_certificate,
+    )
+    name = "/".join(filter(None, names))
+    if not tls.subject_alt_names and tls.parameters == TlsParameters():
+        return name
+    return f"{name}/{content_hash(asdict(tls))[:8]}"
 
 
 def _tls_matches(plan: Plan, tls: Sequence[Tls | None], target: EnvoyTarget) -> Json:
@@ -259,15 +303,8 @@ def bare_cluster(name: str, endpoints: Sequence[Endpoint]) -> Json:
     localities: list[Json] = [
         {
             "lb_endpoints": [
-                {
-                    "endpoint": {
-                        "address": {
-                            "socket_address": {"address": item.address, "port_value": item.port}
-                        },
-                        "hostname": item.hostname,
-                    }
-                }
-                for item in endpoints
+                {"endpoint": {"address": address_of(x, endpoints, name), "hostname": x.hostname}}
+                for x in endpoints
             ]
         }
     ]

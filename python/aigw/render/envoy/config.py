@@ -6,14 +6,20 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from aigw.plan import Plan
-from aigw.render.envoy.clusters import clusters, extproc_cluster
-from aigw.render.envoy.collectors import collector_clusters, collector_secrets
+from aigw.render.envoy.clusters import cluster_endpoints, clusters, extproc_cluster
+from aigw.render.envoy.collectors import (
+    collector_clusters,
+    collector_endpoints,
+    collector_secrets,
+)
+from aigw.render.envoy.egress import BOOTSTRAP_EXTENSION, way_clusters, way_listeners
 from aigw.render.envoy.filter_config import backend_ids, content_hash
 from aigw.render.envoy.listeners import file_source, listener_resource, route_file
 from aigw.render.envoy.names import TYPE, Json
 from aigw.render.envoy.routes import route_configuration
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
 from aigw.render.envoy.tls import tls_files
+from aigw.render.envoy.ways import ways_of
 
 CDS_FILE = "cds/clusters.json"
 LDS_FILE = "lds/listeners.json"
@@ -42,10 +48,17 @@ def render_envoy(plan: Plan, target: EnvoyTarget) -> EnvoyConfig:
         RenderError: The target lacks something that the plan needs.
     """
     ids = backend_ids(plan)
+    listed = [
+        *cluster_endpoints(plan, target),
+        *(backend.endpoints for backend in plan.http_backends.values()),
+        *collector_endpoints(plan),
+    ]
+    ways = {way for endpoints in listed for way in ways_of(endpoints)}
     found = [
         *clusters(plan, target, ids),
         *_plain_clusters(plan, target),
         *collector_clusters(plan, target),
+        *way_clusters(plan, ways, target),
     ]
     files = {CDS_FILE: _response("envoy.config.cluster.v3.Cluster", found)}
     for port in plan.ports:
@@ -55,6 +68,7 @@ def render_envoy(plan: Plan, target: EnvoyTarget) -> EnvoyConfig:
                 "envoy.config.route.v3.RouteConfiguration", [routes]
             )
     listeners = [listener_resource(plan, port, target) for port in plan.ports]
+    listeners += way_listeners(plan, ways)
     files[LDS_FILE] = _response("envoy.config.listener.v3.Listener", listeners)
     secrets = {**tls_files(plan), **collector_secrets(plan)}
     return EnvoyConfig(bootstrap(target), files, secrets)
@@ -82,6 +96,7 @@ def bootstrap(target: EnvoyTarget) -> Json:
             "lds_config": file_source(f"{target.xds_dir}/{LDS_FILE}"),
         },
         "static_resources": {"clusters": static},
+        "bootstrap_extensions": [BOOTSTRAP_EXTENSION],
         "layered_runtime": {
             "layers": [
                 {
@@ -135,8 +150,9 @@ def self_contained(config: EnvoyConfig) -> Json:
     for listener in listeners:
         for chain in listener["filter_chains"]:
             manager = chain["filters"][-1]["typed_config"]
-            name = manager.pop("rds")["route_config_name"]
-            manager["route_config"] = routes[name]
+            if "rds" in manager:
+                name = manager.pop("rds")["route_config_name"]
+                manager["route_config"] = routes[name]
     static = cast("dict[str, list[Any]]", result["static_resources"])
     static["clusters"] = [*static["clusters"], *_resources(config.files[CDS_FILE])]
     static["listeners"] = listeners

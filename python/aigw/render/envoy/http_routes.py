@@ -103,10 +103,11 @@ def plain_clusters(plan: Plan, target: EnvoyTarget) -> list[Json]:
 
 
 def _cluster(plan: Plan, target: EnvoyTarget, backend: HttpBackend) -> Json:
+    protocol = "http2_protocol_options" if backend.http2 else "http_protocol_options"
     options = typed(
         HTTP_OPTIONS,
         common_http_protocol_options={"idle_timeout": IDLE_TIMEOUT},
-        explicit_http_config={"http_protocol_options": {}},
+        explicit_http_config={protocol: {}},
     )
     cluster: Json = {
         **bare_cluster(_name(backend.name), backend.endpoints),
