@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
-from aigw.api.load import Source, load
+from aigw.api.load import Loaded, Loader, Source, load
 from aigw.api.secret_sources import Environment
-from aigw.compile.compiler import compile_plan
+from aigw.compile.compiler import Compiler, compile_plan
 from aigw.render.envoy import DataPlane, EnvoyTarget, render_envoy, render_filter_config
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pytest_benchmark.fixture import BenchmarkFixture
 
 GROUP = "aigateway.envoyproxy.io/v1beta1"
@@ -86,3 +89,32 @@ def test_compile_and_render(benchmark: BenchmarkFixture, routes: int) -> None:
         render_envoy(plan, TARGET)
 
     benchmark.pedantic(run, rounds=3)
+
+
+def test_load_again_after_an_edit(benchmark: BenchmarkFixture) -> None:
+    """One of 5,000 documents has changed."""
+    loader, texts = Loader(), edits(5000)
+    benchmark.pedantic(lambda: loader.load([Source("f", next(texts))], environment()), rounds=5)
+
+
+def test_compile_5000(benchmark: BenchmarkFixture) -> None:
+    loaded = load([Source("f", configuration(5000))], environment())
+    benchmark.pedantic(lambda: compile_plan(loaded), rounds=3)
+
+
+def test_compile_again_after_an_edit(benchmark: BenchmarkFixture) -> None:
+    """One of 5,000 routes has changed."""
+    loader, compiler, texts = Loader(), Compiler(), edits(5000)
+
+    def again() -> tuple[tuple[Loaded], dict[str, object]]:
+        return (loader.load([Source("f", next(texts))], environment()),), {}
+
+    compiler.compile(*again()[0])
+    benchmark.pedantic(compiler.compile, setup=again, rounds=5)
+
+
+def edits(routes: int) -> Iterator[str]:
+    """Texts that differ in one route."""
+    text = configuration(routes)
+    for number in itertools.count():
+        yield text.replace("value: model-7\n", f"value: model-x{number}\n")

@@ -3,16 +3,17 @@
 Pure, given an `Environment`: the caller reads the files.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 from aigw.api.model import Resource
-from aigw.api.parse import parse
+from aigw.api.parse import Parsed, parse
 from aigw.api.secret import Secret
 from aigw.api.secret_sources import Environment, fill_in
 from aigw.api.substitution import Substitution
-from aigw.api.yaml_source import Document, YamlError, documents
+from aigw.api.yaml_source import YamlError, YamlSyntaxError, documents, pieces
 from aigw.errors import Code, Diagnostic, Origin, ResourceId, Severity
 
 
@@ -40,31 +41,152 @@ class Loaded:
 
 def load(sources: Iterable[Source], environment: Environment) -> Loaded:
     """Reads all documents of all sources. Never raises for their content."""
-    reader = _Reader(environment)
-    for source in sources:
-        reader.read(source)
-    return reader.loaded()
+    return Loader().load(sources, environment)
+
+
+class Loader:
+    """Reads again and again: a document of the same text is the same object as the last time.
+
+    The result equals that of a new loader.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        self._pieces: dict[str, _Piece] = {}
+        self._secrets: dict[int, tuple[Secret, Secret]] = {}
+
+    def load(self, sources: Iterable[Source], environment: Environment) -> Loaded:
+        """As `load`."""
+        reader = _Reader(environment, self._pieces, self._secrets)
+        for source in sources:
+            reader.read(source)
+        self._pieces, self._secrets = reader.pieces, reader.secrets
+        return reader.loaded()
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One document, wherever it stands: `line` is counted in its piece."""
+
+    line: int
+    error: YamlError | None = None
+    value: Any = field(default=None, repr=False)
+    parsed: Parsed | None = None
+    unset: tuple[tuple[str, str], ...] = ()
+    stand_in: str = field(default="", repr=False)
+
+    def findings(self) -> Iterator[Diagnostic]:
+        """What is wrong with it."""
+        if self.error is not None:
+            yield Diagnostic(Code.INVALID_YAML, Severity.ERROR, str(self.error))
+        if self.parsed is None:
+            return
+        for path, name in self.unset:
+            stand_in = self.stand_in and _is_secret(path)
+            message = f"the variable {name} is not set"
+            message += "" if stand_in else ", an empty text is used"
+            identity = self.parsed.id
+            yield Diagnostic(Code.UNSET_VARIABLE, Severity.WARNING, message, identity, path)
+        yield from self.parsed.diagnostics
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """The documents of a piece of text, for as long as the variables in it are the same."""
+
+    documents: tuple[_Read, ...]
+    variables: Mapping[str, str | None] = field(repr=False)
+    stand_in: str = field(repr=False)
+
+    def holds(self, environment: Environment) -> bool:
+        """Whether reading it again would give the same."""
+        if not self.variables:
+            return True
+        if self.stand_in != environment.unset_secret:
+            return False
+        now = environment.variables
+        return all(now.get(name) == value for name, value in self.variables.items())
+
+
+class _Variables(Mapping[str, str]):
+    """Variables, and which of them were asked for."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self.asked: dict[str, str | None] = {}
+
+    def __getitem__(self, name: str) -> str:
+        self.asked[name] = self._variables.get(name)
+        return self._variables[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+
+def _read_piece(text: str, environment: Environment) -> _Piece:
+    variables = _Variables(environment.variables)
+    unset: dict[tuple[str, str], None] = {}
+
+    stand_in = environment.unset_secret
+
+    def replace(text: str, path: str) -> str:
+        instead = stand_in if _is_secret(path) else ""
+        on_unset = partial(_note, unset, path)
+        return Substitution(variables, on_unset, instead).apply(text)
+
+    found: list[_Read] = []
+    for document in documents(text, replace):
+        if isinstance(document, YamlError):
+            found.append(_Read(document.line, document))
+        elif document.value is None:
+            found.append(_Read(document.line))
+        else:
+            parsed, value = parse(document.value), document.value
+            found.append(_Read(document.line, None, value, parsed, tuple(unset), stand_in))
+        unset.clear()
+    return _Piece(tuple(found), variables.asked, stand_in)
+
+
+def _note(unset: dict[tuple[str, str], None], path: str, name: str) -> None:
+    unset[path, name] = None
+
+
+def _is_secret(path: str) -> bool:
+    return path.startswith("stringData.")
 
 
 class _Reader:
-    """Collects resources over files."""
+    """Collects resources over files, and what is worth keeping for the next time."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        known: Mapping[str, _Piece],
+        known_secrets: Mapping[int, tuple[Secret, Secret]],
+    ) -> None:
+        self.pieces: dict[str, _Piece] = {}
+        self.secrets: dict[int, tuple[Secret, Secret]] = {}
         self._environment = environment
+        self._known = known
+        self._known_secrets = known_secrets
         self._resources: dict[ResourceId, Resource] = {}
         self._rejected: dict[ResourceId, Mapping[str, Any]] = {}
         self._origins: dict[ResourceId, Origin] = {}
         self._diagnostics: list[Diagnostic] = []
-        self._unset: dict[tuple[str, str], None] = {}
 
     def read(self, source: Source) -> None:
-        for number, document in enumerate(documents(source.text, self._replace), start=1):
-            origin = Origin(source.name, number, document.line)
-            if isinstance(document, YamlError):
-                self._report(Diagnostic(Code.INVALID_YAML, Severity.ERROR, str(document)), origin)
-            elif document.value is not None:
-                self._take(document, origin)
-            self._unset.clear()
+        number = 0
+        for text, before in pieces(source.text):
+            for document in self._piece(text).documents:
+                number += 1
+                # A line of 0 is an unknown one.
+                line = before + document.line if document.line else 0
+                self._take(document, Origin(source.name, number, line))
+                if isinstance(document.error, YamlSyntaxError):
+                    return
 
     def loaded(self) -> Loaded:
         return Loaded(
@@ -74,27 +196,18 @@ class _Reader:
             tuple(self._diagnostics),
         )
 
-    def _replace(self, text: str, path: str) -> str:
-        is_secret = path.startswith("stringData.")
-        substitution = Substitution(
-            self._environment.variables,
-            lambda name: self._unset.setdefault((path, name)),
-            self._environment.unset_secret if is_secret else "",
-        )
-        return substitution.apply(text)
+    def _piece(self, text: str) -> _Piece:
+        piece = self.pieces.get(text) or self._known.get(text)
+        if piece is None or not piece.holds(self._environment):
+            piece = _read_piece(text, self._environment)
+        self.pieces[text] = piece
+        return piece
 
-    def _take(self, document: Document, origin: Origin) -> None:
-        parsed = parse(document.value)
-        for path, name in self._unset:
-            stand_in = self._environment.unset_secret and path.startswith("stringData.")
-            message = f"the variable {name} is not set"
-            message += "" if stand_in else ", an empty text is used"
-            self._report(
-                Diagnostic(Code.UNSET_VARIABLE, Severity.WARNING, message, parsed.id, path), origin
-            )
-        for diagnostic in parsed.diagnostics:
+    def _take(self, document: _Read, origin: Origin) -> None:
+        for diagnostic in document.findings():
             self._report(diagnostic, origin)
-        if parsed.id is None or self._is_duplicate(parsed.id, origin):
+        parsed = document.parsed
+        if parsed is None or parsed.id is None or self._is_duplicate(parsed.id, origin):
             return
         self._origins[parsed.id] = origin
         if parsed.resource is None:
@@ -116,6 +229,11 @@ class _Reader:
         secret, findings = fill_in(resource, self._environment)
         for diagnostic in findings:
             self._report(diagnostic, origin)
+        # The written Secret is kept with the filled one, so nothing else can have its id.
+        _, last = self._known_secrets.get(id(resource), (None, None))
+        if last is not None and last == secret:
+            secret = last
+        self.secrets[id(resource)] = (resource, secret)
         return secret
 
     def _report(self, diagnostic: Diagnostic, origin: Origin) -> None:

@@ -20,6 +20,8 @@ MAX_BYTES = 32 * 1024 * 1024
 _SAFE_NESTING = 400
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][^{}\n'\"]*)\}")
+_MARK = re.compile(r"^---(?=[ \t\r\n\x85\u2028\u2029]|\Z)", re.MULTILINE)
+_NOT_APART = re.compile(r"^(?:%|\.\.\.)", re.MULTILINE)
 _TAG = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+|0o?[0-7]+")
 
@@ -36,6 +38,10 @@ class YamlError(Exception):
         self.line = line
 
 
+class YamlSyntaxError(YamlError):
+    """The text cannot be read any further."""
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One document: its value and the 1-based line where it starts."""
@@ -44,10 +50,28 @@ class Document:
     line: int
 
 
+def pieces(text: str) -> Iterator[tuple[str, int]]:
+    """Parts of a text that can be read on their own, and how many lines are before each.
+
+    A line that starts with `---` starts a document wherever it stands. Directives and `...` may
+    concern the document after them: a text with such lines is one piece.
+    """
+    if len(text) > MAX_BYTES or _NOT_APART.search(text):
+        yield text, 0
+        return
+    line = start = 0
+    for mark in _MARK.finditer(text):
+        if mark.start() > start:
+            yield text[start : mark.start()], line
+            line += text.count("\n", start, mark.start())
+            start = mark.start()
+    yield text[start:], line
+
+
 def documents(text: str, replace: Replace) -> Iterator[Document | YamlError]:
     """Documents of a text; empty ones are None. After a syntax error nothing more is read."""
     if len(text) > MAX_BYTES:
-        yield YamlError(f"the file is larger than {MAX_BYTES >> 20} MiB")
+        yield YamlSyntaxError(f"the file is larger than {MAX_BYTES >> 20} MiB")
         return
     nodes: Iterator[yaml.Node] | None = None
     while True:
@@ -111,12 +135,12 @@ def _event_depth(text: str) -> int:
     return deepest
 
 
-def _syntax_error(error: Exception) -> YamlError:
+def _syntax_error(error: Exception) -> YamlSyntaxError:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        return YamlError(f"invalid YAML: {error.problem}", error.problem_mark.line + 1)
+        return YamlSyntaxError(f"invalid YAML: {error.problem}", error.problem_mark.line + 1)
     if isinstance(error, RecursionError):
-        return YamlError("invalid YAML: nested too deeply")
-    return YamlError("invalid YAML: the text cannot be read")
+        return YamlSyntaxError("invalid YAML: nested too deeply")
+    return YamlSyntaxError("invalid YAML: the text cannot be read")
 
 
 def _check_size(root: yaml.Node) -> None:

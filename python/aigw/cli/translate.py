@@ -68,7 +68,7 @@ def _objects(loaded: "Loaded", root_prefix: str) -> list[object]:
     from aigw.compile.index import Index  # noqa: PLC0415
     from aigw.render.kubernetes import objects_of  # noqa: PLC0415
 
-    index = Index(loaded)
+    index = Index.of(loaded)
     grants = Grants(index)
 
     def lookup(

@@ -15,7 +15,7 @@ from aigw.api.retry import Retry
 from aigw.compile.index import Index
 from aigw.compile.load_balancer import balancer
 from aigw.compile.policy_targets import Applied, Target, targets_of
-from aigw.compile.report import Report
+from aigw.compile.report import Once, Report
 from aigw.compile.traffic_fields import Fields
 from aigw.errors import Code, ResourceId
 from aigw.plan_traffic import (
@@ -53,7 +53,7 @@ class BackendPolicies:
         """Reads all policies."""
         self._report = report
         self._applied: Applied[BackendTrafficPolicy] = Applied(report)
-        self._merged: dict[tuple[ResourceId, ResourceId], BackendSettings] = {}
+        self._once: Once[BackendSettings] = Once(report)
         self._own: dict[ResourceId, BackendSettings] = {}
         for policy in index.all(BackendTrafficPolicy):
             self._own[policy.id] = _settings(policy.spec, Fields(policy.id, report))
@@ -93,12 +93,12 @@ class BackendPolicies:
         return self._own[policy.id]
 
     def _merge(self, parent: BackendTrafficPolicy, own: BackendTrafficPolicy) -> BackendSettings:
-        key = parent.id, own.id
-        if key not in self._merged:
+        def merged() -> BackendSettings:
             document = _merged(_written(parent.spec), _written(own.spec))
             spec = BackendTrafficPolicySpec.model_validate(document)
-            self._merged[key] = _settings(spec, Fields(own.id, self._report))
-        return self._merged[key]
+            return _settings(spec, Fields(own.id, self._report))
+
+        return self._once.get((parent.id, own.id), merged)
 
 
 def _written(spec: BackendTrafficPolicySpec) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from aigw.compile.endpoints import Upstreams
 from aigw.compile.grants import Grants, Referrer, not_permitted
 from aigw.compile.index import Index
 from aigw.compile.mutations import Place
-from aigw.compile.report import Report
+from aigw.compile.report import Once, Report
 from aigw.errors import Code, ResourceId
 from aigw.plan import Auth, AuthType, Backend, Cost, Schema
 
@@ -75,7 +75,7 @@ class Backends:
         self._upstreams = upstreams
         self._egress = egress
         self._grants = Grants(index)
-        self._known: dict[str, Backend | None] = {}
+        self._once: Once[Backend | None] = Once(report)
 
     def resolve(self, place: RefPlace) -> Backend | None:
         """The backend of one reference, or None after a report."""
@@ -149,10 +149,7 @@ class Backends:
         return False
 
     def _compiled(self, found: AIServiceBackend) -> Backend | None:
-        key = found.id.path
-        if key not in self._known:
-            self._known[key] = self._compile(found)
-        return self._known[key]
+        return self._once.get(found.id.path, lambda: self._compile(found))
 
     def _compile(self, found: AIServiceBackend) -> Backend | None:
         spec, at = found.spec, found.id

@@ -1,36 +1,33 @@
-"""The compiler's entrance."""
+"""The compiler's entrance: resources to a plan, again and again.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+Routes are compiled one by one against their surroundings, and put together at the end. What a
+route becomes depends on itself and on the surroundings, never on another route; so a change of
+routes compiles these routes only, and any other change compiles everything (see `surroundings`
+for resources with which that is not so).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from aigw.api.ai_gateway_route import AIGatewayRoute
-from aigw.api.backend_security_policy import BackendSecurityPolicy
 from aigw.api.gateway import Gateway
 from aigw.api.load import Loaded
-from aigw.compile import models, telemetry
-from aigw.compile.backend_traffic import BackendPolicies
-from aigw.compile.backends import Backends
-from aigw.compile.client_traffic import ClientPolicies
-from aigw.compile.credential_override import headers_of, override_of
-from aigw.compile.credentials import Credentials
-from aigw.compile.egress import Egress
-from aigw.compile.endpoints import Upstreams
+from aigw.api.model import Resource
+from aigw.compile import models
+from aigw.compile.credential_override import headers_of
 from aigw.compile.guards import guarded, withheld
 from aigw.compile.index import Index
-from aigw.compile.listeners import Attachments, Entrance, Entrances
 from aigw.compile.metadata import namespaces_of
+from aigw.compile.models import Offer
 from aigw.compile.naming import distinct
-from aigw.compile.ports import Ports
+from aigw.compile.ports import Mounted
 from aigw.compile.report import Report
-from aigw.compile.routes import Routes
-from aigw.compile.security import SecurityPolicies
-from aigw.compile.support import Support
+from aigw.compile.surroundings import Surroundings, looks_at_routes
 from aigw.compile.targets import report_targets
-from aigw.compile.unserved import report_unserved
-from aigw.errors import Code, Diagnostic, Severity
-from aigw.plan import Backend, EndpointPrefixes, Plan, Rule
-from aigw.plan import Gateway as PlanGateway
+from aigw.errors import Diagnostic, ResourceId, Severity
+from aigw.plan import Auth, Backend, Certificate, EndpointPrefixes, Plan, Proxy, Rule
 
 if TYPE_CHECKING:
     from aigw.compile.http_routes import HttpRoutes
@@ -63,130 +60,236 @@ def compile_plan(
     models of routes that carry no time of their own. `prefixes` are where clients find the
     endpoints, `variables` those of the environment, which may name proxies.
     """
-    index = Index(loaded)
-    report = Report(loaded.origins)
-    report_targets(index, report)
-    report_unserved(index, report)
-    egress = Egress(index, report, variables or {})
-    plan = _Compiler(index, report, egress, loaded_at, prefixes).plan()
-    return Compiled(plan, (*loaded.diagnostics, *report.findings()))
+    return Compiler(loaded_at, prefixes, variables).compile(loaded)
 
 
-class _Compiler:
-    """Everything that a compilation collects."""
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """What a route adds to the plan."""
+
+    rules: Mapping[str, Rule]
+    backends: Mapping[str, Backend]
+    offers: tuple[tuple[str, Offer], ...]
+    mounted: tuple[Mounted, ...]
+    headers: Mapping[str, frozenset[str]]
+    auths: frozenset[Auth]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A route that was compiled."""
+
+    route: AIGatewayRoute
+    id: ResourceId
+    age: tuple[str, str, str]
+    served: _Served
+    findings: tuple[Diagnostic, ...]
+
+
+class Compiler:
+    """Compiles what was loaded; resources that are the same objects as the last time are known.
+
+    The result equals that of a new compiler.
+    """
 
     def __init__(
         self,
-        index: Index,
-        report: Report,
-        egress: Egress,
-        loaded_at: int,
-        prefixes: EndpointPrefixes,
+        loaded_at: int = 0,
+        prefixes: EndpointPrefixes = _DEFAULT_PREFIXES,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
-        self._index = index
-        self._report = report
-        self._egress = egress
+        """As `compile_plan`."""
+        self._variables = variables or {}
         self._loaded_at = loaded_at
         self._prefixes = prefixes
-        self._credentials = Credentials(index, report)
-        self._upstreams = Upstreams(index, report, egress.certificates)
-        self._support = Support(prefixes)
-        self._routes = Routes(
-            report,
-            Backends(index, report, self._credentials, self._upstreams, egress),
-            BackendPolicies(index, report),
-            self._support,
-            headers_of(map(override_of, index.all(BackendSecurityPolicy))),
+        self._surroundings: Surroundings | None = None
+        self._known: dict[int, _Known] = {}
+        self._by_id: dict[ResourceId, AIGatewayRoute] = {}
+
+    def compile(self, loaded: Loaded) -> Compiled:
+        """As `compile_plan`."""
+        routes, others = _split(loaded.resources)
+        if looks_at_routes(others):
+            others |= {route.id: route for route in routes}
+        around = self._surroundings
+        if around is None or not around.is_made_of(others, loaded.rejected):
+            around = self._surroundings = Surroundings(
+                others, loaded.rejected, self._prefixes, self._variables
+            )
+            self._known, self._by_id = {}, {}
+        found = self._all(routes, around)
+        report = Report()
+        report_targets(Index({**others, **self._by_id}, loaded.rejected), report)
+        findings = dict.fromkeys((*report.findings(), *around.before))
+        plan = None
+        if around.gateways:
+            for known in found:
+                if known.findings:
+                    findings.update(dict.fromkeys(known.findings))
+            plain = around.report.noting(lambda: _plain_routes(around))
+            findings.update(dict.fromkeys(plain.findings))
+            assembled = around.report.noting(lambda: _assembled(found, around, plain.value))
+            findings.update(dict.fromkeys(assembled.findings))
+            plan = assembled.value
+            findings.update(dict.fromkeys(around.after))
+        placed = (
+            item.at(loaded.origins.get(item.resource) if item.resource else None)
+            for item in findings
         )
-        self._security = SecurityPolicies(index, report)
-        self._clients = ClientPolicies(index, report)
-        self._ports = Ports(report, self._security)
-        self._offers: dict[str, list[models.Offer]] = {}
-        self._headers: dict[str, frozenset[str]] = {}
-        self._rules: dict[str, Rule] = {}
-        self._backends: dict[str, Backend] = {}
+        return Compiled(plan, (*loaded.diagnostics, *placed))
 
-    def plan(self) -> Plan | None:
-        """The plan, or None without anything to listen on."""
-        gateways = self._index.all(Gateway)
-        if not gateways:
-            self._report.error(None, Code.NOT_FOUND, "", "no Gateway found in configuration")
-            return None
-        entrances = Entrances(self._index, self._report, self._clients)
-        opened = {
-            (gateway.namespace, gateway.metadata.name): self._ports.open(entrances.of(gateway))
-            for gateway in gateways
-        }
-        if not any(opened.values()):
-            return None
-        attachments = Attachments(opened, self._index, self._report)
-        for route in self._index.all(AIGatewayRoute):
-            for gateway, attached in attachments.of(route):
-                self._add(gateway, route, attached)
-        http = self._plain_routes(attachments)
-        telemetry.report_unused_proxies(gateways, self._index, self._report)
-        auths = [backend.auth for backend in self._backends.values() if backend.auth]
-        used = {auth.credential for auth in auths if auth.credential}
-        return Plan(
-            gateways={
-                gateway.id.path: self._gateway(gateway)
-                for gateway in gateways
-                if opened[gateway.namespace, gateway.metadata.name]
-            },
-            ports=http.served(self._ports.ports(), self._rules) if http else self._ports.ports(),
-            rules=self._rules,
-            backends=self._backends,
-            credentials={name: self._credentials.found[name] for name in sorted(used)},
-            certificates={**entrances.certificates, **self._egress.certificates.pairs},
-            authorities={**self._egress.certificates.authorities, **self._clients.authorities},
-            proxies=self._egress.proxies,
-            http_rules=http.rules if http else {},
-            http_backends=http.backends if http else {},
-            prefixes=self._prefixes,
-            metadata_namespaces=namespaces_of(gateways, auths, self._index),
-            security=self._security.found,
-        )
+    def _all(self, routes: Iterable[AIGatewayRoute], around: Surroundings) -> list[_Known]:
+        """All routes, oldest first; those that are new are compiled."""
+        last = self._known  # routes are kept, so nothing else can have their ids
+        new = [route for route in routes if id(route) not in last]
+        known = {id(route): last[id(route)] for route in routes if id(route) in last}
+        for route in sorted(new, key=lambda route: route.age):
+            known[id(route)] = self._compiled(route, around)
+        for key in last.keys() - known.keys():
+            self._by_id.pop(last[key].id, None)
+        for key in known.keys() - last.keys():
+            self._by_id[known[key].id] = known[key].route
+        self._known = known
+        return sorted(known.values(), key=attrgetter("age"))
 
-    def _plain_routes(self, attachments: Attachments) -> "HttpRoutes | None":
-        """HTTPRoutes, if there are any: their models cost start time."""
-        if (Gateway.GROUP, "HTTPRoute") not in self._index.kinds:
-            return None
-        from aigw.compile.http_backends import HttpBackends  # noqa: PLC0415
-        from aigw.compile.http_routes import HttpRoutes  # noqa: PLC0415
+    def _compiled(self, route: AIGatewayRoute, around: Surroundings) -> _Known:
+        if not around.gateways:
+            return _Known(route, route.id, route.age, _NOTHING, ())
+        noted = around.report.noting(lambda: _served(route, around, self._loaded_at))
+        return _Known(route, route.id, route.age, noted.value, noted.findings)
 
-        backends = HttpBackends(self._index, self._report, self._upstreams, self._egress)
-        http = HttpRoutes(self._index, self._report, backends, self._support, self._security)
-        for route in http.all():
-            for gateway, attached in attachments.of(route):
-                http.add(gateway, route, attached, self._ports)
-        return http
 
-    def _add(self, gateway: Gateway, route: AIGatewayRoute, entrances: list[Entrance]) -> None:
-        """Serves a route on listeners of one Gateway."""
-        compiled = self._routes.compile(gateway, route)
-        compiled = guarded(route, gateway, compiled, self._index, self._report)
-        path, rules, backends = gateway.id.path, self._rules, self._backends
-        compiled = tuple(distinct(item, path, rules, backends) for item in compiled)
+def _split(
+    resources: Iterable[Resource],
+) -> tuple[list[AIGatewayRoute], dict[ResourceId, Resource]]:
+    """Routes, and all others."""
+    routes: list[AIGatewayRoute] = []
+    others: dict[ResourceId, Resource] = {}
+    for resource in resources:
+        if isinstance(resource, AIGatewayRoute):
+            routes.append(resource)
+        else:
+            others[resource.id] = resource
+    return routes, others
+
+
+_NOTHING = _Served({}, {}, (), (), {}, frozenset())
+
+
+def _served(route: AIGatewayRoute, around: Surroundings, loaded_at: int) -> _Served:
+    """Compiles a route for each Gateway that serves it."""
+    rules: dict[str, Rule] = {}
+    backends: dict[str, Backend] = {}
+    offers: list[tuple[str, Offer]] = []
+    mounted: list[Mounted] = []
+    headers: dict[str, frozenset[str]] = {}
+    for gateway, entrances in around.attachments.of(route):
+        compiled = around.routes.compile(gateway, route)
+        compiled = guarded(route, gateway, compiled, around.index, around.report)
+        name = gateway.id.path
+        compiled = tuple(distinct(item, name, rules, backends) for item in compiled)
         refused = tuple(map(withheld, compiled))
         offered = refused
         for entrance in entrances:
-            verdict = self._security.admit(entrance, route)
+            verdict = around.security.admit(entrance, route)
             served = refused if verdict.guard else compiled
             offered = offered if verdict.guard else compiled
-            self._rules.update({rule.id: rule for item in served for rule in item.rules})
-            self._ports.add(entrance, route, served, verdict)
-        for item in offered:
-            self._backends.update({backend.name: backend for backend in item.backends})
-            overrides = [item.auth.override for item in item.backends if item.auth]
-            headers = self._headers.get(gateway.id.path, frozenset())
-            self._headers[gateway.id.path] = headers | headers_of(overrides)
-        offer = models.offer_of(route, offered, self._loaded_at)
-        self._offers.setdefault(gateway.id.path, []).append(offer)
+            rules.update({rule.id: rule for item in served for rule in item.rules})
+            mounted.extend(around.ports.mounted(entrance, route, served, verdict))
+        backends.update({found.name: found for item in offered for found in item.backends})
+        overrides = [b.auth.override for item in offered for b in item.backends if b.auth]
+        headers[gateway.id.path] = headers_of(overrides)
+        offers.append((gateway.id.path, models.offer_of(route, offered, loaded_at)))
+    auths = frozenset(found.auth for found in backends.values() if found.auth)
+    return _Served(rules, backends, tuple(offers), tuple(mounted), headers, auths)
 
-    def _gateway(self, gateway: Gateway) -> PlanGateway:
-        return PlanGateway(
-            models=models.lists_of(self._offers.get(gateway.id.path, [])),
-            limits=self._clients.limits(gateway),
-            telemetry=telemetry.telemetry_of(gateway, self._index, self._report, self._upstreams),
-            credential_headers=tuple(sorted(self._headers.get(gateway.id.path, ()))),
-        )
+
+def _plain_routes(around: Surroundings) -> "HttpRoutes | None":
+    """HTTPRoutes, if there are any: their models cost start time."""
+    if (Gateway.GROUP, "HTTPRoute") not in around.index.kinds:
+        return None
+    from aigw.compile.http_backends import HttpBackends  # noqa: PLC0415
+    from aigw.compile.http_routes import HttpRoutes  # noqa: PLC0415
+
+    backends = HttpBackends(around.index, around.report, around.upstreams, around.egress)
+    http = HttpRoutes(around.index, around.report, backends, around.support, around.security)
+    for route in http.all():
+        for gateway, attached in around.attachments.of(route):
+            http.add(gateway, route, attached, around.ports)
+    return http
+
+
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """What backends in use are reached with."""
+
+    certificates: Mapping[str, Certificate]
+    authorities: Mapping[str, str]
+    proxies: Mapping[str, Proxy]
+
+
+def _ways(backends: Iterable[Backend], http: "HttpRoutes | None", around: Surroundings) -> _Ways:
+    """Of all that was read, what is in use: what an edit leaves behind is not."""
+    plain = http.backends.values() if http else ()
+    logs = (
+        log.collector
+        for gateway in around.gateways.values()
+        for log in gateway.telemetry.access_logs or ()
+    )
+    keys: set[str] = set()
+    for item in (*backends, *plain, *(log for log in logs if log)):
+        if item.tls:
+            keys |= {item.tls.client_certificate, item.tls.authorities}
+        keys.update(endpoint.proxy for endpoint in item.endpoints)
+    found = around.egress.certificates
+    return _Ways(
+        {key: value for key, value in found.pairs.items() if key in keys},
+        {key: value for key, value in found.authorities.items() if key in keys},
+        {key: value for key, value in around.egress.proxies.items() if key in keys},
+    )
+
+
+def _assembled(routes: Iterable[_Known], around: Surroundings, http: "HttpRoutes | None") -> Plan:
+    """The plan of all routes, in their order."""
+    rules: dict[str, Rule] = {}
+    backends: dict[str, Backend] = {}
+    offers: dict[str, list[Offer]] = {name: [] for name in around.gateways}
+    mounted: list[Mounted] = []
+    headers: dict[str, frozenset[str]] = dict.fromkeys(around.gateways, frozenset())
+    auths: set[Auth] = set()
+    for known in routes:
+        served = known.served
+        rules.update(served.rules)
+        backends.update(served.backends)
+        mounted.extend(served.mounted)
+        auths |= served.auths
+        for gateway, names in served.headers.items():
+            if names:
+                headers[gateway] |= names
+        for gateway, offer in served.offers:
+            offers[gateway].append(offer)
+    used = {auth.credential for auth in auths if auth.credential}
+    ports = around.ports.ports(mounted)
+    way = _ways(backends.values(), http, around)
+    return Plan(
+        gateways={
+            name: replace(
+                gateway,
+                models=models.lists_of(offers[name]),
+                credential_headers=tuple(sorted(headers[name])),
+            )
+            for name, gateway in around.gateways.items()
+        },
+        ports=http.served(ports, rules) if http else ports,
+        rules=rules,
+        backends=backends,
+        credentials={name: around.credentials.found[name] for name in sorted(used)},
+        certificates={**around.entrances.certificates, **way.certificates},
+        authorities={**way.authorities, **around.clients.authorities},
+        proxies=way.proxies,
+        http_rules=http.rules if http else {},
+        http_backends=http.backends if http else {},
+        prefixes=around.prefixes,
+        metadata_namespaces=namespaces_of(around.all_gateways.values(), auths, around.index),
+        security=around.security.found,
+    )

@@ -1,5 +1,6 @@
 """BackendSecurityPolicies to credentials."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from aigw.api.ai_service_backend import AIServiceBackend
@@ -9,8 +10,8 @@ from aigw.compile.clouds import Clouds
 from aigw.compile.credential_override import faults_of, override_of
 from aigw.compile.grants import Reference, Values
 from aigw.compile.index import Index
-from aigw.compile.report import Report
-from aigw.errors import Code
+from aigw.compile.report import Once, Report
+from aigw.errors import Code, ResourceId
 from aigw.plan import ApiKey, Auth, AuthType, Credential
 
 _KIND = (BackendSecurityPolicy.GROUP, BackendSecurityPolicy.KIND)
@@ -31,9 +32,9 @@ class Credentials:
         self._index = index
         self._report = report
         self._values = Values(index, report)
-        self._auths: dict[str, Auth | Unusable] = {}
+        self._once: Once[Auth | Unusable] = Once(report)
         self.found: dict[str, Credential] = {}
-        self._policies = index.all(BackendSecurityPolicy)
+        self._policies = _by_target(index.all(BackendSecurityPolicy))
         self._clouds = Clouds(report, self._secret_value)
 
     def auth_of(self, backend: AIServiceBackend) -> Auth | Unusable | None:
@@ -42,7 +43,7 @@ class Credentials:
         rejected = self._index.rejected_policies(_KIND, identity)
         if rejected:
             return Unusable(f"{rejected[0]} has errors")
-        policies = [policy for policy in self._policies if _targets(policy, backend)]
+        policies = self._policies.get(identity, [])
         if not policies:
             return None
         if len(policies) > 1:
@@ -53,13 +54,11 @@ class Credentials:
             )
             self._report.error(identity, Code.CONFLICT, "", message)
             return Unusable("more than one BackendSecurityPolicy targets it")
-        return self._auth(policies[0])
+        policy = policies[0]
+        return self._once.get(policy.id, lambda: self._auth(policy))
 
     def _auth(self, policy: BackendSecurityPolicy) -> Auth | Unusable:
-        key = policy.id.path
-        if key not in self._auths:
-            self._auths[key] = self._compiled(policy) or Unusable(f"{policy.id} has errors")
-        return self._auths[key]
+        return self._compiled(policy) or Unusable(f"{policy.id} has errors")
 
     def _compiled(self, policy: BackendSecurityPolicy) -> Auth | None:
         faults = tuple(faults_of(policy))
@@ -109,11 +108,18 @@ class Credentials:
         return value
 
 
-def _targets(policy: BackendSecurityPolicy, backend: AIServiceBackend) -> bool:
-    return policy.namespace == backend.namespace and any(
-        (ref.group, ref.kind, ref.name) == (backend.GROUP, backend.KIND, backend.metadata.name)
-        for ref in policy.spec.target_refs
-    )
+def _by_target(
+    policies: Iterable[BackendSecurityPolicy],
+) -> dict[ResourceId, list[BackendSecurityPolicy]]:
+    found: dict[ResourceId, list[BackendSecurityPolicy]] = {}
+    for policy in policies:
+        targets = (
+            ResourceId(ref.group, ref.kind, policy.namespace, ref.name)
+            for ref in policy.spec.target_refs
+        )
+        for target in dict.fromkeys(targets):
+            found.setdefault(target, []).append(policy)
+    return found
 
 
 def _auth(policy: BackendSecurityPolicy, key: str) -> Auth:

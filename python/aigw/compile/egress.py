@@ -9,7 +9,7 @@ from aigw.compile.certificates import Certificates
 from aigw.compile.grants import Reference
 from aigw.compile.index import Index
 from aigw.compile.proxies import Proxies
-from aigw.compile.report import Report
+from aigw.compile.report import Once, Report
 from aigw.compile.telemetry import proxy_of, rejected_proxy_of
 from aigw.compile.tls import client_settings
 from aigw.plan import Backend, Endpoint, Proxy, Tls, TlsParameters
@@ -36,7 +36,7 @@ class Egress:
         self._index = index
         self._report = report
         self._proxies = Proxies(index, report, variables)
-        self._defaults: dict[str, _Defaults] = {}
+        self._once: Once[_Defaults] = Once(report)
         self.certificates = Certificates(index, report)
 
     @property
@@ -60,9 +60,7 @@ class Egress:
         return replace(backend, tls=tls, endpoints=tuple(endpoints))
 
     def _tls(self, gateway: Gateway, own: Tls) -> Tls | None:
-        if gateway.id.path not in self._defaults:
-            self._defaults[gateway.id.path] = self._read(gateway)
-        defaults = self._defaults[gateway.id.path]
+        defaults = self._once.get(gateway.id.path, lambda: self._read(gateway))
         certificate = own.client_certificate or defaults.certificate
         if certificate is None or defaults.parameters is None:
             return None

@@ -6,7 +6,7 @@ from aigw.api.backend import Backend, BackendEndpoint
 from aigw.compile.certificates import Certificates
 from aigw.compile.hosts import is_address
 from aigw.compile.index import Index
-from aigw.compile.report import Report
+from aigw.compile.report import Once, Report
 from aigw.compile.tls import BackendTls, Unusable
 from aigw.errors import Code
 from aigw.plan import AddressKind, Endpoint, Tls
@@ -32,15 +32,14 @@ class Upstreams:
         self._index = index
         self._report = report
         self._tls = BackendTls(index, report, certificates)
-        self._known: dict[tuple[str, str], Upstream | None] = {}
+        self._once: Once[Upstream | None] = Once(report)
 
     def get(self, namespace: str, name: str) -> Upstream | None:
         """The upstream of a Backend, or None when the Backend is missing or unusable."""
-        key = (namespace, name)
-        if key not in self._known:
-            backend = self._index.get(Backend, namespace, name)
-            self._known[key] = self._read(backend) if backend else None
-        return self._known[key]
+        backend = self._index.get(Backend, namespace, name)
+        if backend is None:
+            return None
+        return self._once.get((namespace, name), lambda: self._read(backend))
 
     def _read(self, backend: Backend) -> Upstream | None:
         endpoints: list[Endpoint] = []

@@ -1,5 +1,6 @@
 """Host names of listeners and routes, as Gateway API combines them."""
 
+from collections.abc import Iterator
 from ipaddress import ip_address
 
 
@@ -19,6 +20,18 @@ def covers(pattern: str, name: str) -> bool:
     if pattern in ("*", name):
         return True
     return pattern.startswith("*.") and name.removeprefix("*").endswith(pattern[1:])
+
+
+def patterns(name: str) -> Iterator[str]:
+    """All that cover `name`, the most specific first."""
+    yield name
+    labels = name.split(".")
+    for position in range(1, len(labels)):
+        pattern = ".".join(["*", *labels[position:]])
+        if pattern != name:
+            yield pattern
+    if name != "*":
+        yield "*"
 
 
 def specificity(name: str) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Finding resources by identity, by kind and by what they target."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from aigw.api.load import Loaded
 from aigw.api.model import Resource
@@ -13,12 +13,22 @@ OWN_GROUP = "aigateway.envoyproxy.io"
 
 
 class Index:
-    """Read-only view of what was loaded."""
+    """Read-only view of what was loaded, or of a part of it."""
 
-    def __init__(self, loaded: Loaded) -> None:
-        """Indexes once; lookups are by dictionary."""
-        self._by_id = {resource.id: resource for resource in loaded.resources}
-        self._rejected = loaded.rejected
+    def __init__(
+        self,
+        resources: Mapping[ResourceId, Resource],
+        rejected: Mapping[ResourceId, Mapping[str, Any]],
+    ) -> None:
+        """`rejected` are documents that cannot be used."""
+        self._by_id = resources
+        self._rejected = rejected
+        self._by_model: dict[type[Resource], list[Resource]] | None = None
+
+    @classmethod
+    def of(cls, loaded: Loaded) -> "Index":
+        """All of it."""
+        return cls({resource.id: resource for resource in loaded.resources}, loaded.rejected)
 
     def get(self, model: type[T], namespace: str, name: str) -> T | None:
         """One resource of a kind."""
@@ -40,7 +50,11 @@ class Index:
 
     def all(self, model: type[T]) -> list[T]:
         """All resources of a kind, oldest first, then by namespace and name."""
-        found = [resource for resource in self._by_id.values() if isinstance(resource, model)]
+        if self._by_model is None:
+            self._by_model = {}
+            for resource in self._by_id.values():
+                self._by_model.setdefault(type(resource), []).append(resource)
+        found = cast("list[T]", self._by_model.get(model, []))
         return sorted(found, key=lambda resource: resource.age)
 
     def is_written(self, identity: ResourceId) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 
 from aigw.api.ai_gateway_route import AIGatewayRoute, AIGatewayRouteRule
 from aigw.compile.routes import CompiledRule
@@ -37,17 +38,15 @@ def offer_of(route: AIGatewayRoute, rules: Sequence[CompiledRule], loaded_at: in
 
 def lists_of(offers: Sequence[Offer]) -> ModelLists:
     """All lists, without repeated names: the first one wins."""
-    unscoped = _unique(model for offer in offers if not offer.hostnames for model in offer.models)
-    hostnames = sorted({name for offer in offers for name in offer.hostnames})
-    by_host = {
-        name: _unique(
-            model
-            for offer in offers
-            if not offer.hostnames or name in offer.hostnames
-            for model in offer.models
-        )
-        for name in hostnames
-    }
+    everywhere: list[tuple[int, Offer]] = []
+    scoped: dict[str, list[tuple[int, Offer]]] = {}
+    for position, offer in enumerate(offers):
+        if not offer.hostnames:
+            everywhere.append((position, offer))
+        for hostname in offer.hostnames:
+            scoped.setdefault(hostname, []).append((position, offer))
+    unscoped = _unique(everywhere)
+    by_host = {name: _unique([*everywhere, *scoped[name]]) for name in sorted(scoped)}
     return ModelLists(unscoped, by_host, unscoped)
 
 
@@ -58,10 +57,12 @@ def _declared(compiled: CompiledRule) -> Iterable[str]:
                 yield header.value
 
 
-def _unique(models: Iterable[Model]) -> tuple[Model, ...]:
+def _unique(offers: list[tuple[int, Offer]]) -> tuple[Model, ...]:
+    """Models of offers with their positions, in order."""
     seen: dict[str, Model] = {}
-    for model in models:
-        seen.setdefault(model.name, model)
+    for _, offer in sorted(offers, key=itemgetter(0)):
+        for model in offer.models:
+            seen.setdefault(model.name, model)
     return tuple(seen.values())
 
 

@@ -1,10 +1,10 @@
 """Ports of the plan: what is matched on each, in order of precedence."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from aigw.api.ai_gateway_route import AIGatewayRoute
-from aigw.compile.hosts import covers, intersect, specificity
+from aigw.compile.hosts import covers, intersect, patterns, specificity
 from aigw.compile.listeners import Entrance
 from aigw.compile.report import Report
 from aigw.compile.routes import CompiledRule
@@ -12,23 +12,42 @@ from aigw.compile.security import SecurityPolicies, Verdict
 from aigw.errors import Code
 from aigw.plan import HeaderMatch, Listener, Port, RouteMatch, VirtualHost
 
+Key = tuple[int, str]
+"""A listener: its port, and the server name for which it is chosen."""
+
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
-    """A match for a host name, the entrance it is served on, and whether it may be."""
+class Candidate:
+    """A match, and its conditions as plain text: those are quick to compare."""
 
-    hostname: str
     match: RouteMatch
+    conditions: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """Matches of one route on one host name of a listener, and whether it may be served there."""
+
+    listener: Key
     entrance: Entrance
+    hostname: str
+    candidates: tuple[Candidate, ...]
+    security: str
     is_withheld: bool
+
+    def under(self, key: str) -> "Mounted":
+        """A route that is not served still asks for what its host asks for."""
+        candidates = tuple(
+            replace(item, match=replace(item.match, security=key)) for item in self.candidates
+        )
+        return replace(self, candidates=candidates)
 
 
 @dataclass(slots=True)
 class _Listener:
-    """What is served behind entrances that share a port: host names, and matches of each."""
+    """What is served behind entrances that share a port: host names of their own."""
 
     entrance: Entrance
-    entries: list[_Entry] = field(default_factory=list)
     hostnames: dict[str, None] = field(default_factory=dict)
     entrances: list[Entrance] = field(default_factory=list)
 
@@ -65,28 +84,29 @@ class Ports:
         found.entrances.append(entrance)
         return True
 
-    def add(
+    def mounted(
         self,
         entrance: Entrance,
         route: AIGatewayRoute,
         rules: Sequence[CompiledRule],
         verdict: Verdict,
-    ) -> None:
-        """Serves the rules of a route on a listener, under its policy."""
-        listener = self._ports[entrance.listener.port][_server_name(entrance)]
+    ) -> Iterator[Mounted]:
+        """What a route serves on a listener, under its policy."""
+        key = (entrance.listener.port, _server_name(entrance))
+        candidates = tuple(
+            Candidate(
+                replace(match, security=verdict.key) if verdict.key else match,
+                tuple((item.name, item.value, item.type.value) for item in headers),
+            )
+            for compiled in rules
+            for headers in compiled.matches
+            for match in _matches(headers, compiled)
+        )
         for written in route.spec.hostnames or ["*"]:
             hostname = intersect(entrance.listener.hostname, written)
-            if hostname is None:
-                continue
-            listener.hostnames[hostname] = None
-            listener.entries.extend(
-                _Entry(
-                    hostname, replace(match, security=verdict.key), entrance, bool(verdict.guard)
-                )
-                for compiled in rules
-                for headers in compiled.matches
-                for match in _matches(headers, compiled)
-            )
+            if hostname is not None:
+                is_withheld = bool(verdict.guard)
+                yield Mounted(key, entrance, hostname, candidates, verdict.key, is_withheld)
 
     def add_hosts(self, entrance: Entrance, hostnames: Sequence[str]) -> list[str]:
         """Host names of a route that a listener has too; each gets its virtual host."""
@@ -101,57 +121,85 @@ class Ports:
         """Number of the port, and `server_name` of its listener in the plan."""
         return (entrance.listener.port, _server_name(entrance) or "*")
 
-    def ports(self) -> tuple[Port, ...]:
-        """Ports by number, with virtual hosts and matches in order of precedence."""
+    def ports(self, mounted: Iterable[Mounted]) -> tuple[Port, ...]:
+        """Ports by number, with virtual hosts and matches in order of precedence.
+
+        `mounted` is in the order of the routes.
+        """
+        hosts: dict[Key, dict[str, list[Mounted]]] = {
+            (number, name): {hostname: [] for hostname in listener.hostnames}
+            for number, listeners in self._ports.items()
+            for name, listener in listeners.items()
+        }
+        for item in mounted:
+            hosts[item.listener].setdefault(item.hostname, []).append(item)
         return tuple(
             Port(
                 number,
                 _gateway(listeners),
-                tuple(map(self._listener, listeners.values())),
+                tuple(
+                    self._listener(found, hosts[number, name]) for name, found in listeners.items()
+                ),
                 next(iter(listeners.values())).entrance.traffic.port,
             )
             for number, listeners in sorted(self._ports.items())
             if listeners
         )
 
-    def _listener(self, found: _Listener) -> Listener:
+    def _listener(self, found: _Listener, hosts: Mapping[str, list[Mounted]]) -> Listener:
         """Its virtual hosts: one per name, most specific first."""
         entrance = found.entrance
-        names = sorted(found.hostnames, key=lambda name: (specificity(name), name), reverse=True)
+        names = sorted(hosts, key=lambda name: (specificity(name), name), reverse=True)
         return Listener(
             entrance.name,
-            tuple(self._virtual_host(found, name) for name in names),
+            tuple(self._virtual_host(found, hosts, name) for name in names),
             _server_name(entrance) or "*",
             entrance.certificates,
             entrance.traffic.client,
         )
 
-    def _virtual_host(self, listener: _Listener, name: str) -> VirtualHost:
+    def _virtual_host(
+        self, listener: _Listener, hosts: Mapping[str, list[Mounted]], name: str
+    ) -> VirtualHost:
         """The matches of all routes that cover the name of the host.
 
         A request that no route of its exact host takes goes to the routes for less specific
-        hosts. All of them have one security policy: that of the routes of the entrance, which
-        agree, or else its own. Routes of other entrances with another one are not for this host.
+        hosts: a more specific host comes first, then more header conditions, then the order of
+        routes and rules. All of them have one security policy: that of the routes of the
+        entrance, which agree, or else its own. Routes of other entrances with another one are
+        not for this host.
         """
         owner = listener.owner(name)
-        entries = [entry for entry in listener.entries if covers(entry.hostname, name)]
-        policies = [
-            entry.match.security
-            for entry in entries
-            if entry.entrance is owner and not entry.is_withheld
-        ]
-        verdict = Verdict(policies[0]) if policies else self._security.of_listener(owner)
-        kept = [
-            entry if not entry.is_withheld else replace(entry, match=_under(entry, verdict))
-            for entry in entries
-            if entry.is_withheld or (not verdict.guard and entry.match.security == verdict.key)
-        ]
-        return VirtualHost(name, _in_order(kept), verdict.key, bool(verdict.guard))
+        covering = [hosts.get(pattern, []) for pattern in patterns(name)]
+        policies = (
+            item.security
+            for found in covering
+            for item in found
+            if item.entrance is owner and not item.is_withheld
+        )
+        policy = next(policies, None)
+        verdict = self._security.of_listener(owner) if policy is None else Verdict(policy)
+        matches = _first_of_each(
+            candidate for found in covering for candidate in _ranked(found, verdict)
+        )
+        return VirtualHost(name, matches, verdict.key, bool(verdict.guard))
 
 
-def _under(entry: _Entry, verdict: Verdict) -> RouteMatch:
-    """A route that is not served still asks for what its host asks for."""
-    return replace(entry.match, security=verdict.key)
+def _ranked(found: Iterable[Mounted], verdict: Verdict) -> list[Candidate]:
+    """Matches for one host name under the policy of a host, those with more conditions first."""
+    kept = (_under(item, verdict) for item in found)
+    return sorted(
+        (candidate for item in kept if item for candidate in item.candidates),
+        key=lambda candidate: len(candidate.conditions),
+        reverse=True,
+    )
+
+
+def _under(item: Mounted, verdict: Verdict) -> Mounted | None:
+    """As it is served under a policy; None where it has another one."""
+    if item.is_withheld:
+        return item.under(verdict.key)
+    return None if verdict.guard or item.security != verdict.key else item
 
 
 def _conflict(entrance: Entrance, port: dict[str, _Listener]) -> str | None:
@@ -183,23 +231,19 @@ def _matches(headers: tuple[HeaderMatch, ...], compiled: CompiledRule) -> Iterat
     yield RouteMatch(headers, compiled.rule.id)
 
 
-def _in_order(entries: list[_Entry]) -> tuple[RouteMatch, ...]:
-    """More specific host, then more header conditions, then the order of routes and rules."""
-    ranked = sorted(
-        entries,
-        key=lambda entry: (specificity(entry.hostname), len(entry.match.headers)),
-        reverse=True,
-    )
-    return _first_of_each([entry.match for entry in ranked])
-
-
-def _first_of_each(ranked: list[RouteMatch]) -> tuple[RouteMatch, ...]:
+def _first_of_each(ranked: Iterable[Candidate]) -> tuple[RouteMatch, ...]:
     """Without matches that an equal one before them hides."""
-    seen: dict[tuple[tuple[HeaderMatch, ...], tuple[str, ...]], RouteMatch] = {}
-    hidden: set[tuple[HeaderMatch, ...]] = set()
-    for match in ranked:
-        if match.headers not in hidden:
-            seen.setdefault((match.headers, match.paths), match)
+    found: list[RouteMatch] = []
+    seen: set[object] = set()
+    for item in ranked:
+        conditions, match = item.conditions, item.match
+        if conditions in seen:
+            continue
         if not match.paths:
-            hidden.add(match.headers)
-    return tuple(seen.values())
+            seen.add(conditions)
+        else:
+            if (conditions, match.paths) in seen:
+                continue
+            seen.add((conditions, match.paths))
+        found.append(match)
+    return tuple(found)

@@ -176,6 +176,8 @@ class SecurityPolicies:
             message = f"is not served, because {verdict.guard} protects it and cannot be enforced"
             self.report.error(route.id, Code.LEFT_OUT, "", message)
             return verdict
+        if not self._targets:
+            return verdict  # nobody has another one
         written = route.spec.hostnames or ["*"]
         hosts = [host for name in written if (host := intersect(entrance.listener.hostname, name))]
         admitted = self._admitted.setdefault(entrance.name, [])

@@ -36,6 +36,8 @@ class Support:
         does: there the first attempt tells the client.
         """
         schemas = {backend.name: backend.schema.name for backend in backends}
+        if len(set(schemas.values())) < 2:
+            return {}
         found: dict[tuple[BackendGroup, ...], list[str]] = {}
         for path, able in self._schemas_by_path.items():
             fewer = tuple(_only(group, schemas, able) for group in groups)

@@ -1,0 +1,127 @@
+"""What routes are compiled against: everything that is not a route.
+
+It is compiled once for as long as none of it changes, so nothing here may look at a route, and the
+index that it is made from has none. Where there are resources that look at routes, or make one
+route depend on another, all are part of it, and any change compiles everything.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aigw.api.backend_security_policy import BackendSecurityPolicy
+from aigw.api.gateway import Gateway
+from aigw.api.model import Resource
+from aigw.compile import telemetry
+from aigw.compile.backend_traffic import BackendPolicies
+from aigw.compile.backends import Backends
+from aigw.compile.client_traffic import ClientPolicies
+from aigw.compile.credential_override import headers_of, override_of
+from aigw.compile.credentials import Credentials
+from aigw.compile.egress import Egress
+from aigw.compile.endpoints import Upstreams
+from aigw.compile.index import Index
+from aigw.compile.listeners import Attachments, Entrance, Entrances
+from aigw.compile.ports import Ports
+from aigw.compile.report import Report
+from aigw.compile.routes import Routes
+from aigw.compile.security import SecurityPolicies
+from aigw.compile.support import Support
+from aigw.compile.unserved import report_unserved
+from aigw.errors import Code, Diagnostic, ResourceId
+from aigw.plan import EndpointPrefixes
+from aigw.plan import Gateway as PlanGateway
+
+_LOOKING_AT_ROUTES = {
+    ("gateway.envoyproxy.io", "SecurityPolicy"),
+    (Gateway.GROUP, "HTTPRoute"),
+}
+
+Rejected = Mapping[ResourceId, Mapping[str, Any]]
+
+
+def looks_at_routes(resources: Mapping[ResourceId, Resource]) -> bool:
+    """Whether routes are part of the surroundings of each other: by kind, or by their labels."""
+    return any(
+        (identity.group, identity.kind) in _LOOKING_AT_ROUTES
+        or getattr(getattr(resource, "spec", None), "target_selectors", None)
+        for identity, resource in resources.items()
+    )
+
+
+class Surroundings:
+    """Gateways and their listeners, and the parts of which routes are made.
+
+    `before` and `after` are what was found: that of routes stands between them.
+    """
+
+    def __init__(
+        self,
+        resources: Mapping[ResourceId, Resource],
+        rejected: Rejected,
+        prefixes: EndpointPrefixes,
+        variables: Mapping[str, str],
+    ) -> None:
+        """Compiles all that does not depend on routes."""
+        self.prefixes = prefixes
+        self.resources = resources
+        self.rejected = rejected
+        self.report = report = Report()
+        self.index = index = Index(resources, rejected)
+        self.credentials = Credentials(index, report)
+        self.egress = Egress(index, report, variables)
+        self.upstreams = Upstreams(index, report, self.egress.certificates)
+        self.support = Support(prefixes)
+        opening = report.noting(self._open)
+        self.before: tuple[Diagnostic, ...] = opening.findings
+        opened = opening.value
+        self.attachments = Attachments(opened, index, report)
+        served = [gateway for key, gateway in self.all_gateways.items() if opened[key]]
+        closing = report.noting(lambda: self._settings(served))
+        self.after: tuple[Diagnostic, ...] = closing.findings if served else ()
+        self.gateways = closing.value
+        """Gateways that are served, without their models; none: there is nothing to serve."""
+
+    def is_made_of(self, resources: Mapping[ResourceId, Resource], rejected: Rejected) -> bool:
+        """Whether these are the very same objects, and documents of the same content."""
+        return (
+            len(resources) == len(self.resources)
+            and all(self.resources.get(key) is value for key, value in resources.items())
+            and rejected == self.rejected
+        )
+
+    def _open(self) -> Mapping[tuple[str, str], list[Entrance]]:
+        """Listeners by Gateway."""
+        index, report = self.index, self.report
+        report_unserved(index, report)
+        backends = Backends(index, report, self.credentials, self.upstreams, self.egress)
+        self.routes = Routes(
+            report,
+            backends,
+            BackendPolicies(index, report),
+            self.support,
+            headers_of(map(override_of, index.all(BackendSecurityPolicy))),
+        )
+        self.all_gateways = {
+            (gateway.namespace, gateway.metadata.name): gateway for gateway in index.all(Gateway)
+        }
+        self.clients = ClientPolicies(index, report)
+        self.entrances = Entrances(index, report, self.clients)
+        self.security = SecurityPolicies(index, report)
+        self.ports = Ports(report, self.security)
+        if not self.all_gateways:
+            report.error(None, Code.NOT_FOUND, "", "no Gateway found in configuration")
+        return {
+            key: self.ports.open(self.entrances.of(gateway))
+            for key, gateway in self.all_gateways.items()
+        }
+
+    def _settings(self, served: list[Gateway]) -> Mapping[str, PlanGateway]:
+        index, report = self.index, self.report
+        telemetry.report_unused_proxies(self.all_gateways.values(), index, report)
+        return {
+            gateway.id.path: PlanGateway(
+                limits=self.clients.limits(gateway),
+                telemetry=telemetry.telemetry_of(gateway, index, report, self.upstreams),
+            )
+            for gateway in served
+        }
