@@ -1,8 +1,10 @@
 """Envoy's admin interface over its Unix socket: the few questions a supervisor asks."""
 
 import asyncio
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 _REPLY_LIMIT = 1 << 20
 
@@ -32,8 +34,45 @@ class Admin:
         Raises:
             AdminError: no answer.
         """
-        text = await self.call("GET", "/stats?filter=update_rejected$")
-        return any(int(line.rpartition(":")[2]) for line in text.splitlines())
+        return await self._sum("Counters", r"\.update_rejected$") > 0
+
+    async def refusals(self) -> int:
+        """How many updates were refused or could not be read since Envoy started.
+
+        Raises:
+            AdminError: no answer.
+        """
+        return await self._sum("Counters", r"\.update_(rejected|failure)$")
+
+    async def attempts(self) -> int:
+        """How many updates were read since Envoy started.
+
+        Raises:
+            AdminError: no answer.
+        """
+        return await self._sum("Counters", r"\.update_attempt$")
+
+    async def gauge(self, name: str) -> int:
+        """One gauge, 0 where there is none.
+
+        Raises:
+            AdminError: no answer.
+        """
+        return await self._sum("Gauges", f"^{re.escape(name)}$")
+
+    async def versions(self) -> dict[str, str]:
+        """Versions of the updates in force, by the name under which they are counted.
+
+        Raises:
+            AdminError: no answer.
+        """
+        text = await self.call("GET", r"/stats?type=TextReadouts&filter=\.version_text$")
+        lines = (line.partition(": ") for line in text.splitlines())
+        return {name.removesuffix(".version_text"): value.strip('"') for name, _, value in lines}
+
+    async def _sum(self, kind: str, expression: str) -> int:
+        text = await self.call("GET", f"/stats?type={kind}&filter={quote(expression)}")
+        return sum(int(line.rpartition(":")[2]) for line in text.splitlines())
 
     async def active_requests(self) -> int:
         """Requests in progress on all listeners.
@@ -41,7 +80,8 @@ class Admin:
         Raises:
             AdminError: no answer.
         """
-        text = await self.call("GET", r"/stats?filter=^http\..*downstream_rq_active$")
+        query = "type=Gauges&filter=" + quote(r"^http\..*downstream_rq_active$")
+        text = await self.call("GET", f"/stats?{query}")
         lines = (line.partition(":") for line in text.splitlines())
         return sum(int(value) for name, _, value in lines if not name.startswith("http.admin."))
 

@@ -5,9 +5,11 @@ import logging
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from aigw.render.envoy import log_arguments, log_targets
 from aigw.standalone import binaries
 from aigw.standalone.admin import Admin, AdminError
 from aigw.standalone.errors import RunError
@@ -19,6 +21,7 @@ START_TIMEOUT = 30.0
 # Envoy says so for each key of a client; docs/architecture.md says which parts are meant.
 _UNFINISHED = "marked as work-in-progress."
 _POLL = 0.01
+_KEPT_LINES = 100
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 _STABLE_AFTER = 30.0
@@ -48,9 +51,10 @@ class Envoy:
 
     def __init__(self, command: EnvoyCommand, admin: Admin) -> None:
         """Knows how to start; nothing runs yet."""
+        self.admin = admin
         self._command = command
-        self._admin = admin
         self._child: Child | None = None
+        self._lines: deque[tuple[float, str]] = deque(maxlen=_KEPT_LINES)
 
     @property
     def pid(self) -> int | None:
@@ -64,11 +68,12 @@ class Envoy:
             RunError: it ended, did not become ready, or refused its configuration; the text has
                 its last words.
         """
-        self._admin.socket.unlink(missing_ok=True)
-        child = await spawn("envoy", self._command.line(), _log_line, self._command.environment)
+        self.admin.socket.unlink(missing_ok=True)
+        command = self._command
+        child = await spawn("envoy", command.line(), self._log_line, command.environment)
         self._child = child
         deadline = time.monotonic() + START_TIMEOUT
-        while not await self._admin.ready():
+        while not await self.admin.ready():
             if child.process.returncode is not None:
                 await child.wait()
                 raise RunError("\n  ".join([f"envoy ended with {_status(child)}:", *child.tail]))
@@ -80,7 +85,7 @@ class Envoy:
 
     async def _check_acceptance(self, child: Child) -> None:
         try:
-            refused = await self._admin.refused()
+            refused = await self.admin.refused()
         except AdminError as error:
             message = f"envoy was ready for a moment only: {error}"
             raise RunError(message) from None
@@ -106,13 +111,41 @@ class Envoy:
             else:
                 logger.info("envoy serves again")
 
+    def refusals(self, since: float) -> list[str]:
+        """What Envoy has said about updates that it refuses; `since` in monotonic time."""
+        words = ("rejected", "Error adding", "update failure")
+        said = (line for at, line in self._lines if at >= since)
+        return [line for line in said if any(word in line for word in words)]
+
+    async def set_log_levels(self, levels: Mapping[str, str]) -> None:
+        """Changes the log levels, those of later starts too."""
+        self._command = replace(self._command, log_arguments=tuple(log_arguments(levels)))
+        try:
+            for target in log_targets(levels):
+                await self.admin.call("POST", target)
+        except AdminError as error:
+            logger.warning("log levels change when Envoy starts the next time: %s", error)
+
+    def set_environment(self, variables: Mapping[str, str]) -> bool:
+        """Variables of later starts; whether they are others than those of this one."""
+        changed = self._command.environment != variables
+        self._command = replace(self._command, environment=variables)
+        return changed
+
+    def _log_line(self, line: str) -> None:
+        """Envoy's own log lines, as they are: level, logger, text."""
+        if _UNFINISHED in line:
+            return
+        self._lines.append((time.monotonic(), line))
+        sys.stderr.write(f"envoy: {line}\n")
+
     async def drain(self, seconds: float) -> None:
         """Lets requests in progress end: no new connections, at most `seconds` of patience."""
         try:
-            await self._admin.call("POST", "/healthcheck/fail")
-            await self._admin.call("POST", "/drain_listeners")
+            await self.admin.call("POST", "/healthcheck/fail")
+            await self.admin.call("POST", "/drain_listeners")
             deadline = time.monotonic() + seconds
-            while await self._admin.active_requests():
+            while await self.admin.active_requests():
                 if time.monotonic() > deadline:
                     logger.warning("requests are still in progress after %.0f s", seconds)
                     return
@@ -133,10 +166,3 @@ def _workers() -> int:
 def _status(child: Child) -> str:
     code = child.process.returncode
     return f"signal {-code}" if code is not None and code < 0 else f"status {code}"
-
-
-def _log_line(line: str) -> None:
-    """Envoy's own log lines, as they are: level, logger, text."""
-    if _UNFINISHED in line:
-        return
-    sys.stderr.write(f"envoy: {line}\n")

@@ -5,3 +5,7 @@ from aigw.errors import AigwError
 
 class RunError(AigwError):
     """The gateway cannot start or cannot go on."""
+
+
+class RefusedError(RunError):
+    """The data plane does not take a configuration; it serves the one before."""

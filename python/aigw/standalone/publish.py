@@ -3,12 +3,14 @@
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aigw
 from aigw.plan import Issued, Plan
 from aigw.render import envoy as rendering
-from aigw.render.envoy import DataPlane
+from aigw.render.envoy import DataPlane, EnvoyConfig
+from aigw.render.envoy.discovery import as_text, written
 from aigw.standalone import layout as files
 from aigw.standalone.errors import RunError
 from aigw.standalone.layout import Layout
@@ -17,32 +19,97 @@ from aigw.standalone.options import RunOptions
 BOOTSTRAP = "bootstrap.json"
 
 
-def publish(plan: Plan, layout: Layout, options: RunOptions) -> None:
-    """Filter config and credentials for the core, then bootstrap and xDS files for Envoy.
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A plan as the core and Envoy read it."""
 
-    The core's files come first: what Envoy names must be known there.
+    plan: Plan
+    config: dict[str, object]
+    envoy: EnvoyConfig
+
+
+def prepared(plan: Plan, layout: Layout, options: RunOptions) -> Publication:
+    """Everything that is written for a plan.
 
     Raises:
-        RunError: the core refuses the filter config, or its module is missing.
+        AigwError: the core refuses the filter config, its module is missing, or the target lacks
+            what the plan needs.
+    """
+    config = rendering.render_filter_config(plan)
+    check(config)
+    return Publication(plan, config, rendering.render_envoy(plan, _target(layout, options)))
+
+
+def check(config: Mapping[str, object]) -> None:
+    """Asks the core.
+
+    Raises:
+        AigwError: it refuses the filter config.
     """
     from aigw import _core  # noqa: PLC0415 - after the plan is known to be good
 
-    config = _json(rendering.render_filter_config(plan))
-    _core.check_config(config)
-    files.write(layout.core / "config.json", config)
-    publish_credentials(plan, layout, {})
-    rendered = rendering.render_envoy(plan, _target(layout, options))
-    for path, text in rendered.secrets.items():
-        files.write(layout.envoy / path, text.encode())
-    for path, content in rendered.files.items():
-        files.write(layout.envoy / path, _json(content))
-    files.write(layout.envoy / BOOTSTRAP, _json(rendered.bootstrap))
+    _core.check_config(as_text(config))
 
 
-def publish_credentials(plan: Plan, layout: Layout, issued: Mapping[str, Issued]) -> None:
-    """The credentials for the core, with what was had in exchange so far."""
-    content = _json(rendering.render_credentials(plan, issued))
-    files.write(layout.core / "credentials.json", content)
+def publish(publication: Publication, layout: Layout) -> None:
+    """Filter config and credentials for the core, then bootstrap and xDS files for Envoy.
+
+    The core's files come first: what Envoy names must be known there.
+    """
+    write_config(publication.config, layout)
+    write_secrets(publication.envoy, layout)
+    for path, found in publication.envoy.files.items():
+        files.write(layout.envoy / path, written(found)[0])
+    write_bootstrap(publication.envoy, layout)
+
+
+def write_config(config: Mapping[str, object], layout: Layout) -> None:
+    """The filter config for the core."""
+    files.write(layout.core / "config.json", as_text(config))
+
+
+def write_secrets(config: EnvoyConfig, layout: Layout) -> None:
+    """Certificates, keys and the like for Envoy; their names follow from their content."""
+    for path, text in config.secrets.items():
+        if not (layout.envoy / path).exists():
+            files.write(layout.envoy / path, text.encode())
+
+
+def write_bootstrap(config: EnvoyConfig, layout: Layout) -> None:
+    """What Envoy reads when it starts."""
+    text = json.dumps(config.bootstrap, separators=(",", ":"), ensure_ascii=False)
+    files.write(layout.envoy / BOOTSTRAP, text.encode())
+
+
+class CredentialsFile:
+    """The credentials for the core: those of plans in force, and what was had in exchange."""
+
+    def __init__(self, layout: Layout) -> None:
+        """Nothing is written yet."""
+        self._path = layout.core / "credentials.json"
+        self._plan: Plan | None = None
+        self._newest: frozenset[str] = frozenset()
+        self._issued: Mapping[str, Issued] = {}
+
+    def show(self, *plans: Plan) -> None:
+        """Writes the credentials of plans; of the same name that of the last."""
+        credentials = {name: value for plan in plans for name, value in plan.credentials.items()}
+        self._plan = replace(plans[-1], credentials=credentials)
+        self._newest = frozenset(plans[-1].credentials)
+        self._write()
+
+    def issue(self, issued: Mapping[str, Issued]) -> None:
+        """Writes what credentials were exchanged for: all that the newest plan has."""
+        self._issued = {
+            **{name: value for name, value in self._issued.items() if name not in self._newest},
+            **issued,
+        }
+        self._write()
+
+    def _write(self) -> None:
+        if self._plan is not None:
+            content = as_text(rendering.render_credentials(self._plan, self._issued))
+            files.write(self._path, content)
 
 
 def _target(layout: Layout, options: RunOptions) -> rendering.EnvoyTarget:
@@ -65,7 +132,3 @@ def _module(options: RunOptions) -> str:
         return str(aigw.envoy_module())
     except FileNotFoundError as error:
         raise RunError(str(error)) from None
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()

@@ -8,26 +8,28 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from aigw.api.load import load
-from aigw.api.secret_sources import Environment
-from aigw.compile.compiler import Compiled, compile_plan
 from aigw.console import print_findings, screen_of
 from aigw.credentials import Refresher
-from aigw.errors import AigwError, Code
+from aigw.errors import AigwError
 from aigw.plan import EndpointPrefixes, Plan
 from aigw.render.envoy import DataPlane, envoy_environment, log_arguments
 from aigw.standalone import layout as layouts
 from aigw.standalone import ports, publish, source
 from aigw.standalone.admin import Admin
+from aigw.standalone.configuration import Configuration
 from aigw.standalone.envoy import Envoy, EnvoyCommand
 from aigw.standalone.errors import RunError
 from aigw.standalone.extproc import ExtProc
 from aigw.standalone.layout import Layout
 from aigw.standalone.options import RunOptions
+from aigw.standalone.publish import CredentialsFile, Publication
+from aigw.standalone.reload import Reloader, log_levels
+from aigw.standalone.rollout import Rollout
+from aigw.standalone.watch import Files
 
 logger = logging.getLogger(__name__)
 
@@ -55,18 +57,20 @@ def run(options: RunOptions) -> int:
 
 
 async def _run(options: RunOptions, began: float) -> None:
-    stop, address = _Stop(), options.listen_address
-    found = await source.find(options, os.environ)
+    stop, address, files = _Stop(), options.listen_address, Files()
+    found = await source.find(options, os.environ, files)
     try:
-        plan = _plan(found, options.prefixes)
+        configuration = Configuration(found, files, options.prefixes)
+        plan = _plan(configuration)
         for name, proxy in plan.proxies.items():
             logger.info("providers are reached through %s:%s (%s)", proxy.host, proxy.port, name)
         with layouts.created(options.runtime_dir, options.run_id) as layout:
-            publish.publish(plan, layout, options)
+            first = publish.prepared(plan, layout, options)
+            publish.publish(first, layout)
             async with contextlib.AsyncExitStack() as stack:
                 with ports.claimed([port.number for port in plan.ports], address):
-                    entering = stack.enter_async_context(_started(options, layout, plan))
-                    running = await _unless(stop.asked, entering)
+                    starting = _started(options, layout, first, configuration)
+                    running = await _unless(stop.asked, stack.enter_async_context(starting))
                 if running is not None:
                     _announce(found, plan, layout, options, time.monotonic() - began)
                     await _until(stop.asked, running.watchers)
@@ -86,24 +90,29 @@ class _Running:
 
 
 @contextlib.asynccontextmanager
-async def _started(options: RunOptions, layout: Layout, plan: Plan) -> AsyncIterator[_Running]:
-    """Starts the data plane, keeps it running, ends it."""
-    levels = _DEBUG_LEVELS if options.debug else _log_levels(plan)
-    bootstrap = str(layout.envoy / publish.BOOTSTRAP)
-    arguments, variables = tuple(log_arguments(levels)), envoy_environment(plan)
-    command = EnvoyCommand(bootstrap, options.concurrency, arguments, variables)
-    envoy = Envoy(command, Admin(layout.admin_socket))
+async def _started(
+    options: RunOptions, layout: Layout, first: Publication, configuration: Configuration
+) -> AsyncIterator[_Running]:
+    """Starts the data plane, keeps it running and up to date, ends it."""
+    envoy = _envoy(options, layout, first.plan)
     debug = ("--debug",) if options.debug else ()
     extproc = ExtProc(layout, options.transport, debug)
     server = extproc if options.data_plane is DataPlane.EXTPROC else None
+    credentials = CredentialsFile(layout)
+    credentials.show(first.plan)
+    refresher = Refresher(first.plan.credentials, credentials.issue)
     watchers: list[asyncio.Task[None]] = []
     try:
-        watchers.append(asyncio.create_task(_refresher(plan, layout).run()))
+        watchers.append(asyncio.create_task(refresher.run()))
         if server is not None:
             await server.start()
             watchers.append(asyncio.create_task(server.supervise()))
         await envoy.start()
         watchers.append(asyncio.create_task(envoy.supervise()))
+        if configuration.is_written:
+            rollout = Rollout(layout, envoy.admin, first, credentials, envoy.refusals)
+            reloader = Reloader(configuration, rollout, envoy, refresher, options)
+            watchers.append(asyncio.create_task(reloader.run()))
         yield _Running(envoy, watchers)
     finally:
         for watcher in watchers:
@@ -114,16 +123,12 @@ async def _started(options: RunOptions, layout: Layout, plan: Plan) -> AsyncIter
             await server.stop()
 
 
-def _log_levels(plan: Plan) -> Mapping[str, str]:
-    """Those of the first Gateway that has any: there is one Envoy."""
-    levels = (gateway.telemetry.log_levels for gateway in plan.gateways.values())
-    return next(filter(None, levels), {})
-
-
-def _refresher(plan: Plan, layout: Layout) -> Refresher:
-    return Refresher(
-        plan.credentials, lambda issued: publish.publish_credentials(plan, layout, issued)
-    )
+def _envoy(options: RunOptions, layout: Layout, plan: Plan) -> Envoy:
+    levels = _DEBUG_LEVELS if options.debug else log_levels(plan)
+    bootstrap = str(layout.envoy / publish.BOOTSTRAP)
+    arguments, variables = tuple(log_arguments(levels)), envoy_environment(plan)
+    command = EnvoyCommand(bootstrap, options.concurrency, arguments, variables)
+    return Envoy(command, Admin(layout.admin_socket))
 
 
 class _Stop:
@@ -182,27 +187,18 @@ async def _until(event: asyncio.Event, watchers: Sequence[asyncio.Task[None]]) -
         raise RunError(message)
 
 
-def _plan(found: source.Found, prefixes: EndpointPrefixes) -> Plan:
+def _plan(configuration: Configuration) -> Plan:
     """The plan; findings are printed, what they do not concern is served.
 
     Raises:
-        RunError: nothing can be served, the file is not YAML, or a part of a configuration that
-            no user has written has errors: there is no rest to be served.
+        RunError: nothing can be served.
     """
-    environment = Environment(os.environ, source.read_file)
-    compiled = compile_plan(
-        load([found.source], environment), int(time.time()), prefixes, os.environ
-    )
-    print_findings(sys.stderr, compiled.diagnostics, screen_of(sys.stderr))
-    broken = [item for item in compiled.errors if item.code is Code.INVALID_YAML]
-    if compiled.plan is None or broken or (found.generated and compiled.errors):
-        raise RunError(_reason(compiled))
+    compiled = configuration.first()
+    print_findings(sys.stderr, configuration.news(compiled), screen_of(sys.stderr))
+    fault = configuration.fault(compiled)
+    if compiled.plan is None or fault:
+        raise RunError(fault)
     return compiled.plan
-
-
-def _reason(compiled: Compiled) -> str:
-    count = len(compiled.errors)
-    return f"nothing can be served, see the {count} error{'s' if count != 1 else ''} above"
 
 
 def _announce(

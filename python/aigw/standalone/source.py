@@ -12,6 +12,7 @@ from aigw.api.load import Source
 from aigw.standalone import autoconfig, otel
 from aigw.standalone.errors import RunError
 from aigw.standalone.options import RunOptions
+from aigw.standalone.watch import Files
 
 if TYPE_CHECKING:
     from aigw.providers import FakeProvider
@@ -19,15 +20,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The configuration, what to tell the user about it, and the provider that it needs."""
+    """The configuration, what to tell the user about it, and the provider that it needs.
+
+    Without a path it is generated.
+    """
 
     source: Source
     summary: str
     demo: "FakeProvider | None" = None
-    generated: bool = True
+    path: Path | None = None
 
 
-async def find(options: RunOptions, environment: Mapping[str, str]) -> Found:
+async def find(options: RunOptions, environment: Mapping[str, str], files: Files) -> Found:
     """The first that there is: path, `<config-home>/config.yaml`, keys, demo.
 
     Raises:
@@ -38,8 +42,7 @@ async def find(options: RunOptions, environment: Mapping[str, str]) -> Found:
         if options.port is not None:
             message = "--port is for generated configurations; the file names its own ports"
             raise RunError(message)
-        text = Source(str(path), _read(path))
-        return Found(text, f"configuration: {path}", generated=False)
+        return Found(_read(path, files), f"configuration: {path}", path=path)
     port = options.port or autoconfig.DEFAULT_PORT
     providers = autoconfig.providers_of(environment)
     if providers:
@@ -49,13 +52,13 @@ async def find(options: RunOptions, environment: Mapping[str, str]) -> Found:
     return await _demo(port, otel.access_logs(environment))
 
 
-def read_file(path: str) -> str:
-    """A file named in a configuration; `~` is the user's home.
+def reread(found: Found, files: Files) -> Source:
+    """The configuration as it is written now.
 
     Raises:
-        OSError: it cannot be read.
+        RunError: the file cannot be read.
     """
-    return Path(path).expanduser().read_text(encoding="utf-8")
+    return found.source if found.path is None else _read(found.path, files)
 
 
 async def _demo(port: int, telemetry: list[autoconfig.Resource]) -> Found:
@@ -83,9 +86,9 @@ def _default_file(options: RunOptions) -> Path | None:
     return path if path.is_file() else None
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, files: Files) -> Source:
     try:
-        return path.read_text(encoding="utf-8")
+        return Source(str(path), files.read(str(path)))
     except UnicodeDecodeError as error:
         message = f"error reading config: {path} is not UTF-8 text (byte {error.start})"
         raise RunError(message) from None

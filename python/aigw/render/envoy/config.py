@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from aigw.plan import Plan
+from aigw.render.envoy.cluster_names import content_names, renamed, with_references
 from aigw.render.envoy.clusters import cluster_endpoints, clusters, extproc_cluster
 from aigw.render.envoy.collectors import (
     collector_clusters,
     collector_endpoints,
     collector_secrets,
 )
+from aigw.render.envoy.discovery import resources_of, response
 from aigw.render.envoy.egress import BOOTSTRAP_EXTENSION, way_clusters, way_listeners
-from aigw.render.envoy.filter_config import backend_ids, content_hash
+from aigw.render.envoy.filter_config import backend_ids
 from aigw.render.envoy.listeners import file_source, listener_resource, route_file
 from aigw.render.envoy.names import TYPE, Json
 from aigw.render.envoy.routes import route_configuration
@@ -33,8 +35,8 @@ class EnvoyConfig:
     """What Envoy reads.
 
     `files` are discovery responses by path relative to the xDS directory, in the order in which
-    they must be moved into place: clusters, listeners' routes, listeners. `secrets` are texts of
-    certificates and keys, by path as well; they must be there before.
+    they must be moved into place: clusters, listeners' routes, listeners. `discovery` writes
+    them. `secrets` are texts of certificates and keys, by path as well; they must be there before.
     """
 
     bootstrap: Json
@@ -59,19 +61,22 @@ def render_envoy(plan: Plan, target: EnvoyTarget) -> EnvoyConfig:
         *clusters(plan, target, ids),
         *_plain_clusters(plan, target),
         *collector_clusters(plan, target),
-        *way_clusters(plan, ways, target),
         *side_clusters(plan, target),
+        *way_clusters(plan, ways, target),
     ]
-    files = {CDS_FILE: _response("envoy.config.cluster.v3.Cluster", found)}
+    names = content_names(found)
+    found = [renamed(cluster, names) for cluster in found]
+    files = {CDS_FILE: response("envoy.config.cluster.v3.Cluster", found)}
     for port in plan.ports:
         for listener in port.listeners:
             routes = route_configuration(plan, plan.gateways[port.gateway], listener, target, ids)
-            files[route_file(listener)] = _response(
-                "envoy.config.route.v3.RouteConfiguration", [routes]
+            files[route_file(listener)] = response(
+                "envoy.config.route.v3.RouteConfiguration", [with_references(routes, names)]
             )
     listeners = [listener_resource(plan, port, target) for port in plan.ports]
     listeners += way_listeners(plan, ways)
-    files[LDS_FILE] = _response("envoy.config.listener.v3.Listener", listeners)
+    listeners = [with_references(listener, names) for listener in listeners]
+    files[LDS_FILE] = response("envoy.config.listener.v3.Listener", listeners)
     secrets = {**tls_files(plan), **collector_secrets(plan)}
     return EnvoyConfig(bootstrap(target), files, secrets)
 
@@ -145,9 +150,9 @@ def self_contained(config: EnvoyConfig) -> Json:
     result.pop("dynamic_resources", None)
     routes = {
         str(resource["name"]): without_credentials(resource)
-        for path, response in config.files.items()
+        for path, found in config.files.items()
         if path.startswith("rds/")
-        for resource in _resources(response)
+        for resource in _resources(found)
     }
     listeners = deepcopy(_resources(config.files[LDS_FILE]))
     for listener in listeners:
@@ -162,13 +167,8 @@ def self_contained(config: EnvoyConfig) -> Json:
     return result
 
 
-def _resources(response: Json) -> list[dict[str, Any]]:
-    found = cast("list[dict[str, Any]]", deepcopy(response["resources"]))
-    for resource in found:
+def _resources(found: Json) -> list[dict[str, Any]]:
+    resources = cast("list[dict[str, Any]]", deepcopy(resources_of(found)))
+    for resource in resources:
         resource.pop("@type")
-    return found
-
-
-def _response(type_name: str, resources: list[Json]) -> Json:
-    rendered = [{"@type": TYPE + type_name, **resource} for resource in resources]
-    return {"version_info": content_hash(rendered)[:16], "resources": rendered}
+    return resources

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from typing import cast
 
 from aigw.plan import Auth, Backend, CredentialOverride, Gateway, HeaderSource, Model, Plan
 from aigw.render.envoy.names import Json
@@ -25,6 +26,19 @@ def render_filter_config(plan: Plan) -> Json:
         "backends": {_id(name, entry): entry for name, entry in entries.items()},
     }
     return {**document, "generation": content_hash(document)[:32]}
+
+
+def joined_filter_config(old: Json, new: Json) -> Json:
+    """For the time between two configurations: what either has; of the same name that of `new`."""
+    if old["generation"] == new["generation"]:
+        return new
+    parts = {name: {**_part(old, name), **_part(new, name)} for name in ("gateways", "backends")}
+    generation = content_hash([old["generation"], new["generation"]])[:32]
+    return {**new, **parts, "generation": generation}
+
+
+def _part(document: Json, name: str) -> Json:
+    return cast("Json", document[name])
 
 
 def backend_ids(plan: Plan) -> Mapping[str, str]:
