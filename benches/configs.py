@@ -176,6 +176,16 @@ def _route(name: str, rules: list[list[str]]) -> Json:
     return _resource(f"{AI_GROUP}/v1beta1", "AIGatewayRoute", name, spec)
 
 
+def route(name: str, model: str) -> Json:
+    """A route of one model to the OpenAI backend."""
+    header = {"type": "Exact", "name": "x-ai-eg-model", "value": model}
+    spec = {
+        "parentRefs": [{"group": GATEWAY_GROUP, "kind": "Gateway", "name": NAME}],
+        "rules": [{"matches": [{"headers": [header]}], "backendRefs": [{"name": OPENAI_MODEL}]}],
+    }
+    return _resource(f"{AI_GROUP}/v1beta1", "AIGatewayRoute", name, spec)
+
+
 def _backend(name: str, schema: Json) -> Json:
     reference = {"group": EXTENSION_GROUP, "kind": "Backend", "name": "provider"}
     spec = {"schema": schema, "backendRef": reference}

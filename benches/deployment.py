@@ -75,7 +75,7 @@ class Deployment:
         """
         answer = "no connection"
         while time.monotonic() - self.started < READY_SECONDS:
-            answer = _ask(self.launch.url + self.variant.ready_path, body)
+            answer = ask(self.launch.url + self.variant.ready_path, body)
             if answer == "200":
                 self.cold_start = time.monotonic() - self.started
                 return
@@ -127,7 +127,7 @@ def deployed(variant: Variant, site: Site, body: bytes) -> Iterator[Deployment]:
         deployment.stop()
 
 
-def _ask(url: str, body: bytes) -> str:
+def ask(url: str, body: bytes) -> str:
     """Status of one POST, or what went wrong."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=5)

@@ -67,6 +67,7 @@ class LoadReport:
 
     Attributes:
         requests: Requests with a 2xx answer.
+        failed: All others.
         rate: Those per second.
         latency_ms: Percentiles (p50, p75, p90, p99, p999, max, mean) of the whole exchange.
         first_byte_ms: The same until the body's first byte.
@@ -75,6 +76,7 @@ class LoadReport:
     """
 
     requests: int
+    failed: int
     rate: float
     latency_ms: dict[str, float]
     first_byte_ms: dict[str, float]
@@ -90,15 +92,16 @@ class LoadReport:
         """
         try:
             report: dict[str, Any] = json.loads(text)
+            failed = sum(report["errors"].values()) + report["streams"]["truncated"]
             parsed = cls(
                 requests=report["requests"],
+                failed=failed,
                 rate=report["rate"],
                 latency_ms={key: us / 1e3 for key, us in report["latency_us"].items()},
                 first_byte_ms={key: us / 1e3 for key, us in report["first_byte_us"].items()},
                 events=report["events"],
                 latencies=Histogram.parse(report["latency_histogram_us"]),
             )
-            failed = sum(report["errors"].values()) + report["streams"]["truncated"]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             message = f"malformed load report: {error!r}"
             raise MeasurementError(message) from error

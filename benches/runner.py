@@ -140,6 +140,8 @@ class Run:
             # The idle streams' provider answers unary requests too, so readiness is the same.
             for number in range(min(self.rounds, scenario.max_rounds)):
                 for variant in self.variants:
+                    if scenario.follows_file and not variant.follows_file:
+                        continue
                     if variant.startable and not self._is_hopeless(scenario, variant):
                         self._measure_instance(bench, scenario, variant, number)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
-from benches import traffic
+from benches import reload, traffic
 from benches.loadgen import Load, LoadReport, Pacing
 from benches.processes import TOTAL, harness_cpu_seconds
 
@@ -78,6 +78,7 @@ class Scenario:
         fleet: Which instances are measured.
         pacing: How the provider streams.
         max_rounds: Bound on rounds, for samples that take long.
+        follows_file: Only for variants that follow edits of their file.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Scenario:
     fleet: Fleet = Fleet.RUNNING
     pacing: Pacing = TEN_MILLISECONDS
     max_rounds: int = 1000
+    follows_file: bool = False
 
 
 def measure_load(bench: Bench, deployment: Deployment, kind: Traffic, load: Load) -> Sample:
@@ -265,6 +267,16 @@ SCENARIOS = (
         Fleet.FRESH,
         STREAM_FOREVER,
         max_rounds=3,
+    ),
+    Scenario(
+        "reload-1000",
+        f"an edit of one of {reload.ROUTES} routes, {reload.RATE:.0f} requests/s: until it is live",
+        reload.edit_of_many_routes,
+        ("live_s", "failed", "p50_ms", "p99_ms"),
+        Fleet.FRESH,
+        Pacing(),
+        max_rounds=5,
+        follows_file=True,
     ),
 )
 

@@ -59,12 +59,14 @@ class Launch:
         command: Program and arguments; None when it runs already.
         env: Variables added to the environment.
         pids: Processes that run already.
+        config: The file that it follows, if it does.
     """
 
     url: str
     command: list[str] | None = None
     env: dict[str, str] = field(default_factory=dict)
     pids: tuple[int, ...] = ()
+    config: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Variant:
         processes: Program names that are accounted apart; the others are "other".
         surface: Which path translated traffic is sent to.
         ready_path: Path that answers a chat completion with 200 once the gateway is ready.
+        follows_file: Whether it takes over edits of its configuration.
     """
 
     name: str
@@ -84,6 +87,7 @@ class Variant:
     processes: tuple[str, ...]
     surface: Surface = Surface.CLIENT
     ready_path: str = "/v1/chat/completions"
+    follows_file: bool = False
 
     @property
     def startable(self) -> bool:
@@ -166,9 +170,10 @@ def from_command(
             argument.replace("{config}", str(config)).replace("{admin_port}", admin_port)
             for argument in command
         ]
-        return Launch(_url(addresses.listener), filled, _directories(site.directory))
+        url, homes = _url(addresses.listener), _directories(site.directory)
+        return Launch(url, filled, homes, config=config)
 
-    return Variant(name, plan, processes)
+    return Variant(name, plan, processes, follows_file=True)
 
 
 def external(name: str, url: str, pids: tuple[int, ...]) -> Variant:
