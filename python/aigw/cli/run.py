@@ -96,7 +96,8 @@ def _path(text: str) -> Path:
 
 
 def _expand(path: str) -> Path:
-    return Path(os.path.expandvars(path)).expanduser().absolute()
+    # Not Path.expanduser: it fails for unknown users.
+    return Path(os.path.expanduser(os.path.expandvars(path))).absolute()  # noqa: PTH111
 
 
 def _is_plain(name: str) -> bool:
