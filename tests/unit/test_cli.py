@@ -182,7 +182,9 @@ def test_explain_shows_what_a_client_gets_without_a_route(
 ) -> None:
     code, found = explained(capsys, config, "--model", "unknown")
     assert (code, found["rule"]) == (1, "")
-    assert found["answer"] == "404: no route takes this model; models on offer: other, m"
+    assert found["answer"] == (
+        "404: no route matches the model of this request; models on offer: other, m"
+    )
     assert len(found["considered"]) == 2
 
 
@@ -191,8 +193,64 @@ def test_explain_shows_what_a_backend_refuses(
 ) -> None:
     body = tmp_path / "body.json"
     body.write_text(json.dumps({"model": "m", "messages": "not a list"}))
-    _, found = explained(capsys, config, "--model", "m", "--body", str(body))
+    code, found = explained(capsys, config, "--model", "m", "--body", str(body))
+    assert code == 0
     assert found["backends"][1]["asked"]["refusal"].startswith("400: ")
+    body.write_text(json.dumps({"model": "other", "messages": "not a list"}))
+    code, found = explained(capsys, config, "--model", "other", "--body", str(body))
+    assert (code, found["answer"]) == (1, "")
+
+
+def test_explain_refuses_a_body_for_another_model(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = tmp_path / "body.json"
+    body.write_text(json.dumps({"model": "other", "messages": []}))
+    code, _, err = answer(capsys, "explain", config, "--model", "m", "--body", str(body))
+    assert code == 1
+    assert "the body asks for the model 'other', not for 'm'" in err
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/v1/audio/transcriptions", "/v1/audio/transcriptions"),
+        ("/v1/images/edits", "/v1/images/edits"),
+        ("/v1/images/variations", "/v1/images/variations"),
+        ("/v1/embeddings?x=1", "/v1/embeddings"),
+        ("/cohere/v2/rerank", ""),
+    ],
+)
+def test_explain_makes_up_a_request_for_every_endpoint(
+    path: str, expected: str, config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, found = explained(capsys, config, "--model", "m", "--path", path)
+    assert found["backends"][0]["asked"]["url"].endswith(expected)
+    assert "a body" not in found["backends"][0]["asked"]["refusal"]
+
+
+def test_explain_shows_what_the_gateway_answers_itself(
+    config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, found = explained(capsys, config, "--model", "m", "--path", "/v1/models")
+    assert (code, found["answer"]) == (0, "200: models on offer: other, m")
+    code, found = explained(capsys, config, "--model", "m", "--path", "/nowhere")
+    assert code == 1
+    assert found["answer"].startswith("404: unsupported path: /nowhere")
+
+
+def test_explain_hides_what_a_client_or_a_mutation_sends_as_a_credential(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = {"headerMutation": {"set": [{"name": "x-vendor-key", "value": "canary-1"}]}}
+    path = tmp_path / "gateway.yaml"
+    backends = [BackendSpec("main", 8001, extra=changed)]
+    path.write_text(gateway_yaml(1975, backends, [rule("m", "main")]))
+    sent = ("Authorization: Bearer canary-2", "Cookie: canary-3", "X-Auth-Token: canary-4")
+    headers = [part for header in sent for part in ("--header", header)]
+    _, out, err = answer(capsys, "explain", str(path), "--model", "m", *headers)
+    assert "canary" not in out + err
+    assert out.count("(hidden)") == 4
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ _SPECIFIER = (
 )
 _PREVIOUS = "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
 # What Envoy and clients add on the way; providers get what the client's library sent.
-_NOT_FOR_PROVIDERS = [
+NOT_FOR_PROVIDERS = [
     "forwarded",
     "via",
     "x-envoy-external-address",
@@ -61,7 +61,7 @@ def _virtual_host(
         "name": host.hostname,
         "domains": [host.hostname],
         "request_body_buffer_limit": gateway.limits.request_body_bytes,
-        "request_headers_to_remove": _NOT_FOR_PROVIDERS,
+        "request_headers_to_remove": NOT_FOR_PROVIDERS,
         "routes": routes,
     }
 
