@@ -165,6 +165,10 @@ def test_explain_shows_the_order_the_shares_and_the_requests(
         ("default/idle", "weight 0"),
         ("default/missing", "AIServiceBackend missing.default not found"),
     ]
+    _, narrowed = explained(capsys, config, "--model", "m", "--path", "/v1/embeddings")
+    assert {"backend": "default/spare", "reason": "its API has no such endpoint"} in narrowed[
+        "left_out"
+    ]
     assert [item["rule"] for item in found["considered"]] == ["default/route/rule/0"]
     assert found["limits"]["whole request"] == "90 s"
 

@@ -48,7 +48,7 @@ def _execute(options: argparse.Namespace) -> int:
         explanation = explain(result.plan, question, int(time.time()))
     except QuestionError as error:
         raise CommandError(str(error)) from None
-    left_out = left_out_of(explanation.rule, loaded, result.diagnostics)
+    left_out = left_out_of(explanation, loaded, result.diagnostics)
     if options.output == "json":
         document = {**asdict(explanation), "left_out": [asdict(item) for item in left_out]}
         text = json.dumps(document, indent=2, ensure_ascii=False)
