@@ -380,6 +380,28 @@ def test_translate_prints_what_the_controller_adds(
     assert not_found["spec"]["directResponse"]["statusCode"] == 404
 
 
+POOL = CLUSTER.replace(
+    "backendRefs: [{name: openai-east}, {name: other, namespace: team-b, priority: 1, weight: 2}]",
+    "backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: other, "
+    "namespace: team-b}]",
+).replace("matches: [{headers: [{name: x-ai-eg-model, value: small-model}]}]", "matches: [{}]")
+
+
+@pytest.mark.parametrize("granted", [False, True])
+def test_a_pool_of_another_namespace_needs_a_grant_too(
+    *, granted: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grant = GRANT.replace("AIServiceBackend", "InferencePool").replace(
+        "to: [{group: aigateway.envoyproxy.io", "to: [{group: inference.networking.k8s.io"
+    )
+    path = tmp_path / "route.yaml"
+    path.write_text(POOL + grant * granted)
+    _, out, _ = answer(capsys, "translate", str(path), "--to", "kubernetes")
+    small, _ = next(yaml.safe_load_all(out))["spec"]["rules"]
+    assert [ref["namespace"] for ref in small["backendRefs"]] == ["team-b"] * granted
+    assert small["matches"] == [{"path": {"value": "/"}}]
+
+
 def _extension(name: str) -> dict[str, Any]:
     reference = {"group": "gateway.envoyproxy.io", "kind": "HTTPRouteFilter", "name": name}
     return {"type": "ExtensionRef", "extensionRef": reference}
