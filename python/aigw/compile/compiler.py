@@ -70,7 +70,10 @@ class _Compiler:
         """The plan, or None without anything to listen on."""
         gateways = self._index.all(Gateway)
         if not gateways:
-            self._report.error(None, Code.NOT_FOUND, "", "no Gateway found in configuration")
+            message = "no Gateway found in configuration"
+            if self._index.has_rejected(Gateway):
+                message = "no Gateway without errors found in configuration"
+            self._report.error(None, Code.NOT_FOUND, "", message)
             return None
         entrances = Entrances(self._index, self._report)
         opened = {

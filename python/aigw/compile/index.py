@@ -34,6 +34,11 @@ class Index:
         """True when such a document exists but has errors of its own."""
         return ResourceId(model.GROUP, model.KIND, namespace, name) in self._rejected
 
+    def has_rejected(self, model: type[Resource]) -> bool:
+        """True when any document of a kind has errors of its own."""
+        kind = (model.GROUP, model.KIND)
+        return any((identity.group, identity.kind) == kind for identity in self._rejected)
+
     def all(self, model: type[T]) -> list[T]:
         """All resources of a kind, oldest first, then by namespace and name."""
         found = [resource for resource in self._by_id.values() if isinstance(resource, model)]
