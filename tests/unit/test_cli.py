@@ -411,3 +411,13 @@ def test_version_for_people_and_machines(capsys: pytest.CaptureFixture[str]) -> 
     _, text, _ = answer(capsys, "version")
     _, document, _ = answer(capsys, "version", "--output", "json")
     assert text == f"aigw {json.loads(document)['version']}\n"
+
+
+def test_findings_stay_on_their_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "odd.yaml"
+    path.write_text('apiVersion: "a/b"\nkind: "K\\n\\e[31m\\"q\\""\nmetadata: {name: "\\u2028"}\n')
+    _, _, err = answer(capsys, "validate", str(path))
+    assert len(err.splitlines()) == 2
+    assert r'K\n\x1b[31m"q" default/\u2028' in err
+    _, out, _ = answer(capsys, "validate", str(path), "--output", "json")
+    assert json.loads(out)["findings"][0]["resource"]["kind"] == 'K\n\x1b[31m"q"'
