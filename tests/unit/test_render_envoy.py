@@ -22,6 +22,8 @@ KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_
 CANARY = "canary-secret-value"
 ROUTES = "rds/default_ai_http.json"
 
+EXPRESSION = "{name: x-ai-eg-model, type: RegularExpression, value"
+
 MIXED = """
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
@@ -147,6 +149,15 @@ def validate(config: dict[str, object], tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(TEXTS))
 def test_envoy_accepts_the_ext_proc_topology(name: str, tmp_path: Path, authorities: str) -> None:
     config = render_envoy(plan_of(TEXTS[name]), target(tmp_path, DataPlane.EXTPROC, authorities))
+    validate(self_contained(config), tmp_path)
+
+
+def test_envoy_accepts_expressions_for_many_models(tmp_path: Path, authorities: str) -> None:
+    models = "|".join(f"model-{number}-of-a-provider" for number in range(150))
+    text = MIXED.replace('"(?i)m.*"', f'"{models}"').replace('"%p"', '"(a{1,50}){1,20}"')
+    plan = plan_of(text.replace("{name: x-ai-eg-model, value", EXPRESSION, 1))
+    config = render_envoy(plan, target(tmp_path, DataPlane.EXTPROC, authorities))
+    assert models in json.dumps(dict(config.files))
     validate(self_contained(config), tmp_path)
 
 
