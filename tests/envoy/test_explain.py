@@ -55,6 +55,8 @@ CASES = {
     "one of two values": Case("m", "route/rule/0", headers=(("x-team", "a"), ("x-team", "gold"))),
     "expression": Case("re-12", "route/rule/2"),
     "expressions match all of it": Case("re-12x", 404),
+    "expressions match bytes": Case("é-é", "route/rule/8"),
+    "a letter may be two bytes": Case("é-éa", 404),
     "no model in the rule": Case("any", "route/rule/3", headers=(("x-env", "stage"),)),
     "forged model": Case("any", 404, headers=(("x-ai-eg-model", "m"),)),
     "forged timeout": Case("any", 404, headers=(("x-envoy-mine", "1"),)),
@@ -113,6 +115,7 @@ def configuration(port: int, main_port: int, spare_port: int) -> str:
             {"name": "x-forwarded-proto", "value": "http"}, {"name": "x-secure", "value": "no"}
         ),
         rule("mixed", "spare", {"name": "main", "priority": 1}),
+        _matching({**regular, "name": "x-ai-eg-model", "value": "(?i)é-.."}),
     ]
     hosts = resource(
         "aigateway.envoyproxy.io/v1beta1",

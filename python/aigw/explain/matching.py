@@ -69,10 +69,15 @@ def _holds(header: HeaderMatch, value: str) -> bool:
     if header.type is MatchType.EXACT:
         return value == header.value
     try:
-        _whole(header.value).validate_python(value)
+        _whole(_bytes(header.value)).validate_python(_bytes(value))
     except ValidationError:
         return False
     return True
+
+
+def _bytes(text: str) -> str:
+    """A character for each byte: that is what Envoy's expressions match."""
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 @lru_cache(maxsize=1024)
