@@ -108,3 +108,13 @@ def test_a_place_without_a_line_shows_none(
     path.write_bytes(b"a: \x01\n")
     assert main(["validate", str(path)]) == 1
     assert f"error: {path} (document 1): invalid YAML" in capsys.readouterr().err
+
+
+def test_a_number_without_end_is_no_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "long.yaml"
+    for digits in ("9" * 5000, "0x" + "f" * 5000, "0" + "7" * 6000, "1e" + "9" * 5000):
+        path.write_text(CONFIG.replace("port: 8001", f"port: {digits}"))
+        assert main(["validate", str(path)]) == 1
+        assert "Backend default/main: spec.endpoints[0].ip.port: " in capsys.readouterr().err
