@@ -266,6 +266,7 @@ def test_explain_hides_what_a_client_or_a_mutation_sends_as_a_credential(
         (("explain", "{config}"), 80, "--model"),
         (("translate", "{config}", "-o", "/nowhere/x"), 1, "/nowhere/x: No such file"),
         (("nonsense",), 80, "nonsense"),
+        (("run", ""), 80, "an empty path is none"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(
