@@ -17,6 +17,8 @@ AI_GROUP = "aigateway.envoyproxy.io"
 GATEWAY_GROUP = "gateway.networking.k8s.io"
 EXTENSION_GROUP = "gateway.envoyproxy.io"
 NAME = "bench"
+MOST_MATCHES = 128
+"""A rule cannot have more."""
 
 LOG_FORMAT = {
     "start": "%START_TIME%",
@@ -94,11 +96,15 @@ def _socket(port: int) -> Json:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
-def gateway(addresses: Addresses) -> str:
-    """Resources for `aigw run`: an OpenAI and a Bedrock backend on the stand-in provider."""
+def gateway(addresses: Addresses, models: int = 0) -> str:
+    """Resources for `aigw run`: an OpenAI and a Bedrock backend on the stand-in provider.
+
+    `models` more of them have routes that come before those of the two that are asked for.
+    """
     resources = [
         *_base(addresses),
-        _route(),
+        *_more_routes(models),
+        _route(NAME, [[OPENAI_MODEL], [BEDROCK_MODEL]]),
         _backend(OPENAI_MODEL, {"name": "OpenAI", "prefix": "v1"}),
         *_openai_credential(),
         _backend(BEDROCK_MODEL, {"name": "AWSBedrock"}),
@@ -139,20 +145,35 @@ def _base(addresses: Addresses) -> list[Json]:
     ]
 
 
-def _route() -> Json:
-    def rule(model: str) -> Json:
-        header = {"type": "Exact", "name": "x-ai-eg-model", "value": model}
-        return {"matches": [{"headers": [header]}], "backendRefs": [{"name": model}]}
+def _more_routes(models: int) -> list[Json]:
+    """Routes for `models` models that nobody asks for; of one age, names decide the order."""
+    names = [f"other-{number}" for number in range(models)]
+    chunks = [names[begin : begin + MOST_MATCHES] for begin in range(0, models, MOST_MATCHES)]
+    return [_route(f"a-{number:03}", [chunk]) for number, chunk in enumerate(chunks)]
+
+
+def _route(name: str, rules: list[list[str]]) -> Json:
+    """Rules by the models that they match."""
+
+    def match(model: str) -> Json:
+        return {"headers": [{"type": "Exact", "name": "x-ai-eg-model", "value": model}]}
+
+    def rule(models: list[str]) -> Json:
+        backend = OPENAI_MODEL if models[0].startswith("other-") else models[0]
+        return {
+            "matches": [match(model) for model in models],
+            "backendRefs": [{"name": backend}],
+        }
 
     spec = {
         "parentRefs": [{"group": GATEWAY_GROUP, "kind": "Gateway", "name": NAME}],
-        "rules": [rule(OPENAI_MODEL), rule(BEDROCK_MODEL)],
+        "rules": [rule(models) for models in rules],
         "llmRequestCosts": [
             {"metadataKey": "llm_input_token", "type": "InputToken"},
             {"metadataKey": "llm_output_token", "type": "OutputToken"},
         ],
     }
-    return _resource(f"{AI_GROUP}/v1beta1", "AIGatewayRoute", NAME, spec)
+    return _resource(f"{AI_GROUP}/v1beta1", "AIGatewayRoute", name, spec)
 
 
 def _backend(name: str, schema: Json) -> Json:

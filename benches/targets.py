@@ -11,7 +11,14 @@ from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
 from benches.stats import Estimate, bootstrap_median, paired_differences, paired_ratios
-from benches.variants import ENVOY, EXTPROC_GRPCIO, EXTPROC_NATIVE, MODULE
+from benches.variants import (
+    ENVOY,
+    EXTPROC_GRPCIO,
+    EXTPROC_NATIVE,
+    MODULE,
+    MODULE_1000,
+    MODULE_5000,
+)
 
 if TYPE_CHECKING:
     from benches.scenarios import Sample
@@ -25,6 +32,7 @@ EXTPROC_OVER_GRPCIO_RATIO = 0.6
 BEDROCK_CPU_RATIO = 2.0
 CHUNK_PASSTHROUGH_US = 12.0
 CHUNK_TRANSLATED_US = 25.0
+ROUTES_CPU_RATIO = 1.1
 HALF_LOAD_P50_MS = 0.15
 HALF_LOAD_P99_MS = 1.0
 COLD_START_S = 1.0
@@ -85,6 +93,10 @@ TARGETS = (
            CHUNK_PASSTHROUGH_US, Comparison.ADDED),
     Target("module CPU per translated chunk (µs)", "sse-50-bedrock", MODULE,
            "cpu_us_per_chunk.envoy", CHUNK_TRANSLATED_US, Comparison.ADDED),
+    Target("module with 1,000 models CPU", "passthrough-1k", MODULE_1000, "cpu_us.envoy",
+           ROUTES_CPU_RATIO, other=MODULE),
+    Target("module with 5,000 models CPU", "passthrough-1k", MODULE_5000, "cpu_us.envoy",
+           ROUTES_CPU_RATIO, other=MODULE),
     Target("module half load p50 (ms)", "half-load", MODULE, "p50_ms",
            HALF_LOAD_P50_MS, Comparison.ADDED),
     Target("module half load p99 (ms)", "half-load", MODULE, "p99_ms",

@@ -25,6 +25,8 @@ ENVOY = "envoy"
 MODULE = "module"
 EXTPROC_NATIVE = "extproc-native"
 EXTPROC_GRPCIO = "extproc-grpcio"
+MODULE_1000 = "module-1000"
+MODULE_5000 = "module-5000"
 ENVOY_AGAIN = "envoy-again"
 BASELINE = ENVOY
 
@@ -130,9 +132,9 @@ def builtin(programs: Programs) -> dict[str, Variant]:
 
         return Variant(name, plan, ("envoy",), Surface.UPSTREAM)
 
-    def aigw(name: str, *options: str) -> Variant:
+    def aigw(name: str, *options: str, models: int = 0) -> Variant:
         command = [*programs.aigw, "run", "{config}", *options]
-        return from_command(name, command, ("envoy", "aigw", "python"))
+        return from_command(name, command, ("envoy", "aigw", "python"), models)
 
     extproc = ("--data-plane", "extproc")
     variants = (
@@ -140,13 +142,17 @@ def builtin(programs: Programs) -> dict[str, Variant]:
         aigw(MODULE),
         aigw(EXTPROC_NATIVE, *extproc),
         aigw(EXTPROC_GRPCIO, *extproc, "--ext-proc-transport", "grpcio"),
+        aigw(MODULE_1000, models=1000),
+        aigw(MODULE_5000, models=5000),
         plain(ENVOY_AGAIN),
     )
     return {variant.name: variant for variant in variants}
 
 
-def from_command(name: str, command: list[str], processes: tuple[str, ...]) -> Variant:
-    """A gateway that reads our resources.
+def from_command(
+    name: str, command: list[str], processes: tuple[str, ...], models: int = 0
+) -> Variant:
+    """A gateway that reads our resources, with `models` models beside those asked for.
 
     `{config}` in an argument is the file with the resources, `{admin_port}` a free port.
     """
@@ -154,7 +160,7 @@ def from_command(name: str, command: list[str], processes: tuple[str, ...]) -> V
     def plan(site: Site) -> Launch:
         addresses = _addresses(site)
         config = site.directory / "gateway.yaml"
-        config.write_text(configs.gateway(addresses))
+        config.write_text(configs.gateway(addresses, models))
         admin_port = str(free_port())
         filled = [
             argument.replace("{config}", str(config)).replace("{admin_port}", admin_port)

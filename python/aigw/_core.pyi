@@ -92,12 +92,16 @@ def evaluate_cel(request: bytes) -> bytes:
         CallOrderError: the request is malformed.
     """
 
-def support_matrix() -> bytes:
+def support_matrix(prefixes: bytes = ...) -> bytes:
     """Which endpoint is served from which schema, as JSON.
 
     `{"schemas": [name], "endpoints": [{path, schemas: {name: service}}]}`
 
-    A service is `passthrough`, `translated` or `local`.
+    A service is `passthrough`, `translated` or `local`. `prefixes` are those of the filter config;
+    the default is a default installation.
+
+    Raises:
+        ConfigError: the prefixes are not as in a filter config.
     """
 
 @final

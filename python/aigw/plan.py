@@ -5,9 +5,16 @@ references are resolved, mutations are merged, and everything that could not be 
 left out (and named in a diagnostic). Durations are integer milliseconds, sizes are bytes.
 """
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aigw.plan_http import HttpBackend, HttpMatch, HttpRule
+
+from aigw.plan_traffic import ClientTraffic, PortTraffic, Traffic
 
 
 class MatchType(StrEnum):
@@ -42,11 +49,14 @@ class RouteMatch:
 class VirtualHost:
     """Matches for one host name, in the order in which they are tried.
 
-    `hostname` is exact, `*.suffix`, or `*` for every host.
+    `hostname` is exact, `*.suffix`, or `*` for every host. `http` are matches for plain requests,
+    other than those to `api_paths`, which are for `matches`.
     """
 
     hostname: str
     matches: tuple[RouteMatch, ...]
+    http: tuple["HttpMatch", ...] = ()
+    api_paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,7 @@ class Listener:
     virtual_hosts: tuple[VirtualHost, ...]
     server_name: str = "*"
     certificates: tuple[str, ...] = ()
+    traffic: ClientTraffic = field(default_factory=ClientTraffic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +82,7 @@ class Port:
     number: int
     gateway: str
     listeners: tuple[Listener, ...]
+    traffic: PortTraffic = field(default_factory=PortTraffic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +103,32 @@ class AddressKind(StrEnum):
 
     DNS = "dns"
     IP = "ip"
+    UNIX = "unix"
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One server of a backend. `hostname` is what it sees as the host of the request."""
+    """One server of a backend. `hostname` is what it sees as the host of the request.
+
+    The address of a Unix socket is its path, and its port is 0. `proxy` is a key of
+    `Plan.proxies`, or empty.
+    """
 
     address: str
     port: int
     hostname: str
     kind: AddressKind
+    proxy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HTTP CONNECT proxy; `authorization` is the value of its header, or empty."""
+
+    host: str
+    port: int
+    has_tls: bool = False
+    authorization: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,18 +147,49 @@ class Verification(StrEnum):
     NONE = "none"
 
 
+class SanType(StrEnum):
+    """Kinds of names in a certificate."""
+
+    DNS = "DNS"
+    URI = "URI"
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectAltName:
+    """A name that a provider's certificate may have."""
+
+    type: SanType
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class TlsParameters:
+    """Versions (`1.0` to `1.3`) and algorithms by Envoy's names; empty: Envoy's default."""
+
+    min_version: str = ""
+    max_version: str = ""
+    ciphers: tuple[str, ...] = ()
+    curves: tuple[str, ...] = ()
+    signature_algorithms: tuple[str, ...] = ()
+    alpn: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Tls:
     """TLS to a backend: SNI and certificate name, and who is trusted.
 
+    Without a server name, each endpoint is asked for its own host name.
     `authorities` is a key of `Plan.authorities` where the verification is `OWN`;
-    `client_certificate` is a key of `Plan.certificates`, or empty.
+    `client_certificate` is a key of `Plan.certificates`, or empty. With `subject_alt_names`
+    the certificate must have one of these, whatever the server name.
     """
 
     server_name: str
     verification: Verification = Verification.SYSTEM
     authorities: str = ""
     client_certificate: str = ""
+    subject_alt_names: tuple[SubjectAltName, ...] = ()
+    parameters: TlsParameters = TlsParameters()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,16 +220,40 @@ class AuthType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class HeaderSource:
+    """One header; for AWS those of access key id, secret access key and session token."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataSource:
+    """Dynamic metadata of the proxy; for AWS an object."""
+
+    namespace: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialOverride:
+    """Where requests bring a credential, and whether those without one get the configured one."""
+
+    source: HeaderSource | MetadataSource
+    falls_back: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Auth:
     """How a backend authenticates; `credential` is a key of `Plan.credentials`.
 
-    `region` is of AWS or GCP, `project` of GCP.
+    It is empty where every request must bring its own. `region` is of AWS or GCP, `project` of GCP.
     """
 
     type: AuthType
     credential: str
     region: str = ""
     project: str = ""
+    override: CredentialOverride | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +385,9 @@ class Backend:
     """One backendRef of one rule, with everything an attempt against it needs.
 
     `name` is `<ns>/<backend>/route/<route>/rule/<i>/ref/<j>`, `backend` and `route` are
-    `<ns>/<name>`. `host` is the host of the first endpoint: signatures cover it.
+    `<ns>/<name>`; the name ends in `@<ns>/<gateway>` where another Gateway reaches it otherwise.
+    `host` is the host of the first endpoint: signatures cover it. `http2`: plain HTTP/2 without
+    negotiation. `is_fallback`: after the others of its priority.
     """
 
     name: str
@@ -317,6 +402,8 @@ class Backend:
     header_mutation: HeaderMutation = HeaderMutation()
     body_mutation: BodyMutation = BodyMutation()
     costs: tuple[Cost, ...] = ()
+    http2: bool = False
+    is_fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,6 +465,7 @@ class Rule:
     groups: tuple[BackendGroup, ...]
     timeouts: Timeouts
     retry: RetryPolicy | None = None
+    traffic: Traffic = field(default_factory=Traffic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,20 +540,40 @@ class Telemetry:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointPrefixes:
+    """Where the endpoints of each API are; `root` comes before the others."""
+
+    root: str = "/"
+    openai: str = "/"
+    cohere: str = "/cohere"
+    anthropic: str = "/anthropic"
+
+    def path(self, api: str, rest: str = "") -> str:
+        """A path behind the prefix of an API, without repeated slashes and one at the end."""
+        # Three slashes at the start become one, two would stay.
+        return posixpath.normpath(f"///{self.root}/{api}/{rest}")
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
-    """What belongs to one Gateway as a whole."""
+    """What belongs to one Gateway as a whole.
+
+    `credential_headers` bring credentials for its backends; nobody else gets them.
+    """
 
     models: ModelLists = ModelLists()
     limits: Limits = Limits()
     telemetry: Telemetry = Telemetry()
+    credential_headers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """All that is served. Gateways are keyed by `<ns>/<name>`, ports are in order.
 
-    `rules` and `backends` are keyed by `Rule.id` and `Backend.name`, `certificates` by the
-    `<ns>/<name>` of their Secret, `authorities` (PEM bundles) by a name of their source.
+    `rules` and `backends` are keyed by `Rule.id` and `Backend.name`, those for plain routes the
+    same way, `certificates` by the `<ns>/<name>` of their Secret, `authorities` (PEM bundles) and
+    `proxies` by a name of their source.
     """
 
     gateways: Mapping[str, Gateway]
@@ -475,3 +583,9 @@ class Plan:
     credentials: Mapping[str, Credential] = field(default_factory=dict, repr=False)
     certificates: Mapping[str, Certificate] = field(default_factory=dict, repr=False)
     authorities: Mapping[str, str] = field(default_factory=dict, repr=False)
+    proxies: Mapping[str, Proxy] = field(default_factory=dict)
+    prefixes: EndpointPrefixes = EndpointPrefixes()
+    metadata_namespaces: tuple[str, ...] = ()
+    """Dynamic metadata that the core gets to see besides its own."""
+    http_rules: Mapping[str, "HttpRule"] = field(default_factory=dict)
+    http_backends: Mapping[str, "HttpBackend"] = field(default_factory=dict)

@@ -23,7 +23,7 @@ START_TIMEOUT = 30.0
 STOP_TIMEOUT = 30.0
 POLL_INTERVAL = 0.01
 # What a developer's shell may hold and a test must not see.
-_FOREIGN = re.compile(r"^(OPENAI_|ANTHROPIC_|AZURE_|AWS_|AIGW_|OTEL_)")
+_FOREIGN = re.compile(r"^(OPENAI_|ANTHROPIC_|AZURE_|AWS_|AIGW_|OTEL_)|_(PROXY|proxy)$")
 
 
 class GatewayError(AssertionError):
@@ -65,7 +65,8 @@ class RunningGateway:
         return [json.loads(line) for line in self._log_lines()]
 
     def _log_lines(self) -> list[str]:
-        return [line for line in self.output.splitlines() if line.startswith("{")]
+        complete, _, _ = self.output.rpartition("\n")
+        return [line for line in complete.splitlines() if line.startswith("{")]
 
     def descendants(self) -> list[int]:
         """Process ids below the gateway, by command name."""

@@ -59,6 +59,7 @@ def test_a_stream_is_put_together(sdks: SdkBed, openai: OpenAI, schema: str) -> 
         final = stream.get_final_completion()
     assert "".join(deltas) == final.choices[0].message.content
     assert deltas
+    assert final.choices[0].message.role == "assistant"
     assert final.choices[0].finish_reason == "stop"
     assert final.usage is not None
     assert final.usage.total_tokens > 0
@@ -104,6 +105,7 @@ def test_calls_of_tools_are_streamed(sdks: SdkBed, openai: OpenAI, schema: str) 
     assert len(calls) > 1
     assert calls[0].function.name == "depth"
     assert isinstance(calls[0].function.parsed_arguments, dict)
+    assert all(isinstance(json.loads(call.function.arguments), dict) for call in calls)
     sdks.check_sent(reply, backend)
 
 
@@ -131,6 +133,21 @@ def test_thinking_of_a_stream_is_put_together(sdks: SdkBed, openai: OpenAI, sche
     assert blocks[0]["thinking"] == final["reasoning_content"]
     assert blocks[0]["signature"]
     assert [block["type"] for block in blocks[1:]] in ([], ["redacted_thinking"])
+
+
+def test_signatures_of_a_stream_of_bedrock_are_kept(sdks: SdkBed, openai: OpenAI) -> None:
+    with openai.chat.completions.stream(
+        model="harbour",
+        messages=ASK,
+        extra_headers=sdks.headers("chat_completions/stream_thinking/AWSBedrock"),
+    ) as stream:
+        for _ in stream:
+            pass
+        final = stream.get_final_completion().choices[0].message.model_dump()
+    assert final["reasoning_content"] == "Hm."
+    signed, redacted = final["thinking_blocks"]
+    assert (signed["type"], signed["signature"]) == ("thinking", "c2ln")
+    assert (redacted["type"], redacted["data"]) == ("redacted_thinking", "b3BhcXVl")
 
 
 def test_choices_of_one_stream_stay_apart(sdks: SdkBed, openai: OpenAI) -> None:

@@ -103,7 +103,10 @@ def test_thinking_is_read_and_streamed(sdks: SdkBed, anthropic: Anthropic, schem
         messages=ASK,
         extra_headers=sdks.headers(reply),
     )
+    thought, _ = message.content
     assert [block.type for block in message.content] == ["thinking", "text"]
+    assert thought.type == "thinking"
+    assert isinstance(thought.signature, str)
     counted = message.usage.input_tokens + (message.usage.cache_read_input_tokens or 0)
     assert counted == 9
     sdks.check_sent(reply)
@@ -118,6 +121,30 @@ def test_thinking_is_read_and_streamed(sdks: SdkBed, anthropic: Anthropic, schem
     first = final.content[0]
     assert first.type == "thinking"
     assert first.thinking == "".join(thoughts) != ""
+    assert isinstance(first.signature, str)
+
+
+@pytest.mark.parametrize("schema", ["AWSAnthropic", "Anthropic", "GCPAnthropic"])
+def test_claude_goes_on_where_another_model_has_thought(
+    sdks: SdkBed, anthropic: Anthropic, schema: str
+) -> None:
+    message = anthropic.messages.create(
+        model="harbour",
+        max_tokens=4000,
+        messages=ASK,
+        extra_headers=sdks.headers("messages/thinking/OpenAI"),
+    )
+    history: list[MessageParam] = [
+        *ASK,
+        {"role": "assistant", "content": message.content},
+        {"role": "user", "content": "Sure?"},
+    ]
+    reply = f"messages/text/{schema}"
+    anthropic.messages.create(
+        model="harbour", max_tokens=100, messages=history, extra_headers=sdks.headers(reply)
+    )
+    asked = sdks.check_sent(reply)["messages"][1]
+    assert [block["type"] for block in asked["content"]] == ["text"]
 
 
 @pytest.mark.parametrize("schema", ["AWSAnthropic", "AWSBedrock", "Anthropic", "GCPAnthropic"])

@@ -135,6 +135,19 @@ def test_structured_output_is_parsed(sdks: SdkBed, openai: OpenAI, schema: str) 
     sdks.check_sent(reply, backend)
 
 
+@pytest.mark.parametrize("schema", ["AzureOpenAI", "OpenAI"])
+def test_structured_output_that_goes_through_is_parsed(
+    sdks: SdkBed, openai: OpenAI, schema: str
+) -> None:
+    reply = f"responses/structured_output/{schema}"
+    response = openai.responses.parse(
+        model="harbour", input=QUESTION, text_format=Tide, extra_headers=sdks.headers(reply)
+    )
+    assert response.output_parsed == Tide(at="noon", m=4.5)
+    asked = sdks.check_sent(reply)["text"]["format"]
+    assert (asked["type"], asked["name"]) == ("json_schema", "Tide")
+
+
 @pytest.mark.parametrize("schema", BY_WAY_OF_CHAT)
 def test_a_response_that_breaks_is_an_error(sdks: SdkBed, openai: OpenAI, schema: str) -> None:
     extra = sdks.headers(f"responses/stream_error/{schema}")

@@ -57,6 +57,8 @@ MINIMAL: dict[str, dict[str, Any]] = {
             "validation": {"hostname": "a.example", "wellKnownCACertificates": "System"},
         },
     },
+    "HTTPRoute": {"apiVersion": GW, "spec": {}},
+    "HTTPRouteFilter": {"apiVersion": EG, "spec": {}},
     "ConfigMap": {"apiVersion": "v1"},
     "Namespace": {"apiVersion": "v1"},
     "ReferenceGrant": {
@@ -122,16 +124,11 @@ def test_an_unknown_field_of_the_spec_is_an_error(kind: str) -> None:
     ("kind", "spec", "path"),
     [
         ("BackendTrafficPolicy", {"rateLimit": {}}, "spec.rateLimit"),
-        ("ClientTrafficPolicy", {"timeout": {}}, "spec.timeout"),
+        ("ClientTrafficPolicy", {"http3": {}}, "spec.http3"),
         ("EnvoyProxy", {"bootstrap": {}}, "spec.bootstrap"),
         ("EnvoyProxy", {"telemetry": {"tracing": {}}}, "spec.telemetry.tracing"),
-        (
-            "BackendSecurityPolicy",
-            {"credentialOverride": {"fromRequestHeaders": {}}},
-            "spec.credentialOverride",
-        ),
-        ("Backend", {"endpoints": [{"unix": {"path": "/x"}}]}, "spec.endpoints[0].unix"),
-        ("Backend", {"tls": {"minVersion": "1.3"}}, "spec.tls.minVersion"),
+        ("Backend", {"endpoints": [{"zone": "a"}]}, "spec.endpoints[0].zone"),
+        ("Gateway", {"tls": {"frontend": {}}}, "spec.tls.frontend"),
     ],
 )
 def test_a_field_that_is_not_implemented_is_refused_by_name(

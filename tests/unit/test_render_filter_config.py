@@ -36,7 +36,12 @@ from aigw.render.envoy import (
     system_ca_file,
 )
 from aigw.render.envoy.access_log import rewrite_condition, rewrite_operators
-from aigw.render.envoy.local_replies import MAX_LISTED_BYTES, error_body, unknown_model_message
+from aigw.render.envoy.local_replies import (
+    MAX_LISTED_BYTES,
+    Shape,
+    error_body,
+    unknown_model_message,
+)
 
 NAME = "default/openai/route/chat/rule/0/ref/0"
 BACKEND = Backend(
@@ -103,6 +108,7 @@ def test_the_document_has_the_shape_that_the_core_reads() -> None:
                 "cohere": "/cohere",
                 "anthropic": "/anthropic",
             },
+            "credential_headers": [],
             "models": [model],
             "models_by_host": {"a.example": [model]},
             "unscoped_models": [model],
@@ -198,7 +204,7 @@ def test_the_list_of_models_on_offer_is_bounded() -> None:
 
 
 def test_cohere_clients_find_the_message_at_the_top() -> None:
-    assert json.loads(error_body(404, "NotFound", "m", "/cohere/"))["message"] == "m"
+    assert json.loads(error_body(404, "NotFound", "m", Shape.COHERE))["message"] == "m"
     assert "message" not in json.loads(error_body(404, "NotFound", "m"))
 
 

@@ -4,8 +4,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from aigw.api.fields import Boolean, Hostname, Port, Subdomain
+from aigw.api.fields import Boolean, Port, Subdomain
 from aigw.api.model import ApiModel, Resource, Rule
+from aigw.api.references import LocalObjectReference
+from aigw.api.tls_settings import BackendTLSConfig
 
 
 class FQDNEndpoint(ApiModel):
@@ -22,10 +24,16 @@ class IPEndpoint(ApiModel):
     port: Port
 
 
+class UnixSocket(ApiModel):
+    """A socket in the file system."""
+
+    path: Annotated[str, Field(min_length=1, max_length=108)]
+
+
 class BackendEndpoint(ApiModel):
     """One server."""
 
-    NOT_YET = frozenset({"unix", "zone"})
+    NOT_YET = frozenset({"zone"})
     RULES = (
         Rule(
             "BE-1",
@@ -39,38 +47,47 @@ class BackendEndpoint(ApiModel):
         ),
     )
 
-    hostname: Hostname | None = None
+    hostname: Subdomain | None = None
     fqdn: FQDNEndpoint | None = None
     ip: IPEndpoint | None = None
+    unix: UnixSocket | None = None
 
 
-class BackendTLSSettings(ApiModel):
+class BackendTLSSettings(BackendTLSConfig):
     """TLS to all endpoints of the backend."""
 
-    NOT_YET = frozenset(
-        {
-            "alpnProtocols",
-            "caCertificateRefs",
-            "ciphers",
-            "clientCertificateRef",
-            "ecdhCurves",
-            "maxVersion",
-            "minVersion",
-            "signatureAlgorithms",
-        }
+    RULES = (
+        *BackendTLSConfig.RULES,
+        Rule(
+            "BE-4",
+            "!(has(self.caCertificateRefs) && size(self.caCertificateRefs) > 0 && "
+            "has(self.wellKnownCACertificates))",
+            "must not contain both CACertificateRefs and WellKnownCACertificates",
+        ),
+        Rule(
+            "BE-5",
+            "!(has(self.insecureSkipVerify) && self.insecureSkipVerify && "
+            "(has(self.caCertificateRefs) && size(self.caCertificateRefs) > 0 || "
+            "has(self.wellKnownCACertificates)))",
+            "must not contain either CACertificateRefs or WellKnownCACertificates when "
+            "InsecureSkipVerify is enabled",
+        ),
     )
 
+    ca_certificate_refs: Annotated[
+        list[LocalObjectReference], Field(max_length=8, alias="caCertificateRefs")
+    ] = Field(default_factory=list)
+    """ConfigMaps or Secrets with `ca.crt`."""
     well_known_ca_certificates: Annotated[
         Literal["System"] | None, Field(alias="wellKnownCACertificates")
     ] = None
-    sni: Hostname | None = None
+    sni: Subdomain | None = None
     insecure_skip_verify: Boolean = False
 
 
 class BackendSpec(ApiModel):
     """Spec of a Backend."""
 
-    NOT_YET = frozenset({"appProtocols", "fallback"})
     RULES = (
         Rule(
             "BE-3",
@@ -82,6 +99,13 @@ class BackendSpec(ApiModel):
 
     type: Literal["Endpoints"] = "Endpoints"
     endpoints: Annotated[list[BackendEndpoint], Field(min_length=1, max_length=256)]
+    fallback: Boolean = False
+    """Used only after the others of its priority."""
+    app_protocols: list[
+        Literal[
+            "gateway.envoyproxy.io/h2c", "gateway.envoyproxy.io/ws", "gateway.envoyproxy.io/wss"
+        ]
+    ] = Field(default_factory=list)
     tls: BackendTLSSettings | None = None
 
 

@@ -166,7 +166,6 @@ def _own_field_only(type_name: str) -> Rule:
 class BackendSecurityPolicySpec(Counted):
     """Spec of a BackendSecurityPolicy."""
 
-    NOT_YET = frozenset({"credentialOverride"})
     SCHEMA: ClassVar = {"maxProperties": 4}
     RULES = (
         *(_own_field_only(name) for name in CREDENTIAL_FIELDS),

@@ -1,98 +1,80 @@
-"""BackendTrafficPolicy: retries of a Gateway or of one route."""
+"""BackendTrafficPolicy: connections, limits, health and retries of providers.
 
-from typing import Annotated, ClassVar, Literal
+For a Gateway, for a route, or for one rule of a route.
+"""
 
-from pydantic import Field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from aigw.api.fields import Count, Duration, StatusCode
-from aigw.api.model import ApiModel, Resource
-from aigw.api.references import SectionTargetReference, TargetRefs
+from aigw.api.model import Later, Resource, Rule
+from aigw.api.policy_targets import TargetedSpec
+from aigw.api.retry import Retry
 
-Trigger = Literal[
-    "5xx",
-    "gateway-error",
-    "reset",
-    "reset-before-request",
-    "connect-failure",
-    "retriable-4xx",
-    "refused-stream",
-    "retriable-status-codes",
-    "cancelled",
-    "deadline-exceeded",
-    "internal",
-    "resource-exhausted",
-    "unavailable",
-]
-
-
-class BackOff(ApiModel):
-    """Waiting time between attempts."""
-
-    base_interval: Duration | None = None
-    max_interval: Duration | None = None
-
-
-class PerRetry(ApiModel):
-    """Limits of one attempt."""
-
-    timeout: Duration | None = None
-    back_off: BackOff | None = None
+if TYPE_CHECKING:
+    from aigw.api.cluster_settings import (
+        DNS,
+        BackendConnection,
+        CircuitBreaker,
+        HTTP2Settings,
+        TCPKeepalive,
+        Timeout,
+    )
+    from aigw.api.health_check import HealthCheck
+    from aigw.api.load_balancer import LoadBalancer
+else:
+    # Imported when a policy has them: each class costs start time.
+    _SETTINGS = "aigw.api.cluster_settings"
+    BackendConnection = Annotated[Any, Later(_SETTINGS, "BackendConnection")]
+    CircuitBreaker = Annotated[Any, Later(_SETTINGS, "CircuitBreaker")]
+    DNS = Annotated[Any, Later(_SETTINGS, "DNS")]
+    HTTP2Settings = Annotated[Any, Later(_SETTINGS, "HTTP2Settings")]
+    TCPKeepalive = Annotated[Any, Later(_SETTINGS, "TCPKeepalive")]
+    Timeout = Annotated[Any, Later(_SETTINGS, "Timeout")]
+    HealthCheck = Annotated[Any, Later("aigw.api.health_check", "HealthCheck")]
+    LoadBalancer = Annotated[Any, Later("aigw.api.load_balancer", "LoadBalancer")]
 
 
-class RetryOn(ApiModel):
-    """What is repeated."""
-
-    triggers: list[Trigger] | None = None
-    http_status_codes: list[StatusCode] | None = None
-
-
-class Retry(ApiModel):
-    """How often and when an attempt is repeated."""
-
-    num_retries: Count = 2
-    num_attempts_per_priority: Annotated[Count, Field(ge=1)] | None = None
-    per_retry: PerRetry | None = None
-    retry_on: RetryOn | None = None
-
-
-class BackendTrafficPolicySpec(ApiModel):
+class BackendTrafficPolicySpec(TargetedSpec):
     """Spec of a BackendTrafficPolicy."""
 
     NOT_YET = frozenset(
         {
             "admissionControl",
-            "circuitBreaker",
+            "bandwidthLimit",
             "compression",
             "compressor",
-            "connection",
-            "dns",
             "faultInjection",
-            "healthCheck",
-            "http2",
             "httpUpgrade",
-            "loadBalancer",
-            "mergeType",
             "proxyProtocol",
             "rateLimit",
             "requestBuffer",
             "responseOverride",
             "routingType",
-            "targetSelectors",
-            "tcpKeepalive",
             "telemetry",
-            "timeout",
             "useClientProtocol",
         }
     )
+    RULES = (
+        Rule(
+            "EG-7",
+            "!(has(self.connection) && has(self.connection.preconnect) && "
+            "has(self.connection.preconnect.predictivePercent)) || "
+            "(has(self.loadBalancer) && self.loadBalancer.type in ['Random', 'RoundRobin'])",
+            "predictivePercent in preconnect policy only works with RoundRobin or Random load "
+            "balancers",
+        ),
+    )
 
-    target_ref: SectionTargetReference | None = None
-    target_refs: TargetRefs | None = None
+    circuit_breaker: CircuitBreaker | None = None
+    connection: BackendConnection | None = None
+    dns: DNS | None = None
+    health_check: HealthCheck | None = None
+    http2: HTTP2Settings | None = None
+    load_balancer: LoadBalancer | None = None
+    merge_type: Literal["StrategicMerge", "JSONMerge"] | None = None
+    """Absent: only the most specific policy counts."""
     retry: Retry | None = None
-
-    @property
-    def targets(self) -> list[SectionTargetReference]:
-        """All targets, whichever field names them."""
-        return [*([self.target_ref] if self.target_ref else []), *(self.target_refs or [])]
+    tcp_keepalive: TCPKeepalive | None = None
+    timeout: Timeout | None = None
 
 
 class BackendTrafficPolicy(Resource):

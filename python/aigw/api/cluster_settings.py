@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from aigw.api.backend_traffic_policy import PerRetry, RetryOn
 from aigw.api.fields import (
     Boolean,
     Count,
@@ -21,6 +20,7 @@ from aigw.api.fields import (
 from aigw.api.health_check import HealthCheck
 from aigw.api.load_balancer import LoadBalancer
 from aigw.api.model import ApiModel, Rule
+from aigw.api.retry import PerRetry, RetryOn
 
 
 class Fraction(ApiModel):

@@ -8,6 +8,7 @@ from aigw.api.fields import Boolean, Port, Subdomain
 from aigw.api.model import ApiModel, Resource, Rule
 from aigw.api.mutations import HTTPHeader
 from aigw.api.references import BackendObjectReference
+from aigw.api.tls_settings import BackendTLSConfig
 
 
 class HostProvider(ApiModel):
@@ -137,7 +138,6 @@ class EnvoyProxySpec(ApiModel):
 
     NOT_YET = frozenset(
         {
-            "backendTLS",
             "bootstrap",
             "concurrency",
             "extraArgs",
@@ -156,6 +156,8 @@ class EnvoyProxySpec(ApiModel):
     provider: EnvoyProxyProvider | None = None
     logging: Logging = Field(default_factory=Logging)
     telemetry: Telemetry = Field(default_factory=Telemetry)
+    backend_tls: Annotated[BackendTLSConfig | None, Field(alias="backendTLS")] = None
+    """TLS to providers, where a Backend says nothing itself."""
 
 
 class EnvoyProxy(Resource):

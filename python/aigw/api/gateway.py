@@ -79,10 +79,25 @@ class Infrastructure(ApiModel):
     annotations: dict[str, str] = Field(default_factory=dict)
 
 
-class GatewaySpec(ApiModel):
-    """Spec of a Gateway."""
+class GatewayBackendTLS(ApiModel):
+    """TLS to providers."""
 
-    NOT_YET = frozenset({"addresses", "backendTLS", "tls", "allowedListeners"})
+    client_certificate_ref: SecretObjectReference | None = None
+    """A Secret with `tls.crt` and `tls.key`."""
+
+
+class GatewayTLS(ApiModel):
+    """TLS of the Gateway as a whole."""
+
+    NOT_YET = frozenset({"frontend"})
+
+    backend: GatewayBackendTLS | None = None
+
+
+class GatewaySpec(ApiModel):
+    """Spec of a Gateway; `backendTLS` is the older place of `tls.backend`."""
+
+    NOT_YET = frozenset({"addresses", "allowedListeners"})
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "GW-3",
@@ -97,6 +112,8 @@ class GatewaySpec(ApiModel):
     gateway_class_name: Annotated[str, Field(min_length=1, max_length=253)]
     listeners: Annotated[list[Listener], Field(max_length=64), UniqueBy("name")]
     infrastructure: Infrastructure | None = None
+    tls: GatewayTLS | None = None
+    backend_tls: Annotated[GatewayBackendTLS | None, Field(alias="backendTLS")] = None
 
 
 class Gateway(Resource):

@@ -33,7 +33,11 @@ class GatewayConfigExtProc(ApiModel):
 
 
 class GatewayConfigForwardProxy(ApiModel):
-    """An HTTP CONNECT proxy on the way to providers."""
+    """An HTTP CONNECT proxy on the way to providers.
+
+    Providers on the same machine, and those in `NO_PROXY` of the environment, are reached
+    directly.
+    """
 
     address: Text
     """`host:port`"""

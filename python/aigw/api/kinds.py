@@ -26,11 +26,13 @@ KINDS = {
     ("", "Secret"): KindEntry("secret", ("v1",)),
     (_GW, "GatewayClass"): KindEntry("gateway_class", ("v1",)),
     (_GW, "Gateway"): KindEntry("gateway", ("v1",)),
+    (_GW, "HTTPRoute"): KindEntry("http_route", ("v1", "v1beta1")),
     (_GW, "BackendTLSPolicy"): KindEntry("backend_tls_policy", ("v1", "v1alpha3")),
     (_GW, "ReferenceGrant"): KindEntry("reference_grant", ("v1beta1", "v1")),
     (_EG, "EnvoyProxy"): KindEntry("envoy_proxy", ("v1alpha1",)),
     (_EG, "ClientTrafficPolicy"): KindEntry("client_traffic_policy", ("v1alpha1",)),
     (_EG, "BackendTrafficPolicy"): KindEntry("backend_traffic_policy", ("v1alpha1",)),
+    (_EG, "HTTPRouteFilter"): KindEntry("http_route_filter", ("v1alpha1",)),
     (_EG, "Backend"): KindEntry("backend", ("v1alpha1",)),
     (_AIGW, "AIGatewayRoute"): KindEntry("ai_gateway_route", ("v1beta1", "v1alpha1")),
     (_AIGW, "AIServiceBackend"): KindEntry("ai_service_backend", ("v1beta1", "v1alpha1")),
@@ -43,9 +45,11 @@ KINDS = {
 
 NOT_YET = frozenset(
     {
-        (_GW, "HTTPRoute"),
+        (_GW, "GRPCRoute"),
+        (_GW, "TCPRoute"),
+        (_GW, "TLSRoute"),
+        (_GW, "UDPRoute"),
         (_EG, "SecurityPolicy"),
-        (_EG, "HTTPRouteFilter"),
         (_EG, "EnvoyExtensionPolicy"),
         (_EG, "EnvoyPatchPolicy"),
         ("inference.networking.k8s.io", "InferencePool"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aigw.cli.errors import CommandError, UsageError
+from aigw.cli.prefixes import add_prefixes, prefixes_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
     parser = commands.add_parser("explain", help="say what a request would do, without sending it")
     add_files(parser)
+    add_prefixes(parser)
     parser.add_argument("--model", required=True, help="model that the client asks for")
     parser.add_argument("--path", default="/v1/chat/completions", help="path of the endpoint")
     parser.add_argument("--host", default="localhost", help="host name that the client uses")
@@ -39,7 +41,7 @@ def _execute(options: argparse.Namespace) -> int:
     from aigw.explain import QuestionError, explain, left_out_of  # noqa: PLC0415
 
     question = _question(options)
-    loaded, result = files.read(options.files)
+    loaded, result = files.read(options.files, prefixes_of(options))
     print_findings(sys.stderr, result.errors, screen_of(sys.stderr))
     if result.plan is None:
         message = "nothing can be served"

@@ -13,6 +13,7 @@ from aigw.api.secret_sources import Environment
 from aigw.api.yaml_source import MAX_BYTES
 from aigw.cli.errors import CommandError, UsageError
 from aigw.compile.compiler import Compiled, compile_plan
+from aigw.plan import EndpointPrefixes
 
 STDIN = "-"
 
@@ -27,8 +28,8 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", choices=("text", "json"), default="text")
 
 
-def read(names: Sequence[str]) -> tuple[Loaded, Compiled]:
-    """All documents of all files, and what they mean.
+def read(names: Sequence[str], prefixes: EndpointPrefixes | None = None) -> tuple[Loaded, Compiled]:
+    """All documents of all files, and what they mean; `prefixes` as `compile_plan` takes them.
 
     Variables and Secret sources are filled in; a key whose variable is not set is taken to be
     set elsewhere.
@@ -42,7 +43,7 @@ def read(names: Sequence[str]) -> tuple[Loaded, Compiled]:
         message = "standard input can be read once only"
         raise UsageError(message)
     loaded = load([Source(_shown(name), _read(name)) for name in names], environment)
-    return loaded, compile_plan(loaded, int(time.time()))
+    return loaded, compile_plan(loaded, int(time.time()), prefixes or EndpointPrefixes())
 
 
 def _shown(name: str) -> str:

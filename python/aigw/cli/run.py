@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aigw.cli.errors import UsageError
+from aigw.cli.prefixes import add_prefixes, prefixes_of
 
 if TYPE_CHECKING:
     from aigw.standalone.options import RunOptions
@@ -28,6 +29,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--concurrency", type=_positive, help="Envoy worker threads")
     parser.add_argument("--drain-seconds", type=_positive, default=10, help="longest drain at stop")
     parser.add_argument("--debug", action="store_true", default=_is_on("AIGW_DEBUG"))
+    add_prefixes(parser)
     _add_path(parser, "config-home", "~/.config/aigw")
     add_place(parser)
     parser.add_argument("--mcp-config", help=argparse.SUPPRESS)
@@ -87,6 +89,7 @@ def _options(options: argparse.Namespace) -> "RunOptions":
         run_id=options.run_id,
         config_home=options.config_home,
         runtime_dir=options.runtime_dir,
+        prefixes=prefixes_of(options),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aigw.cli.errors import CommandError
+from aigw.cli.prefixes import add_prefixes, prefixes_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser = commands.add_parser("translate", help="print what files become for Envoy or a cluster")
     add_files(parser)
     parser.add_argument("--to", choices=("envoy", "kubernetes"), default="envoy")
+    add_prefixes(parser)
     parser.add_argument("--data-plane", choices=("module", "extproc"), default="module")
     parser.add_argument("--output", choices=("yaml", "json"), default="yaml")
     parser.add_argument("-o", "--output-file", metavar="FILE", help="default: standard output")
@@ -37,10 +39,11 @@ def _execute(options: argparse.Namespace) -> int:
     from aigw.cli import files  # noqa: PLC0415 - `aigw version` needs none of it
     from aigw.console import print_findings  # noqa: PLC0415
 
-    loaded, result = files.read(options.files)
+    prefixes = prefixes_of(options)
+    loaded, result = files.read(options.files, prefixes)
     print_findings(sys.stderr, result.diagnostics)
     if options.to == "kubernetes":
-        documents = _objects(loaded)
+        documents = _objects(loaded, prefixes.path(""))
     elif result.plan is None:
         message = "nothing can be served"
         raise CommandError(message)
@@ -56,7 +59,7 @@ def _envoy(plan: "Plan", data_plane: str) -> object:
     return self_contained(render_envoy(plan, _target(data_plane)))
 
 
-def _objects(loaded: "Loaded") -> list[object]:
+def _objects(loaded: "Loaded", root_prefix: str) -> list[object]:
     """What the controller adds to the objects in the files."""
     from aigw.api.ai_gateway_route import AIGatewayRoute  # noqa: PLC0415
     from aigw.api.ai_service_backend import AIServiceBackend  # noqa: PLC0415
@@ -70,7 +73,7 @@ def _objects(loaded: "Loaded") -> list[object]:
         backend=lambda namespace, name: index.get(AIServiceBackend, namespace, name),
         permits=lambda route, target: grants.allow(Referrer.of(route), target),
     )
-    return [*objects_of(index.all(AIGatewayRoute), around)]
+    return [*objects_of(index.all(AIGatewayRoute), around, root_prefix)]
 
 
 def _target(data_plane: str) -> "EnvoyTarget":

@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from aigw.api.ai_gateway_route import AIGatewayRoute, AIGatewayRouteRuleBackendRef
 from aigw.api.ai_service_backend import AIServiceBackend, VersionedAPISchema
 from aigw.api.backend import Backend as BackendResource
+from aigw.api.gateway import Gateway
 from aigw.compile import mutations
 from aigw.compile.credentials import Credentials, Unusable
+from aigw.compile.egress import Egress
 from aigw.compile.endpoints import Upstreams
 from aigw.compile.grants import Grants, Referrer, not_permitted
 from aigw.compile.index import Index
@@ -31,8 +33,12 @@ _GCP_SCHEMAS = ("GCPVertexAI", "GCPAnthropic")
 
 @dataclass(frozen=True, slots=True)
 class RefPlace:
-    """A backendRef and where it is written; `costs` are those of its route."""
+    """A backendRef and where it is written; `costs` are those of its route.
 
+    `gateway` is the one that the route is served on.
+    """
+
+    gateway: Gateway
     route: AIGatewayRoute
     rule: int
     index: int
@@ -55,13 +61,19 @@ class Backends:
     """Compiles references; AIServiceBackends are read and reported once."""
 
     def __init__(
-        self, index: Index, report: Report, credentials: Credentials, upstreams: Upstreams
+        self,
+        index: Index,
+        report: Report,
+        credentials: Credentials,
+        upstreams: Upstreams,
+        egress: Egress,
     ) -> None:
         """Nothing is read yet."""
         self._index = index
         self._report = report
         self._credentials = credentials
         self._upstreams = upstreams
+        self._egress = egress
         self._grants = Grants(index)
         self._known: dict[str, Backend | None] = {}
 
@@ -83,9 +95,14 @@ class Backends:
             message = f"{found.id} cannot be used and is left out"
             self._report.warning(route.id, Code.LEFT_OUT, place.path, message)
             return None
+        reached = self._egress.applied(place.gateway, base)
+        if isinstance(reached, str):
+            message = f"{found.id} is left out, because {reached}"
+            self._report.error(route.id, Code.LEFT_OUT, place.path, message)
+            return None
         spec = found.spec
         return replace(
-            base,
+            reached,
             name=place.name,
             route=route.id.path,
             model_name_override=ref.model_name_override or "",
@@ -218,6 +235,8 @@ class Backends:
             endpoints=upstream.endpoints,
             host=upstream.endpoints[0].hostname,
             tls=upstream.tls,
+            http2=upstream.http2,
+            is_fallback=upstream.is_fallback,
         )
 
     def _report_missing(self, found: AIServiceBackend, namespace: str, name: str) -> None:

@@ -1,11 +1,12 @@
 """BackendSecurityPolicies to credentials."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aigw.api.ai_service_backend import AIServiceBackend
 from aigw.api.backend_security_policy import BackendSecurityPolicy, KeyInSecret
 from aigw.api.references import SecretObjectReference
 from aigw.compile.clouds import Clouds
+from aigw.compile.credential_override import faults_of, override_of
 from aigw.compile.grants import Reference, Values
 from aigw.compile.index import Index
 from aigw.compile.report import Report
@@ -57,12 +58,24 @@ class Credentials:
     def _auth(self, policy: BackendSecurityPolicy) -> Auth | Unusable:
         key = policy.id.path
         if key not in self._auths:
-            credential = self._read(policy)
-            self._auths[key] = Unusable(f"{policy.id} has errors")
-            if credential is not None:
-                self.found[key] = credential
-                self._auths[key] = _auth(policy, key)
+            self._auths[key] = self._compiled(policy) or Unusable(f"{policy.id} has errors")
         return self._auths[key]
+
+    def _compiled(self, policy: BackendSecurityPolicy) -> Auth | None:
+        faults = tuple(faults_of(policy))
+        self._report.faults(policy.id, faults)
+        override = override_of(policy)
+        if faults:
+            return None
+        if override and not override.falls_back:
+            # Its Secret is never used and need not be there.
+            return replace(_auth(policy, ""), override=override)
+        credential = self._read(policy)
+        if credential is None:
+            return None
+        key = policy.id.path
+        self.found[key] = credential
+        return replace(_auth(policy, key), override=override)
 
     def _read(self, policy: BackendSecurityPolicy) -> Credential | None:
         spec = policy.spec

@@ -1,20 +1,18 @@
 """GatewayConfigs: what the API server lets through and cannot work, and what is not served yet."""
 
-import re
 from collections.abc import Iterator
 
 from aigw.api.costs import LLMRequestCost
 from aigw.api.gateway_config import GatewayConfig
 from aigw.compile.expressions import expression_faults
+from aigw.compile.proxies import proxy_at
 from aigw.compile.report import Finding
-
-_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]+):([0-9]{1,5})")
 
 
 def faults_of(config: GatewayConfig) -> Iterator[Finding]:
     """An address or costs that cannot work."""
     proxy = config.spec.forward_proxy
-    if proxy and not _is_address(proxy.address):
+    if proxy and proxy_at(proxy.address) is None:
         yield "spec.forwardProxy.address", "must be host:port, with brackets around IPv6"
     for position, cost in enumerate(config.spec.global_llm_request_costs or []):
         yield from _cost_faults(cost, f"spec.globalLLMRequestCosts[{position}]")
@@ -22,18 +20,9 @@ def faults_of(config: GatewayConfig) -> Iterator[Finding]:
 
 def unserved_of(config: GatewayConfig) -> Iterator[str]:
     """Paths of fields that are set and have no effect."""
-    spec, processor = config.spec, config.spec.ext_proc
-    if spec.forward_proxy:
-        yield "spec.forwardProxy"
+    spec = config.spec
     if spec.global_llm_request_costs:
         yield "spec.globalLLMRequestCosts"
-    if processor and processor.metadata_forwarding_namespaces:
-        yield "spec.extProc.metadataForwardingNamespaces"
-
-
-def _is_address(text: str) -> bool:
-    match = _ADDRESS.fullmatch(text)
-    return match is not None and 1 <= int(match[2]) <= 65535
 
 
 def _cost_faults(cost: LLMRequestCost, path: str) -> Iterator[Finding]:

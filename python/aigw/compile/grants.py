@@ -83,6 +83,12 @@ class Values:
         """A ConfigMap."""
         return self._get(reference, ConfigMap)
 
+    def secret_or_config_map(self, reference: Reference) -> Secret | ConfigMap | None:
+        """Whichever of the two is written."""
+        if (reference.ref.group, reference.ref.kind) == (Secret.GROUP, Secret.KIND):
+            return self.secret(reference)
+        return self.config_map(reference)
+
     def _get(self, reference: Reference, model: type[T]) -> T | None:
         owner, ref, path = reference.owner, reference.ref, reference.path
         target = ResourceId(ref.group, ref.kind, ref.namespace or owner.namespace, ref.name)

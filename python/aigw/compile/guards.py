@@ -1,6 +1,7 @@
 """Policies that protect a route and cannot be enforced: the route is not served without them."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from aigw.api.ai_gateway_route import AIGatewayRoute
 from aigw.api.gateway import Gateway
@@ -9,8 +10,13 @@ from aigw.compile.report import Report
 from aigw.compile.routes import CompiledRule
 from aigw.errors import Code, ResourceId
 
+if TYPE_CHECKING:
+    from aigw.api.http_route import HTTPRoute
+
 _EG = "gateway.envoyproxy.io"
 _GW = "gateway.networking.k8s.io"
+_OF_CLIENTS = ("clientIPDetection", "headers", "tls")
+"""Fields that say which clients are let in, or which of their headers count."""
 
 
 def guarded(
@@ -25,7 +31,7 @@ def guarded(
     Serving a route without the authentication or the limits that its owner asked for would be
     worse than not serving it.
     """
-    guard = _unenforced(route, gateway, index)
+    guard = unenforced(route, gateway, index)
     if guard is None:
         return rules
     message = f"is not served, because {guard} protects it and cannot be enforced"
@@ -35,7 +41,10 @@ def guarded(
     )
 
 
-def _unenforced(route: AIGatewayRoute, gateway: Gateway, index: Index) -> ResourceId | None:
+def unenforced(
+    route: "AIGatewayRoute | HTTPRoute", gateway: Gateway, index: Index
+) -> ResourceId | None:
+    """A policy that protects a route, or all of its Gateway, and cannot be used."""
     targets = (
         ResourceId(_GW, "HTTPRoute", route.namespace, route.metadata.name),
         ResourceId(_GW, "Gateway", gateway.namespace, gateway.metadata.name),
@@ -44,6 +53,11 @@ def _unenforced(route: AIGatewayRoute, gateway: Gateway, index: Index) -> Resour
         found = index.rejected_policies((_EG, "SecurityPolicy"), target)
         limits = index.rejected_policies((_EG, "BackendTrafficPolicy"), target)
         found += [policy for policy in limits if index.mentions(policy, "rateLimit")]
+        found += [
+            policy
+            for policy in index.rejected_policies((_EG, "ClientTrafficPolicy"), target)
+            if any(index.mentions(policy, field) for field in _OF_CLIENTS)
+        ]
         if found:
             return found[0]
     return None

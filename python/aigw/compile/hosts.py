@@ -1,5 +1,7 @@
 """Host names of listeners and routes, as Gateway API combines them."""
 
+from ipaddress import ip_address
+
 
 def intersect(listener: str | None, route: str) -> str | None:
     """The host names that both accept, or None: exact, `*.suffix`, or `*` for all."""
@@ -24,3 +26,12 @@ def specificity(name: str) -> tuple[int, int]:
     if name == "*":
         return (0, 0)
     return (1 if name.startswith("*.") else 2, len(name))
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address, in brackets or not."""
+    try:
+        ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True

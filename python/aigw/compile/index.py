@@ -35,9 +35,8 @@ class Index:
         return ResourceId(model.GROUP, model.KIND, namespace, name) in self._rejected
 
     def has_rejected(self, model: type[Resource]) -> bool:
-        """True when any document of a kind has errors of its own."""
-        kind = (model.GROUP, model.KIND)
-        return any((identity.group, identity.kind) == kind for identity in self._rejected)
+        """True when there is any document of a kind with errors of its own."""
+        return any((i.group, i.kind) == (model.GROUP, model.KIND) for i in self._rejected)
 
     def all(self, model: type[T]) -> list[T]:
         """All resources of a kind, oldest first, then by namespace and name."""

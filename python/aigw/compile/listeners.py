@@ -1,24 +1,30 @@
 """Gateway listeners, and the routes attached to them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from aigw.api.ai_gateway_route import AIGatewayRoute
 from aigw.api.gateway import Gateway, Listener, RouteNamespaces
 from aigw.api.namespace import Namespace
 from aigw.api.references import ParentReference
-from aigw.compile.grants import Reference, Values
+from aigw.compile.certificates import Certificates
+from aigw.compile.client_traffic import ClientPolicies, ListenerTraffic
+from aigw.compile.grants import Reference
 from aigw.compile.hosts import intersect
 from aigw.compile.index import Index
-from aigw.compile.pem import certificate_fault
 from aigw.compile.report import Report
 from aigw.errors import Code, ResourceId
 from aigw.plan import Certificate
 
 # A route of ours is an HTTPRoute to a Gateway.
+if TYPE_CHECKING:
+    from aigw.api.http_route import HTTPRoute
+
+_HTTP_ROUTE = (Gateway.GROUP, "HTTPRoute")
 _ROUTE_KINDS = {
-    (Gateway.GROUP, "HTTPRoute"),
-    (AIGatewayRoute.GROUP, AIGatewayRoute.KIND),
+    "HTTPRoute": {_HTTP_ROUTE},
+    AIGatewayRoute.KIND: {_HTTP_ROUTE, (AIGatewayRoute.GROUP, AIGatewayRoute.KIND)},
 }
 _NAME_LABEL = "kubernetes.io/metadata.name"
 
@@ -31,6 +37,7 @@ class Entrance:
     index: int
     listener: Listener
     certificates: tuple[str, ...] = ()
+    traffic: ListenerTraffic = field(default_factory=ListenerTraffic)
 
     @property
     def name(self) -> str:
@@ -46,24 +53,27 @@ class Entrance:
 class Entrances:
     """Reads the listeners of Gateways, and their certificates."""
 
-    def __init__(self, index: Index, report: Report) -> None:
+    def __init__(self, index: Index, report: Report, clients: ClientPolicies) -> None:
         """Nothing is read yet."""
-        self._index = index
         self._report = report
-        self._values = Values(index, report)
-        self.certificates: dict[str, Certificate] = {}
+        self._clients = clients
+        self._found = Certificates(index, report)
+
+    @property
+    def certificates(self) -> Mapping[str, Certificate]:
+        """By the keys of the plan."""
+        return self._found.pairs
 
     def of(self, gateway: Gateway) -> list[Entrance]:
         """Listeners that can be served; the others are named."""
         found: list[Entrance] = []
         for index, listener in enumerate(gateway.spec.listeners):
             entrance = Entrance(gateway, index, listener)
-            if listener.protocol == "HTTP":
-                found.append(entrance)
-            elif listener.protocol == "HTTPS":
-                keys = self._certificates(entrance)
-                if keys:
-                    found.append(Entrance(gateway, index, listener, keys))
+            if listener.protocol in ("HTTP", "HTTPS"):
+                keys = self._certificates(entrance) if listener.protocol == "HTTPS" else ()
+                traffic = self._clients.of(gateway, listener)
+                if traffic and (keys or listener.protocol == "HTTP"):
+                    found.append(Entrance(gateway, index, listener, keys, traffic))
             else:
                 message = f"{listener.protocol} listeners are not supported, only HTTP and HTTPS"
                 path = f"{entrance.path}.protocol"
@@ -85,16 +95,8 @@ class Entrances:
         keys: list[str] = []
         for position, ref in enumerate(tls.certificate_refs):
             path = f"{entrance.path}.tls.certificateRefs[{position}]"
-            secret = self._values.secret(Reference(gateway, ref, path))
-            if secret is None:
-                continue
-            chain, key = secret.values.get("tls.crt", ""), secret.values.get("tls.key", "")
-            if fault := certificate_fault(chain, key):
-                message = f"{secret.id}: {fault} (keys tls.crt and tls.key)"
-                self._report.error(gateway.id, Code.INVALID_CREDENTIAL, path, message)
-                continue
-            self.certificates[secret.id.path] = Certificate(chain, key)
-            keys.append(secret.id.path)
+            if key := self._found.pair(Reference(gateway, ref, path)):
+                keys.append(key)
         return tuple(keys)
 
 
@@ -109,7 +111,7 @@ class Attachments:
         self._index = index
         self._report = report
 
-    def of(self, route: AIGatewayRoute) -> list[tuple[Gateway, list[Entrance]]]:
+    def of(self, route: "AIGatewayRoute | HTTPRoute") -> list[tuple[Gateway, list[Entrance]]]:
         """Listeners by Gateway; parentRefs that fail are named."""
         attached: dict[str, dict[str, Entrance]] = {}
         if not route.spec.parent_refs:
@@ -124,7 +126,9 @@ class Attachments:
             for found in attached.values()
         ]
 
-    def _accepting(self, route: AIGatewayRoute, ref: ParentReference, path: str) -> list[Entrance]:
+    def _accepting(
+        self, route: "AIGatewayRoute | HTTPRoute", ref: ParentReference, path: str
+    ) -> list[Entrance]:
         namespace = ref.namespace or route.namespace
         if ref.group != Gateway.GROUP or ref.kind != Gateway.KIND:
             message = f"only Gateway of {Gateway.GROUP} is supported"
@@ -145,12 +149,15 @@ class Attachments:
             self._report.error(route.id, Code.NOT_PERMITTED, path, message)
         return found
 
-    def _accepts(self, entrance: Entrance, route: AIGatewayRoute, ref: ParentReference) -> bool:
+    def _accepts(
+        self, entrance: Entrance, route: "AIGatewayRoute | HTTPRoute", ref: ParentReference
+    ) -> bool:
         listener = entrance.listener
         allowed = listener.allowed_routes
         if not self._takes(allowed.namespaces, entrance.gateway.namespace, route.namespace):
             return False
-        if allowed.kinds and not any((i.group, i.kind) in _ROUTE_KINDS for i in allowed.kinds):
+        kinds = _ROUTE_KINDS[route.KIND]
+        if allowed.kinds and not any((i.group, i.kind) in kinds for i in allowed.kinds):
             return False
         if ref.section_name is not None and ref.section_name != listener.name:
             return False

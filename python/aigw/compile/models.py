@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aigw.api.ai_gateway_route import AIGatewayRoute, AIGatewayRouteRule
-from aigw.compile.routes import MODEL_HEADER, CompiledRule
+from aigw.compile.routes import CompiledRule
+from aigw.compile.unseen import MODEL_HEADER
 from aigw.plan import MatchType, Model, ModelLists
 
 

@@ -39,7 +39,7 @@ def check_headers(mutation: "HTTPHeaderMutation | None", place: Place, report: "
         return True
     entries = [(f"set[{i}].name", header.name) for i, header in enumerate(mutation.set)]
     entries += [(f"remove[{i}]", name) for i, name in enumerate(mutation.remove)]
-    refused = [(path, name) for path, name in entries if _is_protected(name.lower())]
+    refused = [(path, name) for path, name in entries if is_protected(name.lower())]
     for path, name in refused:
         message = f"the header {name} is owned by the gateway and cannot be changed"
         report.error(place.resource, Code.PROTECTED_HEADER, f"{place.path}.{path}", message)
@@ -108,7 +108,8 @@ def _merge(
     return tuple(sets.items()), tuple(removes)
 
 
-def _is_protected(name: str) -> bool:
+def is_protected(name: str) -> bool:
+    """Whether a header (lower case) belongs to the gateway: framing, routing, internal ones."""
     return name in _PROTECTED or name.startswith(_PROTECTED_PREFIXES)
 
 

@@ -59,10 +59,28 @@ class Ports:
                 for match in _matches(headers, compiled)
             )
 
+    def add_hosts(self, entrance: Entrance, hostnames: Sequence[str]) -> list[str]:
+        """Host names of a route that a listener has too; each gets its virtual host."""
+        listener = self._ports[entrance.listener.port][_server_name(entrance)]
+        own = entrance.listener.hostname
+        found = [name for item in hostnames or ["*"] if (name := intersect(own, item))]
+        listener.hostnames.update(dict.fromkeys(found))
+        return found
+
+    @staticmethod
+    def key(entrance: Entrance) -> tuple[int, str]:
+        """Number of the port, and `server_name` of its listener in the plan."""
+        return (entrance.listener.port, _server_name(entrance) or "*")
+
     def ports(self) -> tuple[Port, ...]:
         """Ports by number, with virtual hosts and matches in order of precedence."""
         return tuple(
-            Port(number, _gateway(listeners), tuple(map(_listener, listeners.values())))
+            Port(
+                number,
+                _gateway(listeners),
+                tuple(map(_listener, listeners.values())),
+                next(iter(listeners.values())).entrance.traffic.port,
+            )
             for number, listeners in sorted(self._ports.items())
             if listeners
         )
@@ -97,6 +115,7 @@ def _listener(found: _Listener) -> Listener:
         _virtual_hosts(found),
         _server_name(entrance) or "*",
         entrance.certificates,
+        entrance.traffic.client,
     )
 
 

@@ -1,69 +1,33 @@
-"""Retry policies of rules."""
+"""Timeouts and retry policies of rules."""
 
-from aigw.api.ai_gateway_route import AIGatewayRoute, AIGatewayRouteRule
-from aigw.api.backend_traffic_policy import BackendTrafficPolicy, Retry
+from aigw.api.ai_gateway_route import AIGatewayRouteRule
 from aigw.api.fields import duration_ms
-from aigw.api.gateway import Gateway
-from aigw.compile.index import Index
-from aigw.compile.report import Report
-from aigw.errors import Code
+from aigw.api.retry import Retry
+from aigw.compile.backend_traffic import BackendSettings
 from aigw.plan import RetryPolicy, Timeouts
 
 DEFAULT_REQUEST_MS = 60_000
-_ROUTE = ("gateway.networking.k8s.io", "HTTPRoute")
-_GATEWAY = ("gateway.networking.k8s.io", "Gateway")
 _STATUS_CODES = (429, 500, 502, 503, 504, 529)
 _TRIGGERS = ("connect-failure", "refused-stream", "retriable-status-codes")
 
 
-class TrafficPolicies:
-    """BackendTrafficPolicies by what they target; conflicts are reported once."""
+def timeouts_of(rule: AIGatewayRouteRule, settings: BackendSettings) -> Timeouts:
+    """Limits of a rule: 60 s in all when it says nothing, never less than one attempt may take.
 
-    def __init__(self, index: Index, report: Report) -> None:
-        """Reads all policies."""
-        self._found: dict[tuple[str, str, str, str], BackendTrafficPolicy] = {}
-        for policy in index.all(BackendTrafficPolicy):
-            for position, ref in enumerate(policy.spec.targets):
-                path = f"spec.targetRefs[{position}]"
-                if (ref.group, ref.kind) not in (_ROUTE, _GATEWAY):
-                    message = f"{ref.kind} is not a target; use HTTPRoute or Gateway"
-                    report.error(policy.id, Code.UNSUPPORTED, path, message)
-                    continue
-                if (ref.group, ref.kind) == _GATEWAY and ref.section_name:
-                    message = "settings of single listeners are not supported yet"
-                    report.error(policy.id, Code.UNSUPPORTED, f"{path}.sectionName", message)
-                    continue
-                key = (ref.kind, policy.namespace, ref.name, ref.section_name or "")
-                first = self._found.setdefault(key, policy)
-                if first is not policy:
-                    message = f"{first.id} already applies to this target"
-                    report.warning(policy.id, Code.CONFLICT, path, message)
-
-    def retry_of(
-        self, gateway: Gateway, route: AIGatewayRoute, rule: AIGatewayRouteRule
-    ) -> Retry | None:
-        """The most specific retry settings: rule, route, then Gateway."""
-        name, gateway_name = route.metadata.name, gateway.metadata.name
-        keys = [
-            *([("HTTPRoute", route.namespace, name, rule.name)] if rule.name else []),
-            ("HTTPRoute", route.namespace, name, ""),
-            ("Gateway", gateway.namespace, gateway_name, ""),
-        ]
-        policy = next((self._found[key] for key in keys if key in self._found), None)
-        return policy.spec.retry if policy else None
-
-
-def timeouts_of(rule: AIGatewayRouteRule, retry: Retry | None) -> Timeouts:
-    """Limits of a rule: 60 s in all when it says nothing, never less than one attempt may take."""
+    What a rule says itself counts; the duration of streams in a policy can only shorten it.
+    """
     written = rule.timeouts
     attempt = written.backend_request if written and written.backend_request else None
     request = written.request if written and written.request else None
     attempt_ms = duration_ms(attempt) if attempt else 0
+    request_ms = duration_ms(request) if request else max(DEFAULT_REQUEST_MS, attempt_ms)
+    retry = settings.retry
     per_retry = retry.per_retry.timeout if retry and retry.per_retry else None
+    idle = rule.stream_idle_timeout
     return Timeouts(
-        request_ms=duration_ms(request) if request else max(DEFAULT_REQUEST_MS, attempt_ms),
+        request_ms=min(filter(None, [request_ms, settings.stream_ms]), default=0),
         attempt_ms=duration_ms(per_retry) if per_retry else attempt_ms,
-        stream_idle_ms=duration_ms(rule.stream_idle_timeout) if rule.stream_idle_timeout else 0,
+        stream_idle_ms=duration_ms(idle) if idle else settings.stream_idle_ms or 0,
     )
 
 

@@ -5,11 +5,14 @@ from dataclasses import dataclass, replace
 from aigw.api.ai_gateway_route import AIGatewayRoute, AIGatewayRouteRuleMatch
 from aigw.api.gateway import Gateway
 from aigw.api.header_match import HTTPHeaderMatch
-from aigw.compile import support
+from aigw.compile.backend_traffic import BackendPolicies
 from aigw.compile.backends import Backends, RefPlace
 from aigw.compile.expressions import is_regular_expression
+from aigw.compile.mixtures import notes_of
 from aigw.compile.report import Report
-from aigw.compile.retry import TrafficPolicies, retry_policy, timeouts_of
+from aigw.compile.retry import retry_policy, timeouts_of
+from aigw.compile.support import Support
+from aigw.compile.unseen import UNSEEN, is_unseen
 from aigw.errors import Code
 from aigw.plan import (
     Backend,
@@ -21,23 +24,6 @@ from aigw.plan import (
     Member,
     Rule,
 )
-
-MODEL_HEADER = "x-ai-eg-model"
-# Credentials are set apart, and what only gateways may say is removed.
-_UNSEEN = frozenset(
-    {
-        "api-key",
-        "authorization",
-        "proxy-authorization",
-        "x-amz-content-sha256",
-        "x-amz-date",
-        "x-amz-security-token",
-        "x-api-key",
-        "x-gateway-destination-endpoint",
-        "x-goog-api-key",
-    }
-)
-_UNSEEN_PREFIXES = ("x-ai-eg-", "x-aigw-", "x-envoy-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +48,18 @@ class CompiledRule:
 class Routes:
     """Compiles the rules of routes."""
 
-    def __init__(self, report: Report, backends: Backends, policies: TrafficPolicies) -> None:
-        """Reads nothing yet."""
+    def __init__(
+        self,
+        report: Report,
+        backends: Backends,
+        policies: BackendPolicies,
+        support: Support,
+        credential_headers: frozenset[str],
+    ) -> None:
+        """Reads nothing yet. `credential_headers` bring credentials and are taken off early."""
         self._report = report
+        self._unseen = UNSEEN | credential_headers
+        self._support = support
         self._backends = backends
         self._policies = policies
 
@@ -92,46 +87,55 @@ class Routes:
         self, gateway: Gateway, route: AIGatewayRoute, index: int, costs: tuple[Cost, ...]
     ) -> CompiledRule:
         written = route.spec.rules[index]
-        groups, backends = self._groups(route, index, costs)
+        groups, backends = self._groups(gateway, route, index, costs)
         if not groups:
             message = "has no usable backend; its requests are answered with 503"
             self._report.warning(route.id, Code.NO_EFFECT, f"spec.rules[{index}]", message)
-        retry = self._policies.retry_of(gateway, route, written)
-        timeouts = timeouts_of(written, retry)
+        settings = self._policies.of(gateway, route, written)
+        timeouts = timeouts_of(written, settings)
         rule = Rule(
             id=f"{route.id.path}/rule/{index}",
             route=route.id.path,
             groups=groups,
             timeouts=timeouts,
-            retry=retry_policy(retry, len(groups), timeouts),
+            retry=retry_policy(settings.retry, len(groups), timeouts),
+            traffic=settings.traffic,
         )
+        for note in notes_of(rule, backends):
+            self._report.warning(route.id, Code.NO_EFFECT, f"spec.rules[{index}]", note)
         narrowed = tuple(
             (
                 replace(
                     rule,
                     id=f"{rule.id}/some/{number}",
                     groups=fewer,
-                    retry=retry_policy(retry, len(fewer), timeouts),
+                    retry=retry_policy(settings.retry, len(fewer), timeouts),
                 ),
                 paths,
             )
-            for number, (fewer, paths) in enumerate(support.narrowed(groups, backends).items())
+            for number, (fewer, paths) in enumerate(
+                self._support.narrowed(groups, backends).items()
+            )
         )
         return CompiledRule(rule, backends, self._matches(route, index), narrowed)
 
     def _groups(
-        self, route: AIGatewayRoute, index: int, costs: tuple[Cost, ...]
+        self, gateway: Gateway, route: AIGatewayRoute, index: int, costs: tuple[Cost, ...]
     ) -> tuple[tuple[BackendGroup, ...], tuple[Backend, ...]]:
-        """Groups in the order of their priorities; weight 0 takes a backend out."""
-        members: dict[int, list[Member]] = {}
+        """Groups in the order of their priorities; weight 0 takes a backend out.
+
+        Fallbacks are a group of their own after the others of their priority.
+        """
+        members: dict[tuple[int, bool], list[Member]] = {}
         backends: list[Backend] = []
         for position, ref in enumerate(route.spec.rules[index].backend_refs):
-            backend = self._backends.resolve(RefPlace(route, index, position, ref, costs))
+            backend = self._backends.resolve(RefPlace(gateway, route, index, position, ref, costs))
             if backend is None or ref.weight == 0:
                 continue
             backends.append(backend)
-            members.setdefault(ref.priority, []).append(Member(backend.name, ref.weight))
-        groups = tuple(BackendGroup(tuple(members[priority])) for priority in sorted(members))
+            rank = (ref.priority, backend.is_fallback)
+            members.setdefault(rank, []).append(Member(backend.name, ref.weight))
+        groups = tuple(BackendGroup(tuple(members[rank])) for rank in sorted(members))
         return groups, tuple(backends)
 
     def _costs(self, route: AIGatewayRoute) -> tuple[Cost, ...]:
@@ -175,7 +179,7 @@ class Routes:
         """Names conditions on headers that are taken off before a route is chosen."""
         for position, header in enumerate(match.headers):
             name = header.name.lower()
-            if name in _UNSEEN or (name.startswith(_UNSEEN_PREFIXES) and name != MODEL_HEADER):
+            if name in self._unseen or is_unseen(name):
                 message = f"the header {header.name} is taken off before; nothing matches this"
                 place = f"{path}.headers[{position}].name"
                 self._report.warning(route.id, Code.NO_EFFECT, place, message)

@@ -10,8 +10,10 @@ from aigw.api.backend_tls_policy import BackendTLSPolicy
 from aigw.api.backend_traffic_policy import BackendTrafficPolicy
 from aigw.api.client_traffic_policy import ClientTrafficPolicy
 from aigw.api.gateway import Gateway
+from aigw.api.policy_targets import TargetedSpec, TargetSelector
 from aigw.api.references import LocalPolicyTargetReference, SectionTargetReference
 from aigw.compile.index import Index
+from aigw.compile.policy_targets import selected
 from aigw.compile.report import Report
 from aigw.errors import Code, ResourceId
 
@@ -32,6 +34,10 @@ def report_targets(index: Index, report: Report) -> None:
         targets.check(client, client.spec.targets, Gateway)
     for traffic in index.all(BackendTrafficPolicy):
         targets.check(traffic, traffic.spec.targets, Gateway)
+
+
+def _selectors(policy: Policy) -> list[TargetSelector]:
+    return policy.spec.selectors if isinstance(policy.spec, TargetedSpec) else []
 
 
 class _Targets:
@@ -61,9 +67,18 @@ class _Targets:
             elif isinstance(policy, BackendSecurityPolicy | BackendTLSPolicy):
                 message = f"{ref.kind} is not supported as a target, only {model.KIND}"
                 self._report.error(policy.id, Code.UNSUPPORTED, path, message)
-        if position < 0:
+        if isinstance(policy, BackendTrafficPolicy | ClientTrafficPolicy):
+            self._check_selectors(policy)
+        if position < 0 and not _selectors(policy):
             message = "targets nothing"
             self._report.warning(policy.id, Code.NO_EFFECT, "spec.targetRefs", message)
+
+    def _check_selectors(self, policy: BackendTrafficPolicy | ClientTrafficPolicy) -> None:
+        for position, selector in enumerate(policy.spec.selectors):
+            if not selected(selector, policy.namespace, self._index):
+                message = f"selects no {selector.kind} in the namespace {policy.namespace}"
+                path = f"spec.targetSelectors[{position}]"
+                self._report.warning(policy.id, Code.NO_EFFECT, path, message)
 
     def _check_presence(self, policy: Policy, ref: LocalPolicyTargetReference, path: str) -> None:
         target = ResourceId(ref.group, ref.kind, policy.namespace, ref.name)

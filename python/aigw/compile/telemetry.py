@@ -28,7 +28,7 @@ class _Parameters:
 
 def telemetry_of(gateway: Gateway, index: Index, report: Report, upstreams: Upstreams) -> Telemetry:
     """Access logs and log levels from the EnvoyProxy of a Gateway, or else of its class."""
-    proxy = _proxy(gateway, index, report)
+    proxy = proxy_of(gateway, index, report)
     if proxy is None:
         return Telemetry()
     _report_provider(proxy, report)
@@ -37,7 +37,7 @@ def telemetry_of(gateway: Gateway, index: Index, report: Report, upstreams: Upst
 
 def report_unused_proxies(gateways: Iterable[Gateway], index: Index, report: Report) -> None:
     """Names each EnvoyProxy without effect, and log levels that only one Gateway can set."""
-    used = [proxy for gateway in gateways if (proxy := _proxy(gateway, index, report))]
+    used = [proxy for gateway in gateways if (proxy := proxy_of(gateway, index, report))]
     for other in index.all(EnvoyProxy):
         if other not in used:
             message = "no Gateway and no GatewayClass of one refers to it"
@@ -48,7 +48,8 @@ def report_unused_proxies(gateways: Iterable[Gateway], index: Index, report: Rep
             report.warning(other.id, Code.NO_EFFECT, "spec.logging.level", message)
 
 
-def _proxy(gateway: Gateway, index: Index, report: Report) -> EnvoyProxy | None:
+def proxy_of(gateway: Gateway, index: Index, report: Report) -> EnvoyProxy | None:
+    """The EnvoyProxy of a Gateway, or else of its class."""
     found = _parameters(gateway, index, report)
     if found is None:
         return None
@@ -62,6 +63,14 @@ def _proxy(gateway: Gateway, index: Index, report: Report) -> EnvoyProxy | None:
         message = f"EnvoyProxy {namespace}/{ref.name} not found"
         report.error(found.owner, Code.NOT_FOUND, found.path, message)
     return proxy
+
+
+def rejected_proxy_of(gateway: Gateway, index: Index, report: Report) -> ResourceId | None:
+    """The EnvoyProxy that a Gateway would have, if that has errors of its own."""
+    found = _parameters(gateway, index, report)
+    if found is None or not index.is_rejected(EnvoyProxy, found.namespace, found.ref.name):
+        return None
+    return ResourceId(EnvoyProxy.GROUP, EnvoyProxy.KIND, found.namespace, found.ref.name)
 
 
 def _parameters(gateway: Gateway, index: Index, report: Report) -> _Parameters | None:

@@ -5,13 +5,12 @@ Their models and checks are imported when the configuration has such a kind, bec
 
 from aigw.api.gateway import Gateway
 from aigw.compile.index import OWN_GROUP, Index
+from aigw.compile.proxies import CONFIG_ANNOTATION
 from aigw.compile.report import Report
 from aigw.errors import Code, ResourceId
 
 VALIDATED_ONLY = ("MCPRoute", "QuotaPolicy")
 """Kinds of our own that are checked in full and then refused."""
-CONFIG_ANNOTATION = "aigateway.envoyproxy.io/gateway-config"
-"""Annotation of a Gateway with the name of its GatewayConfig."""
 
 
 def report_unserved(index: Index, report: Report) -> None:
@@ -49,7 +48,14 @@ def _report_gateway_configs(index: Index, report: Report) -> None:
     from aigw.api.gateway_config import GatewayConfig  # noqa: PLC0415
     from aigw.compile import gateway_config  # noqa: PLC0415
 
+    named = {
+        (gateway.namespace, gateway.metadata.annotations.get(CONFIG_ANNOTATION))
+        for gateway in index.all(Gateway)
+    }
     for config in index.all(GatewayConfig):
+        if config.spec.forward_proxy and (config.namespace, config.metadata.name) not in named:
+            message = "no Gateway names this GatewayConfig"
+            report.warning(config.id, Code.NO_EFFECT, "spec.forwardProxy", message)
         report.faults(config.id, gateway_config.faults_of(config))
         for path in gateway_config.unserved_of(config):
             report.error(config.id, Code.UNSUPPORTED, path, "is not supported yet")

@@ -159,7 +159,7 @@ def _asked(backend: Backend, headers: list[tuple[str, str]], body: bytes) -> Ask
     endpoint = backend.endpoints[0]
     scheme = "https" if backend.tls else "http"
     usual = {"https": 443, "http": 80}[scheme]
-    port = "" if endpoint.port == usual else f":{endpoint.port}"
+    port = "" if endpoint.port in (0, usual) else f":{endpoint.port}"
     unseen = {MODEL_HEADER, *NOT_FOR_PROVIDERS}
     shown = tuple(
         (name, HIDDEN if _SECRET_NAME.search(name) else value)

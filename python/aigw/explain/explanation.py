@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from aigw.errors import AigwError
 from aigw.explain import matching
 from aigw.explain.asking import Asked, Asking, Question
-from aigw.plan import Backend, Plan, Rule, VirtualHost
+from aigw.plan import Auth, Backend, HeaderSource, Plan, Rule, VirtualHost
 from aigw.render.envoy.local_replies import models_on_offer, unknown_model_message
 
 
@@ -85,6 +85,9 @@ def explain(plan: Plan, question: Question, now: int = 0) -> Explanation:
     host = matching.virtual_host(listener, question.host)
     if host is None:
         return replace(found, answer=f"404: no listener or route has the host {question.host}")
+    if host.http and question.path.partition("?")[0] not in host.api_paths:
+        answer = "this path is not of the API; the HTTPRoutes of the host take it, or a 404"
+        return replace(found, answer=answer)
     scheme = "https" if listener.certificates else "http"
     headers = {**entry.headers, "host": (question.host,), "x-forwarded-proto": (scheme,)}
     return _routed(found, host, headers, asking, question.path.partition("?")[0])
@@ -149,14 +152,27 @@ def _backends(rule: Rule, asking: Asking) -> tuple[BackendView, ...]:
 
 
 def _view(backend: Backend, group: int, weight: int, asking: Asking) -> BackendView:
-    auth = backend.auth
-    credential = f"{auth.type.value} of BackendSecurityPolicy {auth.credential}" if auth else ""
     return BackendView(
         name=backend.name,
         schema=backend.schema.name,
         group=group,
         weight=weight,
-        credential=credential or "the client's own",
+        credential=_credential(backend.auth),
         costs=tuple(f"{cost.metadata_key} = {cost.type.value}" for cost in backend.costs),
         asked=asking.of(backend),
     )
+
+
+def _credential(auth: Auth | None) -> str:
+    if auth is None:
+        return "the client's own"
+    configured = f"{auth.type.value} of BackendSecurityPolicy {auth.credential}"
+    if auth.override is None:
+        return configured
+    source = auth.override.source
+    if isinstance(source, HeaderSource):
+        place = f"header {', '.join(source.names)}"
+    else:
+        place = f"dynamic metadata {source.namespace} {source.key}"
+    own = f"{auth.type.value} of the request, {place}"
+    return f"{own}, or {configured}" if auth.override.falls_back else own

@@ -5,8 +5,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from aigw.standalone import binaries
 from aigw.standalone.admin import Admin, AdminError
@@ -29,6 +29,7 @@ class EnvoyCommand:
     config: str
     concurrency: int | None
     log_arguments: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def line(self) -> Sequence[str]:
         """The command line."""
@@ -62,7 +63,7 @@ class Envoy:
                 its last words.
         """
         self._admin.socket.unlink(missing_ok=True)
-        child = await spawn("envoy", self._command.line(), _log_line)
+        child = await spawn("envoy", self._command.line(), _log_line, self._command.environment)
         self._child = child
         deadline = time.monotonic() + START_TIMEOUT
         while not await self._admin.ready():

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from aigw.plan import EndpointPrefixes
 from aigw.render.envoy.target import DataPlane
 
 
@@ -29,3 +30,4 @@ class RunOptions:
     run_id: str | None
     config_home: Path
     runtime_dir: Path
+    prefixes: EndpointPrefixes

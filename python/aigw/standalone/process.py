@@ -67,10 +67,11 @@ async def spawn(
     name: str,
     command: Sequence[str],
     on_line: Callable[[str], None],
+    extra: Mapping[str, str] | None = None,
 ) -> Child:
     """Starts a command. Its standard error goes to `on_line`, its standard output is ours.
 
-    Of our environment it sees what programs need, no keys of providers.
+    Of our environment it sees what programs need, no keys of providers; `extra` comes besides.
 
     The child has a session of its own, so that an interrupt at the terminal reaches us alone
     and we can drain it; the kernel ends it if we die.
@@ -83,7 +84,7 @@ async def spawn(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            env=_environment(os.environ),
+            env={**_environment(os.environ), **(extra or {})},
             start_new_session=True,
             preexec_fn=_die_with_parent,
         )

@@ -18,10 +18,10 @@ from aigw.compile.compiler import Compiled, compile_plan
 from aigw.console import print_findings, screen_of
 from aigw.credentials import Refresher
 from aigw.errors import AigwError, Code
-from aigw.plan import Plan, Port
-from aigw.render.envoy import DataPlane, log_arguments
+from aigw.plan import EndpointPrefixes, Plan, Port
+from aigw.render.envoy import DataPlane, envoy_environment, log_arguments
 from aigw.standalone import layout as layouts
-from aigw.standalone import ports, proxies, publish, source
+from aigw.standalone import ports, publish, source
 from aigw.standalone.admin import Admin
 from aigw.standalone.envoy import Envoy, EnvoyCommand
 from aigw.standalone.errors import RunError
@@ -58,9 +58,9 @@ async def _run(options: RunOptions, began: float) -> None:
     stop, address = _Stop(), options.listen_address
     found = await source.find(options, os.environ)
     try:
-        plan = _plan(found)
-        if warning := proxies.warning_of(plan, os.environ):
-            logger.warning("%s", warning)
+        plan = _plan(found, options.prefixes)
+        for name, proxy in plan.proxies.items():
+            logger.info("providers are reached through %s:%s (%s)", proxy.host, proxy.port, name)
         with layouts.created(options.runtime_dir, options.run_id) as layout:
             publish.publish(plan, layout, options)
             async with contextlib.AsyncExitStack() as stack:
@@ -90,7 +90,8 @@ async def _started(options: RunOptions, layout: Layout, plan: Plan) -> AsyncIter
     """Starts the data plane, keeps it running, ends it."""
     levels = _DEBUG_LEVELS if options.debug else _log_levels(plan)
     bootstrap = str(layout.envoy / publish.BOOTSTRAP)
-    command = EnvoyCommand(bootstrap, options.concurrency, tuple(log_arguments(levels)))
+    arguments, variables = tuple(log_arguments(levels)), envoy_environment(plan)
+    command = EnvoyCommand(bootstrap, options.concurrency, arguments, variables)
     envoy = Envoy(command, Admin(layout.admin_socket))
     debug = ("--debug",) if options.debug else ()
     extproc = ExtProc(layout, options.transport, debug)
@@ -181,7 +182,7 @@ async def _until(event: asyncio.Event, watchers: Sequence[asyncio.Task[None]]) -
         raise RunError(message)
 
 
-def _plan(found: source.Found) -> Plan:
+def _plan(found: source.Found, prefixes: EndpointPrefixes) -> Plan:
     """The plan; findings are printed, what they do not concern is served.
 
     Raises:
@@ -189,7 +190,9 @@ def _plan(found: source.Found) -> Plan:
             no user has written has errors: there is no rest to be served.
     """
     environment = Environment(os.environ, source.read_file)
-    compiled = compile_plan(load([found.source], environment), int(time.time()))
+    compiled = compile_plan(
+        load([found.source], environment), int(time.time()), prefixes, os.environ
+    )
     print_findings(sys.stderr, compiled.diagnostics, screen_of(sys.stderr))
     broken = [item for item in compiled.errors if item.code is Code.INVALID_YAML]
     if compiled.plan is None or broken or (found.generated and compiled.errors):
@@ -216,7 +219,7 @@ def _announce(
         f"Envoy AI Gateway listening on {url} ({places}) after {seconds:.1f}s",
     ]
     if found.demo is not None:
-        lines += _what_to_try(url)
+        lines += _what_to_try(url, plan.prefixes)
     sys.stderr.write("\n".join(lines) + "\n")
     sys.stderr.flush()
 
@@ -226,11 +229,13 @@ def _url(host: str, port: Port) -> str:
     return f"{scheme}://{host}:{port.number}"
 
 
-def _what_to_try(url: str) -> list[str]:
+def _what_to_try(url: str, prefixes: EndpointPrefixes) -> list[str]:
+    openai = url + prefixes.path(prefixes.openai, "v1")
+    anthropic = url + prefixes.path(prefixes.anthropic).rstrip("/")
     body = '{"model":"demo","messages":[{"role":"user","content":"hello"}]}'
     return [
         "Try:",
-        f"  curl {url}/v1/chat/completions -H 'content-type: application/json' -d '{body}'",
-        f"  OpenAI(base_url='{url}/v1', api_key='any')",
-        f"  Anthropic(base_url='{url}/anthropic', api_key='any'), models named claude-…",
+        f"  curl {openai}/chat/completions -H 'content-type: application/json' -d '{body}'",
+        f"  OpenAI(base_url='{openai}', api_key='any')",
+        f"  Anthropic(base_url='{anthropic}', api_key='any'), models named claude-…",
     ]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::credential_override::{CredentialOverride, Source};
 use crate::endpoint::{EndpointPrefixes, PathTable};
 use crate::mutate::{BodyMutation, HeaderMutation};
 use crate::scan::place;
@@ -58,6 +59,8 @@ pub struct Gateway {
     pub models: Models,
     /// Sizes.
     pub limits: Limits,
+    /// Headers that bring credentials for its backends, in lower case.
+    pub credential_headers: Arc<[String]>,
 }
 
 /// Model lists of one Gateway.
@@ -165,7 +168,8 @@ impl CostType {
 pub struct Auth {
     /// Credential kind, as `BackendSecurityPolicy.spec.type`.
     pub r#type: AuthType,
-    /// Name in the credentials file.
+    /// Name in the credentials file; empty where every request brings its own.
+    #[serde(default)]
     pub credential: String,
     /// AWS or GCP region.
     #[serde(default)]
@@ -173,6 +177,17 @@ pub struct Auth {
     /// GCP project.
     #[serde(default)]
     pub project: String,
+    /// Requests may bring a credential of their own.
+    #[serde(default, rename = "override")]
+    pub credential_override: Option<CredentialOverride>,
+}
+
+impl Auth {
+    /// The kind of a credential that requests bring, and where it stands.
+    pub(crate) fn source(&self) -> Option<(AuthType, &Source)> {
+        let own = self.credential_override.as_ref()?;
+        Some((self.r#type, &own.source))
+    }
 }
 
 /// Credential kinds that the core can apply.
@@ -208,6 +223,8 @@ struct GatewayDocument {
     endpoint_prefixes: EndpointPrefixes,
     #[serde(default)]
     limits: Limits,
+    #[serde(default)]
+    credential_headers: Vec<String>,
     #[serde(flatten)]
     models: Models,
 }
@@ -256,6 +273,7 @@ impl Config {
                     paths,
                     models: gateway.models,
                     limits: gateway.limits,
+                    credential_headers: gateway.credential_headers.into(),
                 }),
             )
         });

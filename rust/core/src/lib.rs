@@ -18,6 +18,7 @@ pub mod bpe;
 pub mod cel;
 pub mod config;
 pub mod credential;
+pub mod credential_override;
 pub mod endpoint;
 pub mod error;
 pub mod framing;

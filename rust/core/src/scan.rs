@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::endpoint::{Endpoint, Streaming};
+use crate::endpoint::{ClientApi, Endpoint, Streaming};
 use crate::error::{Error, Result};
 use crate::form::FormLines;
 use crate::wire::{Members, Text};
@@ -44,6 +44,18 @@ pub struct Scan {
     /// Values of these fields that another one follows under the same name. The last one
     /// counts here; a provider may take the first, so they must not differ.
     pub(crate) repeated: Vec<Repeated>,
+    /// Those of thinking in Anthropic's messages.
+    pub(crate) signatures: Signatures,
+}
+
+/// The signatures of thinking that a client sends back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Signatures {
+    /// None is empty, as far as they are looked at.
+    #[default]
+    Given,
+    /// Some are empty: the thinking is another model's.
+    SomeEmpty,
 }
 
 /// A value that a later one of the same name replaces.
@@ -83,6 +95,10 @@ pub(crate) fn scan(endpoint: Endpoint, body: &[u8]) -> Result<Scan> {
             .iter()
             .rposition(|byte| *byte == b'}')
             .unwrap_or(body.len()),
+        signatures: match endpoint.client_api() {
+            ClientApi::Anthropic if has_empty_signature(body) => Signatures::SomeEmpty,
+            ClientApi::Anthropic | ClientApi::OpenAI | ClientApi::Cohere => Signatures::Given,
+        },
         ..Scan::default()
     };
     if let Some(raw) = fields.model.last {
@@ -114,6 +130,16 @@ pub(crate) fn scan(endpoint: Endpoint, body: &[u8]) -> Result<Scan> {
         scan.stream_options = fields.stream_options.note(body, &mut scan);
     }
     Ok(scan)
+}
+
+/// Whether a member `signature` is an empty string. In strings its quotes are escaped.
+pub(crate) fn has_empty_signature(body: &[u8]) -> bool {
+    const NAME: &[u8] = b"\"signature\"";
+    memchr::memmem::find_iter(body, NAME).any(|at| {
+        let behind = body.get(at + NAME.len()..).unwrap_or_default();
+        let value = behind.trim_ascii_start().strip_prefix(b":");
+        value.is_some_and(|value| value.trim_ascii_start().starts_with(b"\"\""))
+    })
 }
 
 /// Checks what `/tokenize` takes beyond a model: one of two forms.

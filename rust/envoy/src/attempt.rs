@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aigw_core::credential_override::DynamicMetadata;
 use aigw_core::error::{Error, Reply};
 use aigw_core::record::Outcome;
 use aigw_core::session::{BodyOut, BodyPlan, BodyStep, Ended};
@@ -15,6 +16,10 @@ use crate::{panics, table};
 /// Host and cluster metadata that name the backend where the filter config does not.
 const BACKEND_NAMESPACE: &str = "aigateway.envoy.io";
 const BACKEND_KEY: &str = "per_route_rule_backend_name";
+
+/// Members of objects in dynamic metadata, which Envoy's interface does not show: a filter before
+/// this one leaves them as filter state under this and the path.
+const MEMBERS: &str = "aigw.metadata";
 
 /// One attempt. Retries get a filter of their own.
 pub(crate) struct AttemptFilter {
@@ -45,6 +50,18 @@ enum ReplyState {
     Open,
     /// As `Open`, and the head waits for the core.
     Held,
+}
+
+impl DynamicMetadata for Stream<'_> {
+    fn text(&self, path: &[&str]) -> Option<String> {
+        if let [namespace, key] = path {
+            let found = self.metadata_text(MetadataOf::Request, namespace, key);
+            return found.map(str::to_owned);
+        }
+        let key = format!("{MEMBERS}:{}", path.join(":"));
+        let found = self.filter_state(&key)?;
+        Some(String::from_utf8_lossy(found).into_owned())
+    }
 }
 
 impl AttemptFilter {
@@ -87,7 +104,7 @@ impl AttemptFilter {
             .or_else(|| named(MetadataOf::Host))
             .or_else(|| named(MetadataOf::Cluster));
         match (&self.config.runtime, backend) {
-            (Some(runtime), Some(backend)) => runtime.attempt(exchange, backend),
+            (Some(runtime), Some(backend)) => runtime.attempt(exchange, backend, stream),
             _ => Err(Error::NotReady.reply(exchange.client_api())),
         }
     }

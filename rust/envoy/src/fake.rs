@@ -57,6 +57,7 @@ pub(crate) struct FakeStream {
     pub(crate) bodies: [Vec<Vec<u8>>; 4],
     pub(crate) received_is_buffered: bool,
     pub(crate) metadata: HashMap<String, String>,
+    pub(crate) request_metadata: HashMap<String, String>,
     pub(crate) host_metadata: HashMap<String, String>,
     pub(crate) state: HashMap<String, Vec<u8>>,
     pub(crate) route_cleared: bool,
@@ -184,7 +185,11 @@ callbacks! {
     http_get_metadata_string(
         stream: Handle, of: u32, _n: Buffer, key: Buffer, out: *mut Buffer
     ) -> bool {
-        of == 3 && find(&fake(stream).host_metadata, &key.text(), out)
+        match of {
+            0 => find(&fake(stream).request_metadata, &key.text(), out),
+            3 => find(&fake(stream).host_metadata, &key.text(), out),
+            _ => false,
+        }
     }
 
     http_set_filter_state_bytes(stream: Handle, key: Buffer, value: Buffer) -> bool {

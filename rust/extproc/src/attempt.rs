@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aigw_core::credential_override::DynamicMetadata;
 use aigw_core::endpoint::ClientApi;
 use aigw_core::error::{Error, Reply};
 use aigw_core::metadata::{NAMESPACE, REQUEST_ID, Value};
@@ -93,7 +94,8 @@ impl AttemptStream {
             let error = Error::Internal("the upstream host names no backend".into());
             return Err(error.reply(exchange.client_api()));
         };
-        let flow = self.host.runtime.attempt(&exchange, backend)?;
+        let metadata = Forwarded(metadata);
+        let flow = self.host.runtime.attempt(&exchange, backend, &metadata)?;
         Ok(ResponseStream::new(flow))
     }
 
@@ -139,6 +141,27 @@ impl AttemptStream {
                 Next::Close
             }
             Err(answer) => refuse(answer, out),
+        }
+    }
+}
+
+/// The metadata that Envoy forwards.
+struct Forwarded<'a>(Option<&'a MetadataContext>);
+
+impl DynamicMetadata for Forwarded<'_> {
+    fn text(&self, path: &[&str]) -> Option<String> {
+        let (namespace, path) = path.split_first()?;
+        let (last, members) = path.split_last()?;
+        let mut object = self.0?.filter_metadata.get(*namespace)?;
+        for member in members {
+            let Kind::Struct(inner) = object.fields.get(*member)?.kind.as_ref()? else {
+                return None;
+            };
+            object = inner;
+        }
+        match object.fields.get(*last)?.kind.as_ref()? {
+            Kind::Text(text) => Some(text.clone()),
+            Kind::Number(_) | Kind::Struct(_) => None,
         }
     }
 }

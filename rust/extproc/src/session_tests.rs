@@ -19,7 +19,15 @@ const CONFIG: &str = r#"{"version":1,"generation":"g","credential_wait_ms":60000
    "schema":{"name":"OpenAI","prefix":"v1"},"host":"h","model_name_override":"other-model"},
   "keyed@1":{"name":"ns/b/route/r/rule/0/ref/2","backend":"ns/b","route":"ns/r",
    "schema":{"name":"OpenAI","prefix":"v1"},"host":"h",
-   "auth":{"type":"APIKey","credential":"ns/key"}}}}"#;
+   "auth":{"type":"APIKey","credential":"ns/key"}},
+  "own@1":{"name":"ns/b/route/r/rule/0/ref/3","backend":"ns/b","route":"ns/r",
+   "schema":{"name":"OpenAI","prefix":"v1"},"host":"h",
+   "auth":{"type":"APIKey","override":{"without":"refused",
+    "source":{"metadata":{"namespace":"ns.auth","key":"k"}}}}},
+  "own-aws@1":{"name":"ns/b/route/r/rule/0/ref/4","backend":"ns/b","route":"ns/r",
+   "schema":{"name":"AWSBedrock"},"host":"h",
+   "auth":{"type":"AWSCredentials","region":"eu-west-1","override":{"without":"refused",
+    "source":{"metadata":{"namespace":"ns.auth","key":"k"}}}}}}}"#;
 const NAMESPACE: &str = "io.envoy.ai_gateway";
 const FIRST: &[u8] = b"data: {\"id\":\"c\",\"model\":\"m\",\"choices\":[]}\n\n";
 const BUSY: &[u8] = b"data: {\"error\":{\"message\":\"busy\",\"type\":\"overloaded_error\"}}\n\n";
@@ -134,6 +142,18 @@ fn attempt_head(id: &str, backend: &str) -> ProcessingRequest {
         }),
         ..request_head()
     }
+}
+
+/// As [`attempt_head`], with a value under `k` of the namespace `ns.auth`.
+fn attempt_with(id: &str, backend: &str, kind: Kind) -> ProcessingRequest {
+    let mut message = attempt_head(id, backend);
+    let context = message.metadata_context.as_mut().unwrap();
+    let fields = HashMap::from([("k".to_owned(), Value { kind: Some(kind) })]);
+    let namespace = Struct { fields };
+    context
+        .filter_metadata
+        .insert("ns.auth".to_owned(), namespace);
+    message
 }
 
 fn response_head(status: &str, kind: &str, end_of_stream: bool) -> ProcessingRequest {
@@ -276,6 +296,40 @@ fn an_attempt_without_its_request_is_not_ready() {
             panic!("not an immediate response");
         };
         assert_eq!((reply.status.unwrap().code, next), (503, Next::Close));
+    }
+}
+
+#[test]
+fn a_credential_of_the_request_stands_in_forwarded_metadata() {
+    let bed = Bed::new();
+    let (_request, id) = bed.request(BODY);
+    let send = |backend, kind| {
+        let mut session = bed.session(Role::Attempt);
+        let (mut replies, _) = tell(&mut session, &attempt_with(&id, backend, kind));
+        replies.remove(0)
+    };
+    let sent = send("own@1", Kind::Text(" of-the-user ".to_owned()));
+    let found = header(&sent, "authorization");
+    assert_eq!(found.as_deref(), Some("Bearer of-the-user"));
+    let keys = object(&[("accessKeyId", "AKID"), ("secretAccessKey", "s")]);
+    let signed = header(
+        &send("own-aws@1", Kind::Struct(keys.clone())),
+        "authorization",
+    );
+    let start = "AWS4-HMAC-SHA256 Credential=AKID/";
+    assert!(signed.unwrap().starts_with(start));
+    let part = object(&[("accessKeyId", "AKID")]);
+    for (backend, kind) in [
+        ("own@1", Kind::Struct(keys)),
+        ("own@1", Kind::Number(1.0)),
+        ("own-aws@1", Kind::Text("AKID".to_owned())),
+        ("own-aws@1", Kind::Struct(part)),
+    ] {
+        let Some(Action::Immediate(reply)) = send(backend, kind).action else {
+            panic!("not an immediate response");
+        };
+        assert_eq!(reply.status.unwrap().code, 401);
+        assert_eq!(reply.details, "aigw_missing_credential");
     }
 }
 

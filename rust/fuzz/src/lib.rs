@@ -24,4 +24,4 @@ macro_rules! targets {
     };
 }
 
-targets!(request reply events sse event_stream members packed mutation head);
+targets!(request reply events sse event_stream members packed mutation head cel);

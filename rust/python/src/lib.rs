@@ -51,10 +51,21 @@ fn error_table(py: Python<'_>) -> Bound<'_, PyBytes> {
 }
 
 /// Which endpoint is served from which schema, as JSON: `{"schemas": [name], "endpoints":
-/// [{path, schemas: {name: "passthrough" | "translated" | "local"}}]}`.
+/// [{path, schemas: {name: "passthrough" | "translated" | "local"}}]}`. `prefixes` is JSON, as in
+/// the filter config; what it leaves out is as in a default installation.
 #[pyfunction]
-fn support_matrix(py: Python<'_>) -> Bound<'_, PyBytes> {
-    let endpoints: Vec<_> = PathTable::new(&EndpointPrefixes::default())
+#[pyo3(signature = (prefixes = b"{}".as_slice()))]
+fn support_matrix<'py>(py: Python<'py>, prefixes: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let matrix = enter(py, || {
+        let prefixes = serde_json::from_slice(prefixes)
+            .map_err(|error| Fault::Config(format!("endpoint prefixes: {error}")))?;
+        Ok(support(&prefixes))
+    })?;
+    Ok(PyBytes::new(py, matrix.as_bytes()))
+}
+
+fn support(prefixes: &EndpointPrefixes) -> String {
+    let endpoints: Vec<_> = PathTable::new(prefixes)
         .iter()
         .map(|(path, endpoint)| {
             let schemas: BTreeMap<_, _> = TRANSLATORS
@@ -66,8 +77,7 @@ fn support_matrix(py: Python<'_>) -> Bound<'_, PyBytes> {
         })
         .collect();
     let schemas = ApiSchema::ALL.map(ApiSchema::name);
-    let matrix = json!({"schemas": schemas, "endpoints": endpoints});
-    PyBytes::new(py, matrix.to_string().as_bytes())
+    json!({"schemas": schemas, "endpoints": endpoints}).to_string()
 }
 
 #[pymodule]

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use aigw_core::credential_override::DynamicMetadata;
 use aigw_core::endpoint::ClientApi;
 use aigw_core::error::{Error, Reply};
 use aigw_core::headers::{HeaderEdits, Headers};
@@ -93,11 +94,16 @@ impl Runtime {
         })
     }
 
-    /// Starts an attempt of an exchange at a backend.
+    /// Starts an attempt of an exchange at a backend; `metadata` is read now and not later.
     ///
     /// # Errors
     /// 503 when the backend is not known (yet), 422 when it cannot serve the endpoint.
-    pub fn attempt(&self, exchange: &Arc<Exchange>, backend: &str) -> Result<Flow, Reply> {
+    pub fn attempt(
+        &self,
+        exchange: &Arc<Exchange>,
+        backend: &str,
+        metadata: &dyn DynamicMetadata,
+    ) -> Result<Flow, Reply> {
         let api = exchange.client_api();
         // The config of the request comes first: its backends stay valid while it runs.
         let found = exchange.request.config.backend(backend).cloned();
@@ -107,7 +113,8 @@ impl Runtime {
         if let Some(slot) = exchange.slot {
             self.inflight.set_backend(slot, &backend.name);
         }
-        let attempt = Attempt::bind(Arc::clone(&exchange.request), backend, unix_seconds())?;
+        let mut attempt = Attempt::bind(Arc::clone(&exchange.request), backend, unix_seconds())?;
+        attempt.read_metadata(metadata);
         let number = {
             let mut attempts = lock(&exchange.attempts);
             attempts.push(attempt.record());

@@ -8,6 +8,7 @@ Envoy is secret.
 from aigw.render.envoy.arguments import log_arguments
 from aigw.render.envoy.config import EnvoyConfig, bootstrap, render_envoy, self_contained
 from aigw.render.envoy.credentials import render_credentials
+from aigw.render.envoy.egress import envoy_environment
 from aigw.render.envoy.filter_config import render_filter_config
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
 from aigw.render.envoy.trust import system_ca_file
@@ -17,6 +18,7 @@ __all__ = [
     "EnvoyConfig",
     "EnvoyTarget",
     "bootstrap",
+    "envoy_environment",
     "log_arguments",
     "render_credentials",
     "render_envoy",

@@ -1,9 +1,24 @@
 """Clusters: one per backendRef for the module, one per rule for ext_proc."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import asdict, dataclass, replace
 
-from aigw.plan import AddressKind, Backend, Endpoint, Plan, Rule, Tls
+from aigw.plan import AddressKind, Backend, Endpoint, Plan, Rule, Tls, TlsParameters
+from aigw.plan_traffic import Traffic
+from aigw.render.envoy.backend_traffic import (
+    CONNECT_TIMEOUT,
+    Sink,
+    assignment_policy,
+    balancing_options,
+    circuit_breakers,
+    cluster_name,
+    cluster_settings,
+    connection_options,
+    dns_options,
+    endpoint_check,
+    http2_options,
+)
+from aigw.render.envoy.filter_config import content_hash
 from aigw.render.envoy.filters import attempt_filters
 from aigw.render.envoy.names import (
     BACKEND_KEY,
@@ -15,26 +30,20 @@ from aigw.render.envoy.names import (
 )
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
 from aigw.render.envoy.tls import upstream_socket
+from aigw.render.envoy.ways import address_of, resolves_names
 
-CONNECT_TIMEOUT = "5s"
-IDLE_TIMEOUT = "55s"
-"""Below the keep-alive of usual providers, so that a request rarely meets a closing connection."""
-NO_LIMIT = 2**31 - 1
-MIN_RETRIES = 1024
 _TLS_KEY = "aigw_tls"
 _SINK_PORT = 1
-_DNS = typed(
-    "envoy.extensions.clusters.dns.v3.DnsCluster",
-    dns_lookup_family="V4_PREFERRED",
-    respect_dns_ttl=True,
-)
+_DNS = "envoy.extensions.clusters.dns.v3.DnsCluster"
+DNS_CLUSTER = typed(_DNS, **dns_options(Traffic()))
 
 
 def clusters(plan: Plan, target: EnvoyTarget, ids: Mapping[str, str]) -> list[Json]:
     """All clusters with providers behind them."""
     if target.data_plane is DataPlane.MODULE:
-        used = sorted(_backends_in_use(plan))
-        return [_backend_cluster(plan, target, plan.backends[name], ids[name]) for name in used]
+        return [
+            _backend_cluster(plan, target, use, ids[use.backend]) for use in _backends_in_use(plan)
+        ]
     return [
         _rule_cluster(plan, target, rule, ids)
         for _, rule in sorted(plan.rules.items())
@@ -42,31 +51,41 @@ def clusters(plan: Plan, target: EnvoyTarget, ids: Mapping[str, str]) -> list[Js
     ]
 
 
-def _backends_in_use(plan: Plan) -> set[str]:
-    return {
-        member.backend
-        for rule in plan.rules.values()
-        for group in rule.groups
-        for member in group.members
-    }
-
-
-def circuit_breakers() -> Json:
-    """No hidden limits: Envoy's defaults (3 retries, 1,024 requests) would stop a failover.
-
-    The budget lets every request in flight be retried once at a time, and no more.
-    """
-    budget = {"budget_percent": {"value": 100}, "min_retry_concurrency": MIN_RETRIES}
-    return {
-        "thresholds": [
-            {
-                "max_connections": NO_LIMIT,
-                "max_pending_requests": NO_LIMIT,
-                "max_requests": NO_LIMIT,
-                "retry_budget": budget,
-            }
+def cluster_endpoints(plan: Plan, target: EnvoyTarget) -> list[Sequence[Endpoint]]:
+    """The endpoints of each cluster."""
+    if target.data_plane is DataPlane.MODULE:
+        names = sorted({use.backend for use in _backends_in_use(plan)})
+        return [plan.backends[name].endpoints for name in names]
+    return [
+        [
+            item
+            for group in rule.groups
+            for member in group.members
+            for item in plan.backends[member.backend].endpoints
         ]
-    }
+        for rule in plan.rules.values()
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """A backend with the settings of a rule; `is_last`: no group of any rule comes after it."""
+
+    backend: str
+    traffic: Traffic
+    is_last: bool
+
+
+def _backends_in_use(plan: Plan) -> list[_Use]:
+    """In a fixed order. Rules that only differ in their groups share their clusters."""
+    last: dict[tuple[str, Traffic], bool] = {}
+    for rule in plan.rules.values():
+        for group in rule.groups:
+            for member in group.members:
+                key = (member.backend, rule.traffic)
+                last[key] = last.get(key, True) and group is rule.groups[-1]
+    uses = [_Use(*key, is_last) for key, is_last in last.items()]
+    return sorted(uses, key=lambda use: (use.backend, cluster_name("", use.traffic)))
 
 
 def extproc_cluster(target: EnvoyTarget) -> Json:
@@ -98,25 +117,38 @@ def extproc_cluster(target: EnvoyTarget) -> Json:
     }
 
 
-def _backend_cluster(plan: Plan, target: EnvoyTarget, backend: Backend, backend_id: str) -> Json:
-    localities: list[Json] = [
-        {"lb_endpoints": [_endpoint(item, backend_id) for item in backend.endpoints]}
+def _backend_cluster(plan: Plan, target: EnvoyTarget, use: _Use, backend_id: str) -> Json:
+    backend, traffic = plan.backends[use.backend], use.traffic
+    endpoints = [
+        _endpoint(item, backend.endpoints, backend_id, endpoint_check(traffic, item))
+        for item in backend.endpoints
     ]
-    if any(item.kind is AddressKind.DNS for item in backend.endpoints):
-        localities.append({"priority": 1, "lb_endpoints": [_endpoint(_sink(backend), backend_id)]})
-    filters = attempt_filters(target, backend_id)
+    localities: list[Json] = [{"lb_endpoints": endpoints}]
+    sink = Sink.NONE
+    moves_on = traffic.checks_health and not use.is_last
+    if moves_on or resolves_names(backend.endpoints):
+        sink = Sink.BEHIND
+        # Of the last group the sink fails its checks, so that Envoy asks the providers once more.
+        off = {"disable_active_health_check": True} if moves_on else {}
+        check: Json = {"health_check_config": off} if off else {}
+        closed = _endpoint(_sink(backend), backend.endpoints, backend_id, check)
+        localities.append({"priority": 1, "lb_endpoints": [closed]})
+    filters = attempt_filters(plan, target, backend_id)
     sockets: Json = {}
     if backend.tls:
         sockets["transport_socket"] = upstream_socket(plan, backend.tls, target)
+    options = balancing_options(traffic, sink)
     return {
-        **_cluster(backend_id, localities, backend.endpoints),
-        **_http_options(filters, [backend.tls]),
+        **_cluster(cluster_name(backend_id, traffic), localities, backend.endpoints, traffic),
+        **cluster_settings(traffic, sink),
+        **_http_options(filters, [backend], traffic),
         **sockets,
+        **({"common_lb_config": options} if options else {}),
     }
 
 
 def _sink(backend: Backend) -> Endpoint:
-    """Where requests go while a name does not resolve: a refused connection.
+    """Where requests go while no name resolves or no endpoint is healthy: a closed port.
 
     A cluster without hosts is answered with 503 at once and never retried; a refused connection
     is retried with the next backend.
@@ -126,64 +158,98 @@ def _sink(backend: Backend) -> Endpoint:
 
 def _rule_cluster(plan: Plan, target: EnvoyTarget, rule: Rule, ids: Mapping[str, str]) -> Json:
     localities: list[Json] = []
-    backends: list[Backend] = []
+    members = [plan.backends[one.backend] for group in rule.groups for one in group.members]
+    endpoints = [item for backend in members for item in backend.endpoints]
+    backends = members if all(one.tls for one in members) else [_in_http1(one) for one in members]
+    used = {backend.name: backend for backend in backends}
     for priority, group in enumerate(rule.groups):
         for member in group.members:
-            backend = plan.backends[member.backend]
-            backends.append(backend)
+            backend = used[member.backend]
             localities.append(
                 {
                     "priority": priority,
                     "locality": {"zone": backend.name},
                     "load_balancing_weight": member.weight,
                     "lb_endpoints": [
-                        _endpoint(item, ids[backend.name], backend.tls)
+                        _endpoint(
+                            item,
+                            endpoints,
+                            ids[backend.name],
+                            endpoint_check(rule.traffic, item),
+                            backend.tls,
+                        )
                         for item in backend.endpoints
                     ],
                 }
             )
-    endpoints = [item for backend in backends for item in backend.endpoints]
     tls = [backend.tls for backend in backends]
     return {
-        **_cluster(rule.id, localities, endpoints),
-        **_http_options(attempt_filters(target, ""), tls),
+        **_cluster(rule.id, localities, endpoints, rule.traffic),
+        **cluster_settings(rule.traffic),
+        **_http_options(attempt_filters(plan, target, ""), backends, rule.traffic),
         **_tls_matches(plan, tls, target),
-        "common_lb_config": {"locality_weighted_lb_config": {}},
+        "common_lb_config": {
+            "locality_weighted_lb_config": {},
+            **balancing_options(rule.traffic),
+        },
     }
 
 
-def _cluster(name: str, localities: list[Json], endpoints: Sequence[Endpoint]) -> Json:
+def _cluster(
+    name: str, localities: list[Json], endpoints: Sequence[Endpoint], traffic: Traffic
+) -> Json:
     discovery: Json = {"type": "STATIC"}
-    if any(item.kind is AddressKind.DNS for item in endpoints):
-        discovery = {"cluster_type": {"name": "envoy.cluster.dns", "typed_config": _DNS}}
+    if resolves_names(endpoints):
+        config = typed(_DNS, **dns_options(traffic))
+        discovery = {"cluster_type": {"name": "envoy.cluster.dns", "typed_config": config}}
     return {
         "name": name,
         **discovery,
-        "connect_timeout": CONNECT_TIMEOUT,
-        "circuit_breakers": circuit_breakers(),
-        "load_assignment": {"cluster_name": name, "endpoints": localities},
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": localities,
+            **assignment_policy(traffic),
+        },
     }
 
 
-def _endpoint(endpoint: Endpoint, backend_id: str, tls: Tls | None = None) -> Json:
+def _endpoint(
+    endpoint: Endpoint,
+    among: Sequence[Endpoint],
+    backend_id: str,
+    check: Json,
+    tls: Tls | None = None,
+) -> Json:
     metadata: Json = {HOST_METADATA: {BACKEND_KEY: backend_id}}
     if tls:
         metadata["envoy.transport_socket_match"] = {_TLS_KEY: _tls_name(tls)}
-    address = {"address": endpoint.address, "port_value": endpoint.port}
+    address = address_of(endpoint, among, backend_id)
     return {
-        "endpoint": {"address": {"socket_address": address}, "hostname": endpoint.hostname},
+        "endpoint": {"address": address, "hostname": endpoint.hostname, **check},
         "metadata": {"filter_metadata": metadata},
     }
 
 
-def _http_options(filters: list[Json], tls: Sequence[Tls | None]) -> Json:
-    """HTTP/1.1, or what TLS negotiates where every endpoint has TLS."""
+def _in_http1(backend: Backend) -> Backend:
+    """A backend in a cluster without negotiation: HTTP/2 must not be offered."""
+    if backend.tls is None:
+        return backend
+    parameters = backend.tls.parameters
+    alpn = tuple(name for name in parameters.alpn if name != "h2")
+    return replace(backend, tls=replace(backend.tls, parameters=replace(parameters, alpn=alpn)))
+
+
+def _http_options(filters: list[Json], backends: Sequence[Backend], traffic: Traffic) -> Json:
+    """HTTP/1.1, or what TLS negotiates or is asked for where this holds for every endpoint."""
+    http2 = http2_options(traffic.http2)
     protocol: Json = {"explicit_http_config": {"http_protocol_options": {}}}
-    if all(tls):
-        protocol = {"auto_config": {"http_protocol_options": {}, "http2_protocol_options": {}}}
+    if all(backend.http2 for backend in backends):
+        protocol = {"explicit_http_config": {"http2_protocol_options": http2}}
+    if all(backend.tls for backend in backends):
+        protocol = {"auto_config": {"http_protocol_options": {}, "http2_protocol_options": http2}}
     options = typed(
         HTTP_OPTIONS,
-        common_http_protocol_options={"idle_timeout": IDLE_TIMEOUT},
+        common_http_protocol_options=connection_options(traffic),
         http_filters=filters,
         **protocol,
     )
@@ -191,7 +257,16 @@ def _http_options(filters: list[Json], tls: Sequence[Tls | None]) -> Json:
 
 
 def _tls_name(tls: Tls) -> str:
-    return "/".join(filter(None, astuple(tls)))
+    names = (
+        tls.server_name or "*",
+        tls.verification.value,
+        tls.authorities,
+        tls.client_certificate,
+    )
+    name = "/".join(filter(None, names))
+    if not tls.subject_alt_names and tls.parameters == TlsParameters():
+        return name
+    return f"{name}/{content_hash(asdict(tls))[:8]}"
 
 
 def _tls_matches(plan: Plan, tls: Sequence[Tls | None], target: EnvoyTarget) -> Json:
@@ -221,3 +296,17 @@ def _tls_matches(plan: Plan, tls: Sequence[Tls | None], target: EnvoyTarget) -> 
             {"name": "plain", "match": {}, "transport_socket": plain},
         ]
     }
+
+
+def bare_cluster(name: str, endpoints: Sequence[Endpoint]) -> Json:
+    """What all clusters have in common, around endpoints that are no providers."""
+    localities: list[Json] = [
+        {
+            "lb_endpoints": [
+                {"endpoint": {"address": address_of(x, endpoints, name), "hostname": x.hostname}}
+                for x in endpoints
+            ]
+        }
+    ]
+    traffic = Traffic()
+    return {**_cluster(name, localities, endpoints, traffic), **cluster_settings(traffic)}

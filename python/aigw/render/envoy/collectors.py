@@ -6,12 +6,13 @@ from a file of secrets, so that Envoy's configuration shows none.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from aigw.plan import AddressKind, Collector, Plan
+from aigw.plan import Collector, Endpoint, Plan
 from aigw.render.envoy.names import HTTP_OPTIONS, TYPE, Json, typed
 from aigw.render.envoy.target import EnvoyTarget
 from aigw.render.envoy.tls import upstream_socket
+from aigw.render.envoy.ways import address_of, resolves_names
 
 _CONNECT_TIMEOUT = "5s"
 _INJECTOR = "envoy.extensions.filters.http.credential_injector.v3.CredentialInjector"
@@ -31,6 +32,11 @@ def collector_clusters(plan: Plan, target: EnvoyTarget) -> list[Json]:
     """One for each collector."""
     found = {collector_cluster_name(item): item for item in _collectors(plan)}
     return [_cluster(plan, name, item, target) for name, item in sorted(found.items())]
+
+
+def collector_endpoints(plan: Plan) -> list[Sequence[Endpoint]]:
+    """The endpoints of each cluster."""
+    return [collector.endpoints for collector in _collectors(plan)]
 
 
 def collector_secrets(plan: Plan) -> Mapping[str, str]:
@@ -61,13 +67,13 @@ def _collectors(plan: Plan) -> Iterator[Collector]:
 
 def _cluster(plan: Plan, name: str, collector: Collector, target: EnvoyTarget) -> Json:
     discovery: Json = {"type": "STATIC"}
-    if any(item.kind is AddressKind.DNS for item in collector.endpoints):
+    if resolves_names(collector.endpoints):
         dns = typed(_DNS, dns_lookup_family="V4_PREFERRED", respect_dns_ttl=True)
         discovery = {"cluster_type": {"name": "envoy.cluster.dns", "typed_config": dns}}
     endpoints = [
         {
             "endpoint": {
-                "address": {"socket_address": {"address": item.address, "port_value": item.port}},
+                "address": address_of(item, collector.endpoints, name),
                 "hostname": item.hostname,
             }
         }

@@ -6,14 +6,20 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from aigw.plan import Plan
-from aigw.render.envoy.clusters import clusters, extproc_cluster
-from aigw.render.envoy.collectors import collector_clusters, collector_secrets
+from aigw.render.envoy.clusters import cluster_endpoints, clusters, extproc_cluster
+from aigw.render.envoy.collectors import (
+    collector_clusters,
+    collector_endpoints,
+    collector_secrets,
+)
+from aigw.render.envoy.egress import BOOTSTRAP_EXTENSION, way_clusters, way_listeners
 from aigw.render.envoy.filter_config import backend_ids, content_hash
 from aigw.render.envoy.listeners import file_source, listener_resource, route_file
 from aigw.render.envoy.names import TYPE, Json
 from aigw.render.envoy.routes import route_configuration
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
 from aigw.render.envoy.tls import tls_files
+from aigw.render.envoy.ways import ways_of
 
 CDS_FILE = "cds/clusters.json"
 LDS_FILE = "lds/listeners.json"
@@ -44,7 +50,18 @@ def render_envoy(plan: Plan, target: EnvoyTarget) -> EnvoyConfig:
         RenderError: The target lacks something that the plan needs.
     """
     ids = backend_ids(plan)
-    found = [*clusters(plan, target, ids), *collector_clusters(plan, target)]
+    listed = [
+        *cluster_endpoints(plan, target),
+        *(backend.endpoints for backend in plan.http_backends.values()),
+        *collector_endpoints(plan),
+    ]
+    ways = {way for endpoints in listed for way in ways_of(endpoints)}
+    found = [
+        *clusters(plan, target, ids),
+        *_plain_clusters(plan, target),
+        *collector_clusters(plan, target),
+        *way_clusters(plan, ways, target),
+    ]
     files = {CDS_FILE: _response("envoy.config.cluster.v3.Cluster", found)}
     for port in plan.ports:
         for listener in port.listeners:
@@ -53,9 +70,18 @@ def render_envoy(plan: Plan, target: EnvoyTarget) -> EnvoyConfig:
                 "envoy.config.route.v3.RouteConfiguration", [routes]
             )
     listeners = [listener_resource(plan, port, target) for port in plan.ports]
+    listeners += way_listeners(plan, ways)
     files[LDS_FILE] = _response("envoy.config.listener.v3.Listener", listeners)
     secrets = {**tls_files(plan), **collector_secrets(plan)}
     return EnvoyConfig(bootstrap(target), files, secrets)
+
+
+def _plain_clusters(plan: Plan, target: EnvoyTarget) -> list[Json]:
+    if not plan.http_backends:
+        return []
+    from aigw.render.envoy.http_routes import plain_clusters  # noqa: PLC0415 - for few plans
+
+    return plain_clusters(plan, target)
 
 
 def bootstrap(target: EnvoyTarget) -> Json:
@@ -72,6 +98,7 @@ def bootstrap(target: EnvoyTarget) -> Json:
             "lds_config": file_source(f"{target.xds_dir}/{LDS_FILE}"),
         },
         "static_resources": {"clusters": static},
+        "bootstrap_extensions": [BOOTSTRAP_EXTENSION],
         "layered_runtime": {
             "layers": [
                 {
@@ -127,9 +154,10 @@ def self_contained(config: EnvoyConfig) -> Json:
     listeners = deepcopy(_resources(config.files[LDS_FILE]))
     for listener in listeners:
         for chain in listener["filter_chains"]:
-            manager = chain["filters"][0]["typed_config"]
-            name = manager.pop("rds")["route_config_name"]
-            manager["route_config"] = routes[name]
+            manager = chain["filters"][-1]["typed_config"]
+            if "rds" in manager:
+                name = manager.pop("rds")["route_config_name"]
+                manager["route_config"] = routes[name]
     static = cast("dict[str, list[Any]]", result["static_resources"])
     static["clusters"] = [*static["clusters"], *_resources(config.files[CDS_FILE])]
     static["listeners"] = listeners

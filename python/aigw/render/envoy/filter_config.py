@@ -6,13 +6,13 @@ The types of this document belong to the core; this is the only place that write
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 
-from aigw.plan import Backend, Gateway, Model, Plan
+from aigw.plan import Auth, Backend, CredentialOverride, Gateway, HeaderSource, Model, Plan
 from aigw.render.envoy.names import Json
 
 VERSION = 1
 CREDENTIAL_WAIT_MS = 2000
-ENDPOINT_PREFIXES = {"root": "/", "openai": "/", "cohere": "/cohere", "anthropic": "/anthropic"}
 
 
 def render_filter_config(plan: Plan) -> Json:
@@ -21,7 +21,7 @@ def render_filter_config(plan: Plan) -> Json:
     document: Json = {
         "version": VERSION,
         "credential_wait_ms": CREDENTIAL_WAIT_MS,
-        "gateways": {name: _gateway(gateway) for name, gateway in plan.gateways.items()},
+        "gateways": {name: _gateway(plan, gateway) for name, gateway in plan.gateways.items()},
         "backends": {_id(name, entry): entry for name, entry in entries.items()},
     }
     return {**document, "generation": content_hash(document)[:32]}
@@ -42,14 +42,15 @@ def _id(name: str, entry: Json) -> str:
     return f"{name}@{content_hash(entry)[:8]}"
 
 
-def _gateway(gateway: Gateway) -> Json:
+def _gateway(plan: Plan, gateway: Gateway) -> Json:
     lists = gateway.models
     return {
         "limits": {
             "request_body_bytes": gateway.limits.request_body_bytes,
             "response_body_bytes": gateway.limits.response_body_bytes,
         },
-        "endpoint_prefixes": dict(ENDPOINT_PREFIXES),
+        "endpoint_prefixes": asdict(plan.prefixes),
+        "credential_headers": list(gateway.credential_headers),
         "models": _models(lists.everywhere),
         "models_by_host": {host: _models(models) for host, models in lists.by_host.items()},
         "unscoped_models": _models(lists.unscoped),
@@ -83,13 +84,7 @@ def _entry(backend: Backend) -> Json:
     if backend.model_name_override:
         entry["model_name_override"] = backend.model_name_override
     if backend.auth:
-        auth = backend.auth
-        where = {"region": auth.region, "project": auth.project}
-        entry["auth"] = {
-            "type": auth.type.value,
-            "credential": auth.credential,
-            **{name: value for name, value in where.items() if value},
-        }
+        entry["auth"] = _auth(backend.auth)
     entry.update(_mutations(backend))
     if backend.costs:
         entry["costs"] = [
@@ -97,6 +92,25 @@ def _entry(backend: Backend) -> Json:
         ]
         entry["force_usage"] = True
     return entry
+
+
+def _auth(auth: Auth) -> Json:
+    where = {"credential": auth.credential, "region": auth.region, "project": auth.project}
+    found: Json = {
+        "type": auth.type.value,
+        **{name: value for name, value in where.items() if value},
+    }
+    if auth.override:
+        found["override"] = _override(auth.override)
+    return found
+
+
+def _override(override: CredentialOverride) -> Json:
+    source = override.source
+    place = "headers" if isinstance(source, HeaderSource) else "metadata"
+    value = list(source.names) if isinstance(source, HeaderSource) else asdict(source)
+    without = "configured" if override.falls_back else "refused"
+    return {"source": {place: value}, "without": without}
 
 
 def _mutations(backend: Backend) -> Json:

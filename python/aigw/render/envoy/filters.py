@@ -6,7 +6,9 @@ directory.
 """
 
 import json
+from collections.abc import Iterator
 
+from aigw.plan import AuthType, MetadataSource, Plan
 from aigw.render.envoy.names import (
     ATTEMPT_FILTER,
     BACKEND_ATTRIBUTE,
@@ -20,6 +22,8 @@ from aigw.render.envoy.names import (
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
 
 MESSAGE_TIMEOUT = "10s"
+_AWS_MEMBERS = ("accessKeyId", "secretAccessKey", "sessionToken")
+"""Of an AWS credential in dynamic metadata."""
 
 _ROUTER: Json = {
     "name": "envoy.filters.http.router",
@@ -54,11 +58,12 @@ _CONTENT_LENGTH: Json = {
 }
 
 
-def client_filters(target: EnvoyTarget, gateway: str) -> list[Json]:
+def client_filters(plan: Plan, target: EnvoyTarget, gateway: str) -> list[Json]:
     """`http_filters` of the connection manager."""
     if target.data_plane is DataPlane.MODULE:
         settings = {"runtime": target.runtime_dir, "gateway": gateway}
-        return [_module(target, REQUEST_FILTER, "request", settings), _ROUTER]
+        request = _module(target, REQUEST_FILTER, "request", settings)
+        return [request, *_members(plan), _ROUTER]
     mode = {
         "request_header_mode": "SEND",
         "request_body_mode": "BUFFERED",
@@ -66,10 +71,10 @@ def client_filters(target: EnvoyTarget, gateway: str) -> list[Json]:
         "response_body_mode": "NONE",
     }
     metadata = {"x-aigw-filter": "request", "x-aigw-gateway": gateway}
-    return [_ext_proc(REQUEST_FILTER, metadata, processing_mode=mode), _ROUTER]
+    return [_ext_proc(plan, REQUEST_FILTER, metadata, processing_mode=mode), _ROUTER]
 
 
-def attempt_filters(target: EnvoyTarget, backend_id: str) -> list[Json]:
+def attempt_filters(plan: Plan, target: EnvoyTarget, backend_id: str) -> list[Json]:
     """Upstream `http_filters` of a cluster; `backend_id` is empty where endpoints tell it."""
     if target.data_plane is DataPlane.MODULE:
         settings = {"runtime": target.runtime_dir, "backend": backend_id}
@@ -81,6 +86,7 @@ def attempt_filters(target: EnvoyTarget, backend_id: str) -> list[Json]:
         "response_body_mode": "NONE",
     }
     ext_proc = _ext_proc(
+        plan,
         ATTEMPT_FILTER,
         {"x-aigw-filter": "attempt"},
         processing_mode=mode,
@@ -108,9 +114,42 @@ def _module(target: EnvoyTarget, name: str, filter_name: str, settings: dict[str
     }
 
 
-def _ext_proc(name: str, metadata: dict[str, str], **settings: object) -> Json:
+def _members(plan: Plan) -> Iterator[Json]:
+    """Leaves parts of AWS credentials as filter state: a module cannot read into objects."""
+    values = [
+        _member(":".join((source.namespace, source.key, member)))
+        for source in sorted(_aws_sources(plan), key=repr)
+        for member in _AWS_MEMBERS
+    ]
+    if values:
+        name = "envoy.extensions.filters.http.set_filter_state.v3.Config"
+        yield {"name": "aigw.metadata", "typed_config": typed(name, on_request_headers=values)}
+
+
+def _aws_sources(plan: Plan) -> set[MetadataSource]:
+    return {
+        auth.override.source
+        for auth in (backend.auth for backend in plan.backends.values())
+        if auth and auth.type is AuthType.AWS_CREDENTIALS and auth.override
+        if isinstance(auth.override.source, MetadataSource)
+    }
+
+
+def _member(path: str) -> Json:
+    text = {
+        "text_format_source": {"inline_string": f"%DYNAMIC_METADATA({path})%"},
+        "omit_empty_values": True,
+    }
+    return {
+        "object_key": f"aigw.metadata:{path}",
+        "factory_key": "envoy.string",
+        "format_string": text,
+        "skip_if_empty": True,
+    }
+
+
+def _ext_proc(plan: Plan, name: str, metadata: dict[str, str], **settings: object) -> Json:
     """`metadata` tells the processor which of its parts is meant."""
-    namespaces = {"untyped": [METADATA]}
     return {
         "name": name,
         "typed_config": typed(
@@ -124,8 +163,8 @@ def _ext_proc(name: str, metadata: dict[str, str], **settings: object) -> Json:
             allow_mode_override=True,
             message_timeout=MESSAGE_TIMEOUT,
             metadata_options={
-                "receiving_namespaces": namespaces,
-                "forwarding_namespaces": namespaces,
+                "receiving_namespaces": {"untyped": [METADATA]},
+                "forwarding_namespaces": {"untyped": sorted({METADATA, *plan.metadata_namespaces})},
             },
             **settings,
         ),

@@ -4,23 +4,28 @@ import hashlib
 
 from aigw.plan import Gateway, Listener, Plan, Port
 from aigw.render.envoy.access_log import access_logs
+from aigw.render.envoy.client_traffic import (
+    early_mutation,
+    early_mutations,
+    health_filters,
+    listener_filters,
+    listener_settings,
+    manager_settings,
+    network_filters,
+)
 from aigw.render.envoy.filters import client_filters
 from aigw.render.envoy.local_replies import local_reply_config
 from aigw.render.envoy.names import Json, typed
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
 from aigw.render.envoy.tls import server_socket
 
-STREAM_IDLE_TIMEOUT = "600s"
-"""As long as the usual client libraries wait."""
 REQUEST_HEADERS_TIMEOUT = "30s"
-REQUEST_TIMEOUT = "300s"
 EXTPROC_BUFFER = 268_435_456
 """As large as the largest message of the processor."""
 _LONGEST_NAME = 200
 _NOBODY: Json = {"address_prefix": "255.255.255.255", "prefix_len": 32}
 _INSPECTOR = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-_EARLY = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
 
 
 def listener_resource(plan: Plan, port: Port, target: EnvoyTarget) -> Json:
@@ -32,11 +37,14 @@ def listener_resource(plan: Plan, port: Port, target: EnvoyTarget) -> Json:
         "address": {"socket_address": address},
         "per_connection_buffer_limit_bytes": _buffer_limit(gateway, target),
         "filter_chains": [_filter_chain(plan, port, item, target) for item in port.listeners],
+        **listener_settings(port.traffic),
     }
+    filters = listener_filters(port.traffic)
     if any(listener.certificates for listener in port.listeners):
-        rendered["listener_filters"] = [
-            {"name": "envoy.filters.listener.tls_inspector", "typed_config": typed(_INSPECTOR)}
-        ]
+        inspector = typed(_INSPECTOR)
+        filters.append({"name": "envoy.filters.listener.tls_inspector", "typed_config": inspector})
+    if filters:
+        rendered["listener_filters"] = filters
     return rendered
 
 
@@ -45,7 +53,8 @@ def _filter_chain(plan: Plan, port: Port, listener: Listener, target: EnvoyTarge
         "name": "envoy.filters.network.http_connection_manager",
         "typed_config": _connection_manager(plan, port, listener, target),
     }
-    chain: Json = {"name": listener.name, "filters": [manager]}
+    filters = [*network_filters(listener.traffic, listener.name), manager]
+    chain: Json = {"name": listener.name, "filters": filters}
     if listener.server_name != "*":
         chain["filter_chain_match"] = {"server_names": [listener.server_name]}
     if listener.certificates:
@@ -83,37 +92,37 @@ def _connection_manager(plan: Plan, port: Port, listener: Listener, target: Envo
         _HCM,
         stat_prefix=listener.name.replace("/", "_"),
         rds={"route_config_name": listener.name, "config_source": source},
-        http_filters=client_filters(target, port.gateway),
+        http_filters=[
+            *health_filters(listener.traffic),
+            *client_filters(plan, target, port.gateway),
+        ],
         access_log=access_logs(plan.gateways[port.gateway], target),
-        local_reply_config=local_reply_config(),
-        early_header_mutation_extensions=[_strip_internal_headers()],
+        local_reply_config=local_reply_config(plan.prefixes),
+        early_header_mutation_extensions=[
+            _strip_internal_headers(),
+            *early_mutations(listener.traffic.headers),
+        ],
         # Clients are not trusted: their x-envoy-* headers cannot change timeouts or retries.
         # That needs a list of internal addresses that nobody has; without one Envoy trusts
         # loopback and private addresses.
-        use_remote_address=True,
         skip_xff_append=True,
         internal_address_config={"unix_sockets": False, "cidr_ranges": [_NOBODY]},
         server_header_transformation="PASS_THROUGH",
         scheme_header_transformation={"match_upstream": True},
         normalize_path=True,
-        merge_slashes=True,
-        stream_idle_timeout=STREAM_IDLE_TIMEOUT,
         request_headers_timeout=REQUEST_HEADERS_TIMEOUT,
-        request_timeout=REQUEST_TIMEOUT,
+        **manager_settings(listener.traffic),
     )
 
 
 def _strip_internal_headers() -> Json:
     """Before the first route match: nothing that a client sends may look like our own headers."""
-    mutations = [
+    mutations: list[Json] = [
         {"remove_on_match": {"key_matcher": {"prefix": "x-ai-eg-"}}},
         {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}},
         {"remove": "x-gateway-destination-endpoint"},
     ]
-    return {
-        "name": "envoy.http.early_header_mutation.header_mutation",
-        "typed_config": typed(_EARLY, mutations=mutations),
-    }
+    return early_mutation(mutations)
 
 
 def file_source(path: str) -> Json:

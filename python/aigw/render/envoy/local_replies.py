@@ -7,12 +7,12 @@ Cohere's paths get the message at the top level too.
 
 import json
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from aigw.compile.hosts import covers, specificity
-from aigw.plan import ModelLists
+from aigw.plan import EndpointPrefixes, ModelLists
 from aigw.render.envoy.names import METADATA, Json, typed
 
-COHERE_PREFIX = "/cohere/"
 MAX_LISTED_BYTES = 2000
 
 # Replies of the core (details start with "aigw"), of our own direct responses and of providers
@@ -21,10 +21,18 @@ _MADE_BY_ENVOY = (
     '!(response.code_details.startsWith("aigw") || response.code_details == "direct_response" '
     '|| response.code_details == "via_upstream")'
 )
-_IS_COHERE = (
-    f'(request.path.startsWith("{COHERE_PREFIX}") || '
-    f"metadata.filter_metadata['{METADATA}']['original_path'].startsWith(\"{COHERE_PREFIX}\"))"
-)
+
+
+class Shape(Enum):
+    """Whose libraries read an error."""
+
+    COMMON = auto()
+    COHERE = auto()
+
+
+def shapes(prefixes: EndpointPrefixes) -> tuple[tuple[str, Shape], ...]:
+    """Path prefixes and the shape of errors behind them, the most specific first."""
+    return ((f"{prefixes.path(prefixes.cohere, 'v2')}/", Shape.COHERE), ("/", Shape.COMMON))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,34 +52,34 @@ def table() -> list[LocalReply]:
     return [LocalReply(**row) for row in json.loads(_core.error_table())["envoy"]]
 
 
-def error_body(status: int, type_name: str, message: str, path_prefix: str = "/") -> str:
+def error_body(status: int, type_name: str, message: str, shape: Shape = Shape.COMMON) -> str:
     """The JSON body of an error, as the core writes it."""
     body: Json = {
         "type": "error",
         "error": {"type": type_name, "code": str(status), "message": message},
     }
-    if path_prefix == COHERE_PREFIX:
+    if shape is Shape.COHERE:
         body["message"] = message
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False)
 
 
-def local_reply_config() -> Json:
+def local_reply_config(prefixes: EndpointPrefixes) -> Json:
     """`local_reply_config` of the connection manager."""
-    mappers = [_mapper(row, prefix) for row in table() for prefix in (COHERE_PREFIX, "/")]
-    return {"mappers": mappers}
+    kinds = shapes(prefixes)
+    return {"mappers": [_mapper(row, prefix, shape) for row in table() for prefix, shape in kinds]}
 
 
-def _mapper(row: LocalReply, path_prefix: str) -> Json:
+def _mapper(row: LocalReply, prefix: str, shape: Shape) -> Json:
     conditions = [_MADE_BY_ENVOY]
     if row.details:
         conditions.append(f'response.code_details.startsWith("{row.details}")')
-    if path_prefix == COHERE_PREFIX:
-        conditions.append(_IS_COHERE)
+    if shape is Shape.COHERE:
+        conditions.append(_is_below(prefix))
     comparison = {
         "op": "EQ",
         "value": {"default_value": row.status, "runtime_key": "aigw.local_reply_status"},
     }
-    body = error_body(row.status, row.type, row.message, path_prefix)
+    body = error_body(row.status, row.type, row.message, shape)
     return {
         "filter": {
             "and_filter": {
@@ -86,6 +94,12 @@ def _mapper(row: LocalReply, path_prefix: str) -> Json:
             "content_type": "application/json",
         },
     }
+
+
+def _is_below(prefix: str) -> str:
+    """The client's path; an attempt rewrites it."""
+    original = f"metadata.filter_metadata['{METADATA}']['original_path']"
+    return f'(request.path.startsWith("{prefix}") || {original}.startsWith("{prefix}"))'
 
 
 def cel_filter(expression: str) -> Json:

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 
-from aigw.plan import Gateway, HeaderMatch, Listener, MatchType, Plan, RouteMatch, Rule, VirtualHost
+from aigw.plan import Gateway, Listener, Plan, RouteMatch, Rule, VirtualHost
+from aigw.render.envoy.backend_traffic import cluster_name, hash_policies, skipping
 from aigw.render.envoy.local_replies import (
-    COHERE_PREFIX,
     error_body,
     models_on_offer,
+    shapes,
     unknown_model_message,
 )
+from aigw.render.envoy.match_tree import MatchedRoutes, header_matcher, selection
 from aigw.render.envoy.names import HOST_METADATA, MODEL_HEADER, Json, seconds, typed
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
 
@@ -24,6 +26,7 @@ NOT_FOR_PROVIDERS = [
     "forwarded",
     "via",
     "x-envoy-external-address",
+    "x-envoy-internal",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-proto",
@@ -37,7 +40,7 @@ def route_configuration(
     """The RDS resource of a listener of a Gateway."""
     return {
         "name": listener.name,
-        "max_direct_response_body_size_bytes": MAX_DIRECT_RESPONSE,
+        "max_direct_response_body_size_bytes": _longest_answer(plan),
         "ignore_port_in_host_matching": True,
         "virtual_hosts": [
             _virtual_host(plan, gateway, host, target, ids) for host in listener.virtual_hosts
@@ -45,37 +48,61 @@ def route_configuration(
     }
 
 
+def _longest_answer(plan: Plan) -> int:
+    if not plan.http_rules:
+        return MAX_DIRECT_RESPONSE
+    from aigw.render.envoy.http_routes import longest_answer  # noqa: PLC0415 - for few plans
+
+    return max(MAX_DIRECT_RESPONSE, longest_answer(plan))
+
+
 def _virtual_host(
     plan: Plan, gateway: Gateway, host: VirtualHost, target: EnvoyTarget, ids: Mapping[str, str]
 ) -> Json:
-    routes: list[Json] = []
-    for match in host.matches:
-        rule = plan.rules[match.rule]
-        if rule.groups:
-            routes.extend(_routes(match, rule, target, ids))
-        else:
-            message = "no backend of this route can be used"
-            routes.extend(_direct(_headers(match), 503, "ServiceUnavailable", message))
-    absent = [{"name": MODEL_HEADER, "present_match": False}]
-    message = "invalid request body: the request names no model"
-    routes.extend(_direct(absent, 400, "BadRequest", message))
-    message = unknown_model_message(models_on_offer(gateway.models, host.hostname))
-    routes.extend(_direct([], 404, "NotFound", message))
-    return {
+    entries = [
+        MatchedRoutes(match, tuple(_routes(plan, match, target, ids))) for match in host.matches
+    ]
+    rest = _unmatched(plan, gateway, host)
+    found: Json = {
         "name": host.hostname,
         "domains": [host.hostname],
         "request_body_buffer_limit": gateway.limits.request_body_bytes,
-        "request_headers_to_remove": NOT_FOR_PROVIDERS,
-        "routes": routes,
     }
+    if not host.http:
+        taken_off = {"request_headers_to_remove": NOT_FOR_PROVIDERS}
+        return {**found, **taken_off, **selection(entries, rest)}
+    from aigw.render.envoy.http_routes import with_plain_routes  # noqa: PLC0415 - for few plans
+
+    for route in (route for entry in entries for route in entry.routes):
+        route["request_headers_to_remove"] = NOT_FOR_PROVIDERS
+    return {**found, **with_plain_routes(plan, gateway, host, selection(entries, rest), rest)}
+
+
+def _unmatched(plan: Plan, gateway: Gateway, host: VirtualHost) -> list[Json]:
+    """What answers requests that no match takes."""
+    absent = [{"name": MODEL_HEADER, "present_match": False}]
+    message = "invalid request body: the request names no model"
+    unknown = unknown_model_message(models_on_offer(gateway.models, host.hostname))
+    return [
+        *_direct(plan, {"headers": absent}, 400, "BadRequest", message),
+        *_direct(plan, {}, 404, "NotFound", unknown),
+    ]
 
 
 def _routes(
-    match: RouteMatch, rule: Rule, target: EnvoyTarget, ids: Mapping[str, str]
+    plan: Plan, match: RouteMatch, target: EnvoyTarget, ids: Mapping[str, str]
 ) -> list[Json]:
     """One route, or one per path."""
+    rule = plan.rules[match.rule]
+    headers = [header_matcher(header) for header in match.headers]
+    if not rule.groups:
+        message = "no backend of this route can be used"
+        return _direct(plan, {"headers": headers}, 503, "ServiceUnavailable", message)
+    if target.data_plane is DataPlane.MODULE:
+        rule = skipping(rule)
     action: Json = {
         **_destination(rule, target, ids),
+        **hash_policies(rule.traffic),
         "auto_host_rewrite": True,
         "timeout": seconds(rule.timeouts.request_ms),
     }
@@ -85,7 +112,7 @@ def _routes(
     return [
         {
             "name": rule.id,
-            "match": {**path, "headers": _headers(match)},
+            "match": {**path, "headers": headers},
             "metadata": {"filter_metadata": {HOST_METADATA: {"aigw_route_name": rule.route}}},
             "route": action,
         }
@@ -93,23 +120,13 @@ def _routes(
     ]
 
 
-def _headers(match: RouteMatch) -> list[Json]:
-    return [_header(header) for header in match.headers]
-
-
-def _header(header: HeaderMatch) -> Json:
-    name = ":authority" if header.name == "host" else header.name
-    if header.type is MatchType.REGULAR_EXPRESSION:
-        return {"name": name, "string_match": {"safe_regex": {"regex": header.value}}}
-    return {"name": name, "string_match": {"exact": header.value}}
-
-
 def _destination(rule: Rule, target: EnvoyTarget, ids: Mapping[str, str]) -> Json:
     """A cluster; for the module with several backends, one cluster group per attempt."""
     if target.data_plane is DataPlane.EXTPROC:
         return {"cluster": rule.id}
     if len(rule.groups) == 1 and len(rule.groups[0].members) == 1:
-        return {"cluster": ids[rule.groups[0].members[0].backend]}
+        backend = rule.groups[0].members[0].backend
+        return {"cluster": cluster_name(ids[backend], rule.traffic)}
     repeats = rule.retry.attempts_per_group if rule.retry else 1
     attempts = rule.retry.num_retries + 1 if rule.retry else 1
     groups = [group for group in rule.groups for _ in range(min(repeats, attempts))]
@@ -117,7 +134,10 @@ def _destination(rule: Rule, target: EnvoyTarget, ids: Mapping[str, str]) -> Jso
         {
             "name": f"attempt-{number}",
             "clusters": [
-                {"cluster_name": ids[member.backend], "weight": member.weight}
+                {
+                    "cluster_name": cluster_name(ids[member.backend], rule.traffic),
+                    "weight": member.weight,
+                }
                 for member in group.members
             ],
         }
@@ -165,14 +185,14 @@ def _retry_policy(rule: Rule, target: EnvoyTarget) -> Json:
     return policy
 
 
-def _direct(headers: list[Json], status: int, type_name: str, message: str) -> list[Json]:
+def _direct(plan: Plan, conditions: Json, status: int, type_name: str, message: str) -> list[Json]:
     """An error in the client's shape: once for Cohere's paths, once for all others."""
     return [
         {
-            "match": {"prefix": prefix, "headers": headers},
+            "match": {"prefix": prefix, **conditions},
             "direct_response": {
                 "status": status,
-                "body": {"inline_string": error_body(status, type_name, message, prefix)},
+                "body": {"inline_string": error_body(status, type_name, message, shape)},
             },
             "response_headers_to_add": [
                 {
@@ -181,5 +201,5 @@ def _direct(headers: list[Json], status: int, type_name: str, message: str) -> l
                 }
             ],
         }
-        for prefix in (COHERE_PREFIX, "/")
+        for prefix, shape in shapes(plan.prefixes)
     ]

@@ -1,4 +1,4 @@
-//! Path segments of AWS APIs: model ids and ARNs in `:path`.
+//! Model ids and ARNs: as path segments of AWS APIs, and what they tell.
 
 use std::fmt::Write as _;
 
@@ -18,6 +18,18 @@ pub(crate) fn push_segment(path: &mut String, text: &str) {
     }
 }
 
+/// The name that tells what kind of model it is. The ARN of an application inference profile, or
+/// of a model of one's own, tells nothing; then it is what the client calls it.
+pub(crate) fn known_as<'a>(model: &'a str, requested: &'a str) -> &'a str {
+    let id = model.rsplit('/').next().unwrap_or(model);
+    // Ids of models begin with their vendor: `anthropic.claude`.
+    if model.starts_with("arn:") && !id.contains('.') {
+        requested
+    } else {
+        model
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -26,6 +38,21 @@ mod tests {
         let mut path = String::new();
         push_segment(&mut path, text);
         path
+    }
+
+    #[test]
+    fn only_an_arn_without_a_vendor_is_known_by_another_name() {
+        let arn = |tail: &str| format!("arn:aws:bedrock:eu-west-3:111122223333:{tail}");
+        for (model, other) in [
+            (arn("application-inference-profile/a1b2c3"), true),
+            (arn("provisioned-model/abc"), true),
+            (arn("inference-profile/eu.amazon.nova-lite-v1:0"), false),
+            ("amazon.nova-lite-v1:0".to_owned(), false),
+            ("alias".to_owned(), false),
+        ] {
+            let want = if other { "claude" } else { &model };
+            assert_eq!(known_as(&model, "claude"), want);
+        }
     }
 
     #[test]

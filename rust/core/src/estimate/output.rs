@@ -31,22 +31,32 @@ macro_rules! members {
 }
 
 static NONE: Members = members![];
-static CHAT: Members = members!["content", "reasoning_content", "arguments"];
+static CHAT: Members = members![
+    "content",
+    "reasoning_content",
+    "reasoning",
+    "refusal",
+    "arguments"
+];
 static COMPLETIONS: Members = members!["text"];
 static MESSAGES: Members = members!["text", "thinking", "partial_json", "input"];
-static RESPONSES: Members = members!["text", "arguments"];
+static RESPONSES: Members = members!["text", "refusal", "arguments"];
 static RESPONSE_EVENTS: Members = members!["delta"];
 
 /// The one name of an object.
 const INPUT: &[u8] = b"\"input\"";
+const REASONING: &[u8] = b"\"reasoning\"";
+const REASONING_CONTENT: &[u8] = b"\"reasoning_content\"";
 /// Longest name in quotes.
-const LONGEST: usize = "\"reasoning_content\"".len();
+const LONGEST: usize = REASONING_CONTENT.len();
 
 /// Generated text, as it is written in JSON strings.
 #[derive(Default)]
 pub(crate) struct OutputText {
     members: Option<&'static Members>,
     state: State,
+    /// The name that reasoning has here.
+    reasoning: Option<Reasoning>,
     /// End of the bytes before, in which a name may begin.
     edge: Edge,
     kept: Vec<u8>,
@@ -80,8 +90,16 @@ enum State {
 #[derive(Clone, Copy)]
 enum Value {
     Text,
+    Reasoning(Reasoning),
     /// The input of a tool, which only events write as text.
     Object,
+}
+
+/// The names of reasoning. Some servers write it under both; then the first one counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reasoning {
+    Short,
+    Long,
 }
 
 impl OutputText {
@@ -180,8 +198,13 @@ impl OutputText {
         self.state = match (self.state, byte) {
             (State::Name(value), b':') => State::Colon(value),
             (State::Colon(Value::Text), b'"') => State::Text,
+            (State::Colon(Value::Reasoning(name)), b'"')
+                if *self.reasoning.get_or_insert(name) == name =>
+            {
+                State::Text
+            }
             (State::Colon(Value::Object), b'{') => State::Object(1),
-            // Nothing generated: a value in the place of a name, null, an array.
+            // Nothing generated or nothing new: a value in the place of a name, null, an array.
             _ => {
                 self.state = State::Seek;
                 return blank;
@@ -246,6 +269,10 @@ impl OutputText {
 fn name(until: &[u8]) -> State {
     State::Name(if until.ends_with(INPUT) {
         Value::Object
+    } else if until.ends_with(REASONING) {
+        Value::Reasoning(Reasoning::Short)
+    } else if until.ends_with(REASONING_CONTENT) {
+        Value::Reasoning(Reasoning::Long)
     } else {
         Value::Text
     })
@@ -292,12 +319,12 @@ impl Edge {
 struct Names {
     finders: &'static [Finder<'static>],
     /// Where the names end; 0: to be looked for.
-    ends: [usize; 4],
+    ends: [usize; 5],
 }
 
 impl Names {
     fn new(finders: &'static [Finder<'static>]) -> Self {
-        let ends = [0; 4];
+        let ends = [0; 5];
         Self { finders, ends }
     }
 

@@ -20,6 +20,12 @@ fn the_members_of_each_endpoint_are_text() {
             "why a\"\n{\"content\":\"x\"}",
         ),
         (
+            Endpoint::ChatCompletions,
+            r#"{"choices":[{"message":{"refusal":"No.","reasoning":"why ","reasoning_content":
+            "why ","content":null}}],"x":{"reasoning":{"effort":"low"}}}"#,
+            "No.why ",
+        ),
+        (
             Endpoint::Completions,
             r#"{"object":"text","choices":[{"text":"one"},{"text":" two"}]}"#,
             "one two",
@@ -33,8 +39,8 @@ fn the_members_of_each_endpoint_are_text() {
         (
             Endpoint::Responses,
             r#"{"text":{"format":{"type":"text"}},"output":[{"content":[{"text":"a","type":
-            "output_text"}]},{"arguments":"{}"}]}"#,
-            "a{}",
+            "output_text"},{"refusal":"no","type":"refusal"}]},{"arguments":"{}"}]}"#,
+            "ano{}",
         ),
         (Endpoint::Embeddings, r#"{"text":"a"}"#, ""),
     ] {

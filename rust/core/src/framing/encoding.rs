@@ -43,19 +43,38 @@ impl Brotli {
     }
 
     /// The plain bytes of `part`. An error has the bytes so far when they are no brotli.
-    fn feed(&mut self, part: &[u8]) -> Result<Vec<u8>, Option<Vec<u8>>> {
-        if let Some(unread) = &mut self.unread {
-            unread.extend_from_slice(part);
+    ///
+    /// When the decoder notices an error, and what it gives out before, depends on its pieces. So
+    /// as long as there is doubt it gets one byte at a time, and whether this is brotli is the same
+    /// for every split. Beyond that a corrupt stream, which has no checksum, may be noticed in one
+    /// split and not in another: single bytes throughout would cost too much.
+    fn feed(&mut self, mut part: &[u8]) -> Result<Vec<u8>, Option<Vec<u8>>> {
+        while let (Some(unread), Some((byte, rest))) = (&mut self.unread, part.split_first()) {
+            unread.push(*byte);
+            if write(&mut self.decoder, &[*byte]).is_err() {
+                unread.extend_from_slice(rest);
+                return Err(self.unread.take());
+            }
+            part = rest;
+            if !self.decoder.get_mut().is_empty() || unread.len() == BROTLI_DOUBT {
+                self.unread = None;
+            }
         }
-        let written = self.decoder.write_all(part);
-        let written = written.and_then(|()| self.decoder.flush());
-        let plain = std::mem::take(self.decoder.get_mut());
-        if written.is_err() {
-            return Err(self.unread.take().filter(|_| plain.is_empty()));
+        write(&mut self.decoder, part).map_err(|_| None)?;
+        Ok(std::mem::take(self.decoder.get_mut()))
+    }
+}
+
+/// Unpacks `part` and all that the decoder has: where its buffer was full, it keeps the rest for
+/// the next call.
+fn write(decoder: &mut DecompressorWriter<Vec<u8>>, part: &[u8]) -> std::io::Result<()> {
+    decoder.write_all(part)?;
+    loop {
+        let before = decoder.get_mut().len();
+        let _taken = decoder.write(&[])?;
+        if decoder.get_mut().len() == before {
+            return decoder.flush();
         }
-        let unread = self.unread.take();
-        self.unread = unread.filter(|bytes| plain.is_empty() && bytes.len() < BROTLI_DOUBT);
-        Ok(plain)
     }
 }
 
@@ -153,6 +172,18 @@ mod tests {
                 .flat_map(|chunk| unpacker.feed(chunk).unwrap())
                 .collect();
             assert_eq!(plain, b"data: {\"a\":1}\n\n");
+        }
+    }
+
+    #[test]
+    fn output_that_fills_the_buffer_of_brotli_does_not_wait() {
+        // Repeats one letter some thousand times, and ends early.
+        let packed = b"\x1f\x8b\x28\x00\x24\xf0\x2a\x17\xf8\xe2\x00\x00\x00\xf8\x00\x00\x00";
+        for size in 1..=packed.len() {
+            let mut unpacker = unpacker("br");
+            let chunks = packed.chunks(size);
+            let plain: usize = chunks.map(|c| unpacker.feed(c).unwrap().len()).sum();
+            assert_eq!(plain, 6436, "{size}");
         }
     }
 

@@ -8,6 +8,7 @@ use super::response::ReplySide;
 use crate::auth::{self, Signable};
 use crate::config::Backend;
 use crate::credential::Credentials;
+use crate::credential_override::{DynamicMetadata, Given};
 use crate::error::{Error, Reply, Result};
 use crate::estimate::CountJob;
 use crate::headers::HeaderEdits;
@@ -16,6 +17,7 @@ use crate::metadata::{
 };
 use crate::record::AttemptRecord;
 use crate::registry;
+use crate::scan::Signatures;
 use crate::translate::{Answer, Binding, Exchange, LocalReply, ReplyBytes, Upstream};
 use crate::usage::Usage;
 
@@ -25,6 +27,7 @@ pub struct Attempt {
     pub(super) backend: Arc<Backend>,
     pub(super) exchange: Box<dyn Exchange>,
     pub(super) reply: ReplySide,
+    given: Given,
     started: Times,
 }
 
@@ -120,13 +123,23 @@ impl Attempt {
         };
         let exchange = (entry.make)(&binding(&request, &backend, now));
         let reply = ReplySide::new(&request, backend.effective_model(request.model()));
+        let given = Given::in_headers(backend.auth.as_ref(), &request.given);
         Ok(Self {
             request,
             backend,
             exchange,
             reply,
+            given,
             started: Times { now },
         })
+    }
+
+    /// Reads a credential that dynamic metadata holds. Before [`Self::prepare`]; without this call
+    /// there is none.
+    pub fn read_metadata(&mut self, metadata: &dyn DynamicMetadata) {
+        if let Some(given) = Given::in_metadata(self.backend.auth.as_ref(), metadata) {
+            self.given = given;
+        }
     }
 
     /// The request.
@@ -147,6 +160,7 @@ impl Attempt {
                 && self.request.stream()
                 && !self.request.scan.include_usage)
             || !self.request.scan.repeated.is_empty()
+            || self.request.scan.signatures == Signatures::SomeEmpty
             || !self.backend.body_mutation.is_empty()
             || self.backend.auth.as_ref().is_some_and(auth::covers_body)
     }
@@ -178,10 +192,13 @@ impl Attempt {
         }
         let credential = match self.backend.auth.as_ref() {
             None => None,
-            Some(auth) => match input.credentials.get(&auth.credential, input.now) {
-                Some(credential) => Some((auth, credential)),
-                None => return self.no_credential(&auth.credential, input.patience),
-            },
+            Some(auth) => {
+                let given = &self.given;
+                match given.or_configured(auth, input.credentials, input.now)? {
+                    Some(credential) => Some((auth, credential)),
+                    None => return self.no_credential(&auth.credential, input.patience),
+                }
+            }
         };
         let binding = binding(&self.request, &self.backend, self.started.now);
         let upstream = self
@@ -368,6 +385,7 @@ fn binding<'a>(request: &'a Request, backend: &'a Backend, now: u64) -> Binding<
     Binding {
         backend,
         model: backend.effective_model(request.model()),
+        requested_model: request.model(),
         stream: request.stream(),
         now,
         request_id: request.id,

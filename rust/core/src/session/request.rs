@@ -37,6 +37,8 @@ pub struct PendingRequest {
     endpoint: Endpoint,
     /// As the client sent it, credentials included.
     head: Headers,
+    /// Names of those that are meant for backends.
+    credential_headers: Arc<[String]>,
 }
 
 /// A request as every attempt sees it: pristine, the client's credentials set apart.
@@ -54,6 +56,8 @@ pub struct Request {
     pub head: Headers,
     /// The client's own credentials, for backends that have none configured.
     pub(crate) client_credentials: Headers,
+    /// Headers that bring credentials for the backends which ask for them.
+    pub(crate) given: Headers,
     pub(crate) scan: Scan,
     /// For estimates where the provider reports no usage.
     pub(crate) prompt: Prompt,
@@ -72,6 +76,7 @@ pub fn on_head(config: &Arc<Config>, gateway: &Gateway, head: Headers, ended: En
             limits: gateway.limits,
             endpoint,
             head,
+            credential_headers: Arc::clone(&gateway.credential_headers),
         })),
         Err((api, error)) => HeadStep::Reply(error.reply(api)),
     }
@@ -229,8 +234,15 @@ impl PendingRequest {
     fn into_request(self, id: u128, scan: Scan, body: &[u8]) -> (Request, HeaderEdits) {
         let mut edits = HeaderEdits::new();
         let mut client_credentials = Headers::default();
-        for (name, value) in self.head.iter().filter(|(name, _)| is_removed(name)) {
-            if is_credential(name) && name != PROXY_CREDENTIAL {
+        let mut given = Headers::default();
+        let names = self.credential_headers;
+        let is_given = |name: &[u8]| names.iter().any(|known| known.as_bytes() == name);
+        for (name, value) in self.head.iter() {
+            if is_given(name) {
+                given.push(name, value);
+            } else if !is_removed(name) {
+                continue;
+            } else if is_credential(name) && name != PROXY_CREDENTIAL {
                 client_credentials.push(name, value);
             }
             if let Ok(name) = std::str::from_utf8(name) {
@@ -238,7 +250,7 @@ impl PendingRequest {
             }
         }
         let mut head = self.head;
-        head.retain(|name| !is_removed(name) && !is_of_the_way(name));
+        head.retain(|name| !is_given(name) && !is_removed(name) && !is_of_the_way(name));
         // An empty value would match no route anyway, and Envoy treats it as present.
         if scan.model.is_empty() {
             edits.remove(MODEL_HEADER);
@@ -252,6 +264,7 @@ impl PendingRequest {
             limits: self.limits,
             head,
             client_credentials,
+            given,
             scan,
             prompt: Prompt::of(self.endpoint, body),
             touched: Mutex::default(),

@@ -40,11 +40,12 @@ use std::marker::PhantomData;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Backend;
+use crate::dialect::claude::UNSIGNED;
 use crate::endpoint::{ClientApi, Endpoint};
 use crate::error::{Error, Result};
 use crate::framing::{Event, Framing, TopLevel};
 use crate::headers::Headers;
-use crate::scan::{Scan, place};
+use crate::scan::{Scan, Signatures, place};
 use crate::schema::ApiSchema;
 use crate::usage::Usage;
 use crate::wire::Members;
@@ -56,6 +57,8 @@ pub struct Binding<'a> {
     pub backend: &'a Backend,
     /// Model to name to the provider and, where it reports none, to the client.
     pub model: &'a str,
+    /// Model that the client names.
+    pub requested_model: &'a str,
     /// The client asked for a stream.
     pub stream: bool,
     /// Unix seconds, for `created` fields.
@@ -347,11 +350,15 @@ pub trait Passthrough: Send + Sized + 'static {
     /// # Errors
     /// [`Error::Untranslatable`] with the field that the provider cannot express.
     fn request(binding: &Binding<'_>, scan: &Scan, body: &[u8]) -> Result<Upstream> {
-        Ok(Upstream {
+        let mut upstream = Upstream {
             path: Self::path(binding),
             body: passthrough::splice(Self::ENDPOINT, Self::MODEL_IN, binding, scan, body),
             ..Upstream::default()
-        })
+        };
+        upstream
+            .dropped
+            .note(UNSIGNED, scan.signatures == Signatures::SomeEmpty);
+        Ok(upstream)
     }
 
     /// True when [`Self::request`] changes the body whatever the backend's settings.

@@ -10,7 +10,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::framing::{Event, TopLevel};
 use crate::headers::Headers;
-use crate::scan::{Repeated, Scan, Span};
+use crate::scan::{Repeated, Scan, Signatures, Span};
 use crate::schema::ApiSchema;
 use crate::usage::{Count, Usage};
 
@@ -61,7 +61,12 @@ pub(super) fn splice(
     if !appended.is_empty() {
         edits.push((scan.end..scan.end, appended));
     }
-    (!edits.is_empty()).then(|| apply(body, edits))
+    let spliced = (!edits.is_empty()).then(|| apply(body, edits));
+    if scan.signatures == Signatures::SomeEmpty {
+        let signed = claude::without_unsigned(spliced.as_deref().unwrap_or(body));
+        return signed.or(spliced);
+    }
+    spliced
 }
 
 /// Gives earlier values of a repeated field what the last one has after `edits`.

@@ -325,10 +325,10 @@ pub(crate) enum ReplyBlock<'a> {
     Text {
         text: &'a str,
     },
+    /// The signature is there always: libraries want the member.
     Thinking {
         thinking: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        signature: Option<&'a str>,
+        signature: &'a str,
     },
     RedactedThinking {
         data: &'a str,

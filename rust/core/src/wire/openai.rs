@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -557,13 +557,29 @@ impl<'de: 'a, 'a> Deserialize<'de> for Stop<'a> {
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 let mut all = Vec::new();
-                while let Some(one) = seq.next_element()? {
+                while let Some(StopWord(one)) = seq.next_element()? {
                     all.push(one);
                 }
                 Ok(Stop::Many(all))
             }
         }
         deserializer.deserialize_any(StopVisitor)
+    }
+}
+
+/// One of several stop words: a string, or a number or boolean that stands for its text.
+struct StopWord<'a>(Text<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for StopWord<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Raw::<'de>::deserialize(deserializer)?.get();
+        match raw.as_bytes().first() {
+            Some(b'"') => serde_json::from_str(raw)
+                .map(Self)
+                .map_err(D::Error::custom),
+            Some(b'[' | b'{' | b'n') | None => Err(D::Error::custom("a string is expected")),
+            Some(_) => Ok(Self(raw.into())),
+        }
     }
 }
 

@@ -101,6 +101,33 @@ fn heads() -> Vec<Vec<u8>> {
     .to_vec()
 }
 
+fn expressions() -> Vec<Vec<u8>> {
+    [
+        (
+            "self.all(p, p.kind == 'Gateway')",
+            r#"[{"kind":"Gateway"}]"#,
+        ),
+        (
+            "self.all(a, self.exists_one(b, b.n == a.n))",
+            r#"[{"n":1},{"n":2}]"#,
+        ),
+        (
+            "has(self.a) != has(self.b) || self.a in [1, 2u, 1.5]",
+            r#"{"a":1}"#,
+        ),
+        ("self.s.lowerAscii().matches('^[a-z]+$')", r#"{"s":"Ab"}"#),
+        ("duration(self) < duration('1h30m')", r#""10s""#),
+        ("input_tokens * 2u + uint(self.n) / 3u", r#"{"n":7}"#),
+        (
+            "model.startsWith('h') ? size(self) : -1 % 2",
+            r#"{"k":[null]}"#,
+        ),
+        ("self.map(x, x * 1.5).filter(x, x > 1.0)[0]", "[1.0,2.5]"),
+    ]
+    .map(|(text, value)| [text, value].join("\n").into_bytes())
+    .to_vec()
+}
+
 type Body = fn(&[u8]);
 type Seeds = fn() -> Vec<Vec<u8>>;
 
@@ -115,6 +142,7 @@ const TARGETS: &[(&str, Body, Seeds)] = &[
     ("packed", bodies::packed, packed),
     ("mutation", bodies::mutation, mutations),
     ("head", bodies::head, heads),
+    ("cel", bodies::cel, expressions),
 ];
 
 /// A seed with some damage; now and then the end of another seed behind its start.
@@ -196,6 +224,14 @@ fn any_change_of_json_leaves_json() {
 #[test]
 fn any_head_is_read_or_refused_as_json() {
     run("head", 1);
+}
+
+#[test]
+fn any_expression_is_refused_or_evaluated_alike() {
+    // Frames of the parser are about ten times larger in a debug build.
+    let thread = std::thread::Builder::new().stack_size(64 << 20);
+    let check = thread.spawn(|| run("cel", 1)).unwrap();
+    check.join().unwrap();
 }
 
 /// Writes the seeds of every target to the folder that `AIGW_CORPUS` names.

@@ -21,7 +21,15 @@ const CONFIG: &str = r#"{"version":1,"generation":"g","credential_wait_ms":60000
         "schema":{"name":"OpenAI","prefix":"v1"},"host":"o.example","model_name_override":"big"},
     "keyed":{"name":"ns/k/route/r/rule/0/ref/2","backend":"ns/k","route":"ns/r",
         "schema":{"name":"OpenAI","prefix":"v1"},"host":"k.example",
-        "auth":{"type":"APIKey","credential":"ns/k"}}}}"#;
+        "auth":{"type":"APIKey","credential":"ns/k"}},
+    "own":{"name":"ns/w/route/r/rule/0/ref/3","backend":"ns/w","route":"ns/r",
+        "schema":{"name":"OpenAI","prefix":"v1"},"host":"w.example",
+        "auth":{"type":"APIKey","override":{"without":"refused",
+            "source":{"metadata":{"namespace":"ns.auth","key":"k"}}}}},
+    "own-aws":{"name":"ns/x/route/r/rule/0/ref/4","backend":"ns/x","route":"ns/r",
+        "schema":{"name":"OpenAI","prefix":"v1"},"host":"x.example",
+        "auth":{"type":"AWSCredentials","region":"eu-west-1","override":{"without":"refused",
+            "source":{"metadata":{"namespace":"ns.auth","key":"k"}}}}}}}"#;
 
 /// A filter of ours, as Envoy holds it.
 struct Filter {
@@ -208,6 +216,44 @@ fn an_attempt_finds_its_backend_in_host_metadata() {
         stream.header(REQUEST, ":path"),
         Some("/v2/chat/completions")
     );
+}
+
+#[test]
+fn a_credential_of_the_request_stands_in_dynamic_metadata() {
+    let dir = runtime();
+    let request = Filter::request(dir.path());
+    let attempt = Filter::attempt(dir.path(), "own");
+    let mut stream = chat();
+    read(&request, &mut stream);
+    stream
+        .request_metadata
+        .insert("k".into(), " of-the-user ".into());
+    let handle = stream.handle();
+    assert_eq!(
+        http_filter_request_headers(handle, attempt.module, false),
+        0
+    );
+    let sent = stream.header(REQUEST, "authorization");
+    assert_eq!(sent, Some("Bearer of-the-user"));
+}
+
+#[test]
+fn the_parts_of_an_aws_credential_of_the_request_stand_in_filter_state() {
+    let dir = runtime();
+    let request = Filter::request(dir.path());
+    let attempt = Filter::attempt(dir.path(), "own-aws");
+    let mut stream = chat();
+    read(&request, &mut stream);
+    for (member, value) in [("accessKeyId", "AKID"), ("secretAccessKey", "s")] {
+        let name = format!("aigw.metadata:ns.auth:k:{member}");
+        stream.state.insert(name, value.into());
+    }
+    let handle = stream.handle();
+    http_filter_request_headers(handle, attempt.module, false);
+    stream.bodies[RECEIVED] = vec![BODY.into()];
+    assert_eq!(http_filter_request_body(handle, attempt.module, true), 0);
+    let sent = stream.header(REQUEST, "authorization").unwrap();
+    assert!(sent.starts_with("AWS4-HMAC-SHA256 Credential=AKID/"));
 }
 
 #[test]

@@ -58,6 +58,8 @@ pub(crate) enum Moment {
 /// Whose metadata is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MetadataOf {
+    /// The request: dynamic metadata.
+    Request = 0,
     /// The cluster.
     Cluster = 2,
     /// The chosen host.
@@ -259,7 +261,7 @@ impl Stream<'_> {
         }
     }
 
-    /// A text in the metadata of cluster or host.
+    /// A text in the metadata of request, cluster or host.
     pub(crate) fn metadata_text(&self, of: MetadataOf, namespace: &str, key: &str) -> Option<&str> {
         let mut out = Bytes::NONE;
         // SAFETY: `out` is valid for writes; the value lives as long as the hook runs.

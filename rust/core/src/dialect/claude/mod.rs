@@ -16,6 +16,7 @@ mod reply;
 mod request;
 mod stream;
 mod tools;
+mod unsigned;
 mod usage;
 
 pub(crate) use count::{aws_count_body, count_request, token_count};
@@ -25,4 +26,5 @@ pub(crate) use raw::{aws_betas, aws_body, gcp_body};
 pub(crate) use reply::ChatReply;
 pub(crate) use request::{Gate, Target, chat_request, note_dropped};
 pub(crate) use stream::event_type;
+pub(crate) use unsigned::{UNSIGNED, without_unsigned};
 pub(crate) use usage::{complete_usage, merge_usage};

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
+use super::unsigned::signed_messages;
 use crate::headers::Headers;
 use crate::wire::Members;
 use crate::wire::anthropic::Raw;
@@ -36,6 +38,9 @@ const AWS_BETAS: &[&str] = &[
 pub(crate) struct HostedBody<'a> {
     #[serde(flatten)]
     members: Members<'a>,
+    /// In place of the client's, which have unsigned thinking.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<Box<RawValue>>,
     anthropic_version: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     anthropic_beta: Vec<String>,
@@ -46,8 +51,10 @@ pub(crate) struct HostedBody<'a> {
 /// A body for Vertex AI: the path names the model.
 pub(crate) fn gcp_body<'a>(mut members: Members<'a>, version: &'a str) -> HostedBody<'a> {
     members.remove(&["model", "anthropic_version"]);
+    let messages = signed(&mut members);
     HostedBody {
         members,
+        messages,
         anthropic_version: version,
         anthropic_beta: Vec::new(),
         max_tokens: None,
@@ -63,8 +70,10 @@ pub(crate) fn aws_body<'a>(
 ) -> (HostedBody<'a>, bool) {
     let (betas, complete) = aws_betas(members.get("anthropic_beta"), head);
     members.remove(&["model", "stream", "anthropic_version", "anthropic_beta"]);
+    let messages = signed(&mut members);
     let body = HostedBody {
         members,
+        messages,
         anthropic_version: version,
         anthropic_beta: betas,
         max_tokens: None,
@@ -72,7 +81,19 @@ pub(crate) fn aws_body<'a>(
     (body, !complete)
 }
 
+/// Takes out messages that have unsigned thinking, and returns them without it.
+fn signed(members: &mut Members<'_>) -> Option<Box<RawValue>> {
+    let messages = signed_messages(members)?;
+    members.remove(&["messages"]);
+    Some(messages)
+}
+
 impl HostedBody<'_> {
+    /// Whether thinking of the client is left out.
+    pub(crate) fn lacks_thinking(&self) -> bool {
+        self.messages.is_some()
+    }
+
     /// A body to count: Bedrock wants a limit in it.
     pub(crate) fn limited(mut self) -> Self {
         let limit = self.members.get("max_tokens");

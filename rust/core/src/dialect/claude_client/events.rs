@@ -182,7 +182,7 @@ fn delta(index: u32, delta: Delta<'_>, out: &mut Outbox<'_>) -> Result<()> {
 
 const EMPTY_THINKING: ReplyBlock<'static> = ReplyBlock::Thinking {
     thinking: "",
-    signature: None,
+    signature: "",
 };
 
 /// `{}`.

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::events::{Events, empty_object, tool_input};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::translate::{Binding, Outbox};
 use crate::wire::anthropic_client::{MessageReply, ReplyBlock, Usage};
 use crate::wire::openai::{
@@ -51,6 +51,7 @@ impl Reply {
         out: &mut Outbox<'_>,
     ) -> Result<()> {
         let choice = reply.choices.first();
+        let stop_reason = choice.map(|choice| stop_reason(choice.finish_reason));
         let usage = reply.usage.as_ref().map(usage).unwrap_or_default();
         out.json(&MessageReply {
             id: self.id_of(reply.id),
@@ -58,7 +59,7 @@ impl Reply {
             role: "assistant",
             content: choice.map_or_else(Vec::new, |choice| content(&choice.message)),
             model: reply.model,
-            stop_reason: choice.map(|choice| stop_reason(choice.finish_reason)),
+            stop_reason: stop_reason.transpose()?,
             stop_sequence: None,
             usage: Usage {
                 cache_read_input_tokens: usage.cache_read_input_tokens.or(Some(0)),
@@ -102,7 +103,7 @@ impl Reply {
         self.events.start(&self.id, &self.model, out)?;
         self.delta(&choice.delta, out)?;
         if let Some(reason) = choice.finish_reason {
-            self.stop_reason = Some(stop_reason(reason));
+            self.stop_reason = Some(stop_reason(reason)?);
         }
         Ok(())
     }
@@ -184,13 +185,22 @@ fn thinking_block(
     events.signature(block.signature.as_deref().unwrap_or_default(), out)
 }
 
-fn stop_reason(finish_reason: &str) -> &'static str {
-    match finish_reason {
+/// Anthropic's word for a finish reason. It has none for a reply that went wrong, which is an
+/// error there; what is unknown ends a message well.
+fn stop_reason(finish_reason: &str) -> Result<&'static str> {
+    Ok(match finish_reason {
         "length" => "max_tokens",
         "tool_calls" => "tool_use",
-        "content_filter" => "refusal",
+        "content_filter" | "recitation" => "refusal",
+        "error" | "language" | "malformed_function_call" | "no_image" | "unexpected_tool_call" => {
+            return Err(Error::UpstreamStream {
+                status: 502,
+                kind: "api_error".into(),
+                message: format!("the model did not finish its reply: {finish_reason}"),
+            });
+        }
         _ => "end_turn",
-    }
+    })
 }
 
 /// Anthropic counts cache traffic apart from the input, OpenAI as a part of it.
@@ -223,7 +233,7 @@ fn content<'a>(message: &'a ReplyMessage<'a>) -> Vec<ReplyBlock<'a>> {
     let shown = |block: &ReplyBlock<'_>| matches!(block, ReplyBlock::Thinking { .. });
     let text = message.reasoning_content.as_deref();
     if let Some(thinking) = text.filter(|text| !text.is_empty() && !blocks.iter().any(shown)) {
-        let signature = None;
+        let signature = "";
         blocks.insert(
             0,
             ReplyBlock::Thinking {
@@ -252,7 +262,7 @@ fn thinking<'a>(
             .as_deref()
             .or(message.reasoning_content.as_deref())
             .unwrap_or_default(),
-        signature: block.signature.as_deref(),
+        signature: block.signature.as_deref().unwrap_or_default(),
     }
 }
 

@@ -9,7 +9,7 @@ use super::parts::{Names, Place, document_format, image_format, mark};
 use super::redacted::to_bytes;
 use super::request::refuse;
 use super::tools::{empty_object, empty_schema, is_object, uses_tools};
-use crate::dialect::claude::{aws_betas, is_claude};
+use crate::dialect::claude::{UNSIGNED, aws_betas, is_claude};
 use crate::dialect::data_uri::base64_text;
 use crate::error::{Error, Result};
 use crate::headers::Headers;
@@ -34,6 +34,7 @@ pub(crate) fn messages_request<'a>(
     dropped: &mut Dropped,
 ) -> Result<ConverseRequest<'a>> {
     let mut turns = Turns {
+        claude: is_claude(model),
         system: Vec::new(),
         messages: Vec::new(),
         names: Names::default(),
@@ -206,6 +207,8 @@ fn definition<'a>(tool: &'a client::Tool<'_>, index: usize) -> Result<ToolSpec<'
 
 /// Turns so far, and the system blocks that stand before them.
 struct Turns<'a, 'd> {
+    /// The model is one of Anthropic's, which refuse thinking with an empty signature.
+    claude: bool,
     system: Vec<SystemBlock<'a>>,
     messages: Vec<Message<'a>>,
     names: Names,
@@ -363,6 +366,10 @@ impl<'a> Turns<'a, '_> {
     fn assistant_block(&mut self, block: &'a From<'_>, place: Place) -> Result<Option<Block<'a>>> {
         Ok(match &*block.r#type {
             "text" => text(block).map(Block::Text),
+            "thinking" if self.claude && block.signature.as_deref() == Some("") => {
+                self.dropped.note(UNSIGNED, true);
+                None
+            }
             "thinking" => thought(block).map(Block::ReasoningContent),
             "redacted_thinking" => block
                 .data

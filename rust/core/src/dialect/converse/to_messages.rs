@@ -210,7 +210,7 @@ fn content_block<'a>(
     let thought = block.reasoning_content.as_ref()?.reasoning_text.as_ref()?;
     Some(client::ReplyBlock::Thinking {
         thinking: thought.text.as_deref().unwrap_or_default(),
-        signature: thought.signature.as_deref(),
+        signature: thought.signature.as_deref().unwrap_or_default(),
     })
 }
 

@@ -5,6 +5,7 @@
 //!
 //! Added: `anthropic_version`, of the backend's schema or `bedrock-2023-05-31`.
 
+use crate::dialect::aws_path::known_as;
 use crate::dialect::claude::{self, AWS, ChatReply, Target, inner_event};
 use crate::endpoint::Endpoint;
 use crate::error::Result;
@@ -16,6 +17,8 @@ use crate::wire::openai::ChatRequest;
 
 pub(crate) struct Chat {
     model: String,
+    /// The name that tells what the model can.
+    known_as: String,
     version: String,
     stream: bool,
     reply: ChatReply,
@@ -30,6 +33,7 @@ impl Translate for Chat {
     fn bind(binding: &Binding<'_>) -> Self {
         Self {
             model: binding.model.to_owned(),
+            known_as: known_as(binding.model, binding.requested_model).to_owned(),
             version: AWS.version(&binding.backend.schema.version).to_owned(),
             stream: binding.stream,
             reply: ChatReply::new(binding),
@@ -41,7 +45,7 @@ impl Translate for Chat {
             model: None,
             stream: None,
             version: Some(&self.version),
-            effective_model: &self.model,
+            effective_model: &self.known_as,
             structured_output: AWS.structured_output,
             effort: AWS.effort,
         };

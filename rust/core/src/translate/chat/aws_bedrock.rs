@@ -229,13 +229,27 @@ fn tool_call<'a>(tool: &'a ReplyToolUse<'a>) -> ReplyToolCall<'a> {
 /// Where a stream is.
 #[derive(Default)]
 struct Events {
-    /// From `messageStart`; every delta repeats it.
-    role: Option<&'static str>,
+    /// The client knows the role: libraries that put chunks together want it once.
+    introduced: bool,
     /// Tool calls so far: OpenAI counts these, Bedrock all blocks.
     tools: u32,
-    /// The open block is a tool call.
-    in_tool: bool,
+    open: Open,
+    /// Blocks of thinking that have ended.
+    thoughts: u32,
     stopped: bool,
+}
+
+/// What the open block is to the client.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Open {
+    /// Text, or nothing.
+    #[default]
+    Other,
+    /// A tool call of whose arguments the client has nothing.
+    BareCall,
+    Call,
+    /// Thinking, in `thinking_blocks`.
+    Thought,
 }
 
 impl Events {
@@ -246,10 +260,7 @@ impl Events {
             return Ok(());
         };
         match event.name {
-            "messageStart" if payload.role.is_some() => {
-                self.role = Some(ASSISTANT);
-                self.delta(head, content(""), None, out)
-            }
+            "messageStart" if payload.role.is_some() => self.delta(head, content(""), None, out),
             "contentBlockStart" => match payload.start {
                 Some(start) => self.start(head, &start, out),
                 None => Ok(()),
@@ -258,11 +269,9 @@ impl Events {
                 Some(delta) => self.block_delta(head, &delta, out),
                 None => Ok(()),
             },
-            "contentBlockStop" => {
-                self.end_tool();
-                Ok(())
-            }
+            "contentBlockStop" => self.end_block(head, out),
             "messageStop" => {
+                self.end_block(head, out)?;
                 self.stopped = true;
                 let Some(reason) = payload.stop_reason else {
                     return Ok(());
@@ -274,16 +283,26 @@ impl Events {
         }
     }
 
-    fn end_tool(&mut self) {
-        self.tools += u32::from(std::mem::take(&mut self.in_tool));
+    /// A call without arguments streams none, but clients parse what they have collected.
+    fn end_block(&mut self, head: &Head, out: &mut Outbox<'_>) -> Result<()> {
+        match std::mem::take(&mut self.open) {
+            Open::Other => {}
+            Open::BareCall => {
+                self.delta(head, calling(self.arguments("{}")), None, out)?;
+                self.tools += 1;
+            }
+            Open::Call => self.tools += 1,
+            Open::Thought => self.thoughts += 1,
+        }
+        Ok(())
     }
 
     fn start(&mut self, head: &Head, start: &BlockStart<'_>, out: &mut Outbox<'_>) -> Result<()> {
         let Some(tool) = &start.tool_use else {
             return Ok(());
         };
-        self.end_tool();
-        self.in_tool = true;
+        self.end_block(head, out)?;
+        self.open = Open::BareCall;
         let call = ReplyToolCall {
             index: Some(self.tools),
             function: ReplyFunction {
@@ -304,34 +323,61 @@ impl Events {
         let delta = if let Some(text) = &delta.text {
             content(text)
         } else if let Some(tool) = &delta.tool_use {
-            calling(ReplyToolCall {
-                index: Some(self.tools),
-                id: None,
-                function: ReplyFunction {
-                    arguments: tool.input.as_deref().unwrap_or_default(),
-                    name: Some(""),
-                },
-                r#type: Some("function"),
-            })
+            let arguments = tool.input.as_deref().unwrap_or_default();
+            if !arguments.is_empty() {
+                self.open = Open::Call;
+            }
+            calling(self.arguments(arguments))
         } else if let Some(reasoning) = &delta.reasoning_content {
-            thinking(reasoning)
+            self.thinking(reasoning)
         } else {
             return Ok(());
         };
         self.delta(head, delta, None, out)
     }
 
+    /// The next piece of the open call.
+    fn arguments<'a>(&self, json: &'a str) -> ReplyToolCall<'a> {
+        ReplyToolCall {
+            index: Some(self.tools),
+            id: None,
+            function: ReplyFunction {
+                arguments: json,
+                name: Some(""),
+            },
+            r#type: Some("function"),
+        }
+    }
+
+    /// Text goes on as text only; signatures and redacted thinking as pieces of blocks, which
+    /// libraries join by their index.
+    fn thinking<'a>(&mut self, reasoning: &'a ReasoningDelta<'a>) -> Delta<'a> {
+        let signed = thinking_block(None, given(reasoning.signature.as_ref()));
+        let redacted = redacted_block(given(reasoning.redacted_content.as_ref()));
+        let mut thinking_blocks: Vec<_> = signed.into_iter().chain(redacted).collect();
+        for piece in &mut thinking_blocks {
+            piece.index = Some(self.thoughts);
+            self.open = Open::Thought;
+        }
+        Delta {
+            reasoning_content: given(reasoning.text.as_ref()),
+            thinking_blocks,
+            ..Delta::default()
+        }
+    }
+
     fn delta(
-        &self,
+        &mut self,
         head: &Head,
         delta: Delta<'_>,
         finish_reason: Option<&'static str>,
         out: &mut Outbox<'_>,
     ) -> Result<()> {
+        let introduced = std::mem::replace(&mut self.introduced, true);
         let choice = ChunkChoice {
             index: 0,
             delta: Delta {
-                role: self.role,
+                role: (!introduced).then_some(ASSISTANT),
                 ..delta
             },
             logprobs: None,
@@ -375,17 +421,6 @@ fn content(text: &str) -> Delta<'_> {
 fn calling(call: ReplyToolCall<'_>) -> Delta<'_> {
     Delta {
         tool_calls: vec![call],
-        ..Delta::default()
-    }
-}
-
-/// Text goes on as text only; signatures and redacted thinking as blocks of their own.
-fn thinking<'a>(reasoning: &'a ReasoningDelta<'a>) -> Delta<'a> {
-    let signed = thinking_block(None, given(reasoning.signature.as_ref()));
-    let redacted = redacted_block(given(reasoning.redacted_content.as_ref()));
-    Delta {
-        reasoning_content: given(reasoning.text.as_ref()),
-        thinking_blocks: signed.into_iter().chain(redacted).collect(),
         ..Delta::default()
     }
 }

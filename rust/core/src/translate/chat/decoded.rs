@@ -185,12 +185,14 @@ fn given<'a>(text: Option<&'a Text<'_>>) -> Option<&'a str> {
         .filter(|text: &&str| !text.is_empty())
 }
 
-/// OpenAI's own words; others end a message well, `function_call` too: such calls are not read.
+/// OpenAI's own words, and what servers call a failure; others end a message well,
+/// `function_call` too: such calls are not read.
 fn finish_reason(reason: Option<&str>) -> &'static str {
     match reason {
         Some("length") => "length",
         Some("tool_calls") => "tool_calls",
         Some("content_filter") => "content_filter",
+        Some("error") => "error",
         _ => "stop",
     }
 }

@@ -1,4 +1,6 @@
 //! Anthropic token counts to the Anthropic API: bytes go through.
+//!
+//! Dropped by contract: thinking with an empty signature.
 
 use crate::endpoint::{Endpoint, join_path};
 use crate::framing::TopLevel;

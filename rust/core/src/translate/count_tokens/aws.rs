@@ -1,12 +1,13 @@
 //! Anthropic token counts to Bedrock's `CountTokens`, for both of its schemas.
 //!
-//! Dropped by contract: beta flags that Bedrock does not know, named `anthropic_beta`.
+//! Dropped by contract: beta flags that Bedrock does not know, named `anthropic_beta`; thinking
+//! with an empty signature.
 
 use std::marker::PhantomData;
 
 use serde::Serialize;
 
-use crate::dialect::claude::{self, AWS, aws_body, aws_count_body, token_count};
+use crate::dialect::claude::{self, AWS, UNSIGNED, aws_body, aws_count_body, token_count};
 use crate::dialect::converse;
 use crate::endpoint::Endpoint;
 use crate::error::Result;
@@ -64,9 +65,11 @@ impl<S: OnBedrock> Translate for CountTokens<S> {
 
     fn request(&mut self, req: &Members<'_>) -> Result<Upstream> {
         let (body, lost) = aws_body(req.clone(), &self.version, &self.head);
+        let lacks_thinking = body.lacks_thinking();
         let body = aws_count_body(&body.limited())?;
         let mut upstream = Upstream::json(self.path.clone(), &body)?;
         upstream.dropped.note("anthropic_beta", lost);
+        upstream.dropped.note(UNSIGNED, lacks_thinking);
         Ok(upstream)
     }
 

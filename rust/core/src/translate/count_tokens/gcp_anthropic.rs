@@ -1,7 +1,9 @@
 //! Anthropic token counts to Vertex AI's counter: model and version are set, all else goes
 //! through.
+//!
+//! Dropped by contract: thinking with an empty signature.
 
-use crate::dialect::claude::{self, GCP, gcp_base_model, gcp_count_path};
+use crate::dialect::claude::{self, GCP, UNSIGNED, gcp_base_model, gcp_count_path};
 use crate::edit;
 use crate::endpoint::Endpoint;
 use crate::error::Result;
@@ -9,7 +11,7 @@ use crate::framing::TopLevel;
 use crate::headers::Headers;
 use crate::scan::Scan;
 use crate::schema::ApiSchema;
-use crate::translate::{Binding, Findings, Passthrough, ProviderError, Upstream};
+use crate::translate::{Binding, Dropped, Findings, Passthrough, ProviderError, Upstream};
 
 pub(crate) struct CountTokens;
 
@@ -27,11 +29,16 @@ impl Passthrough for CountTokens {
         let version = GCP.version(&binding.backend.schema.version);
         let text = |value: &str| serde_json::to_vec(value).unwrap_or_default();
         let model = text(gcp_base_model(binding.model));
+        let signed = claude::without_unsigned(body);
+        let mut dropped = Dropped::default();
+        dropped.note(UNSIGNED, signed.is_some());
+        let body = signed.as_deref().unwrap_or(body);
         let body = edit::set(body, &["model".to_owned()], &model)
             .and_then(|body| edit::set(&body, &["anthropic_version".to_owned()], &text(version)));
         Ok(Upstream {
             path: Self::path(binding),
             body,
+            dropped,
             ..Upstream::default()
         })
     }

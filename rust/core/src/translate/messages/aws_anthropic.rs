@@ -2,9 +2,10 @@
 //! members, the path names the model, all else goes through. Replies keep their bytes; events
 //! are taken out of AWS's frames.
 //!
-//! Dropped by contract: beta flags that Bedrock does not know, named `anthropic_beta`.
+//! Dropped by contract: beta flags that Bedrock does not know, named `anthropic_beta`; thinking
+//! with an empty signature.
 
-use crate::dialect::claude::{self, AWS, aws_body, inner_event};
+use crate::dialect::claude::{self, AWS, UNSIGNED, aws_body, inner_event};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::framing::{Event, EventKind, Framing, TopLevel};
@@ -47,6 +48,7 @@ impl Translate for Messages {
         let (body, lost) = aws_body(req.clone(), &self.version, &self.head);
         let mut upstream = Upstream::json(self.path.clone(), &body)?;
         upstream.dropped.note("anthropic_beta", lost);
+        upstream.dropped.note(UNSIGNED, body.lacks_thinking());
         Ok(upstream)
     }
 

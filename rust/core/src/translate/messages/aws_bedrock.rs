@@ -10,9 +10,10 @@
 //! blocks of other kinds (search results and what belongs to server tools), a document's
 //! `context` and `citations`, beta flags that Bedrock does not know; adaptive thinking,
 //! `thinking.display`, `output_config` and beta flags for models other than Claude; cache markers
-//! of thinking; empty texts, and thinking with neither text nor signature; of replies: images,
-//! documents, citations, cache details, metrics and traces.
+//! of thinking; empty texts, and thinking with neither text nor signature, for Claude also with an
+//! empty signature; of replies: images, documents, citations, cache details, metrics and traces.
 
+use crate::dialect::aws_path::known_as;
 use crate::dialect::converse::{self, MessagesReply, Operation};
 use crate::endpoint::Endpoint;
 use crate::error::Result;
@@ -25,6 +26,8 @@ use crate::wire::anthropic_client::MessagesRequest;
 pub(crate) struct Messages {
     operation: Operation,
     model: String,
+    /// The name that tells what kind of model it is.
+    known_as: String,
     head: Headers,
     reply: MessagesReply,
 }
@@ -39,6 +42,7 @@ impl Translate for Messages {
         Self {
             operation: Operation::of(binding.stream),
             model: binding.model.to_owned(),
+            known_as: known_as(binding.model, binding.requested_model).to_owned(),
             head: binding.head.clone(),
             reply: MessagesReply::new(binding),
         }
@@ -46,7 +50,7 @@ impl Translate for Messages {
 
     fn request(&mut self, req: &MessagesRequest<'_>) -> Result<Upstream> {
         let mut dropped = Dropped::default();
-        let body = converse::messages_request(req, &self.model, &self.head, &mut dropped)?;
+        let body = converse::messages_request(req, &self.known_as, &self.head, &mut dropped)?;
         let mut upstream = Upstream::json(self.operation.path(&self.model), &body)?;
         upstream.dropped = dropped;
         Ok(upstream)

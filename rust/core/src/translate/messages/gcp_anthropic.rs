@@ -1,7 +1,9 @@
 //! Anthropic messages to Claude on Vertex AI: `anthropic_version` is added, the path names the
 //! model, all else goes through, replies untouched.
+//!
+//! Dropped by contract: thinking with an empty signature.
 
-use crate::dialect::claude::{self, GCP, gcp_body};
+use crate::dialect::claude::{self, GCP, UNSIGNED, gcp_body};
 use crate::endpoint::Endpoint;
 use crate::error::Result;
 use crate::framing::{Event, TopLevel};
@@ -28,7 +30,9 @@ impl Passthrough for Messages {
     fn request(binding: &Binding<'_>, _scan: &Scan, body: &[u8]) -> Result<Upstream> {
         let version = GCP.version(&binding.backend.schema.version);
         let body = gcp_body(members(Self::ENDPOINT, body)?, version);
-        Upstream::json(Self::path(binding), &body)
+        let mut upstream = Upstream::json(Self::path(binding), &body)?;
+        upstream.dropped.note(UNSIGNED, body.lacks_thinking());
+        Ok(upstream)
     }
 
     fn unary(members: &TopLevel, findings: &mut Findings) {
