@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aigw.plan_http import HttpBackend, HttpMatch, HttpRule
+    from aigw.plan_security import Security
 
 from aigw.plan_traffic import ClientTraffic, PortTraffic, Traffic
 
@@ -37,12 +38,14 @@ class HeaderMatch:
 class RouteMatch:
     """All header conditions must hold; then the rule with id `rule` takes the request.
 
-    With `paths`, only requests to one of these endpoints.
+    With `paths`, only requests to one of these endpoints. `security` is a key of `Plan.security`,
+    or empty.
     """
 
     headers: tuple[HeaderMatch, ...]
     rule: str
     paths: tuple[str, ...] = ()
+    security: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +53,15 @@ class VirtualHost:
     """Matches for one host name, in the order in which they are tried.
 
     `hostname` is exact, `*.suffix`, or `*` for every host. `http` are matches for plain requests,
-    other than those to `api_paths`, which are for `matches`.
+    other than those to `api_paths`, which are for `matches`. `security` (a key of
+    `Plan.security`) is for all requests whose model is not known yet. With `is_closed` there
+    should be some and cannot be: then only routes with their own are served.
     """
 
     hostname: str
     matches: tuple[RouteMatch, ...]
+    security: str = ""
+    is_closed: bool = False
     http: tuple["HttpMatch", ...] = ()
     api_paths: tuple[str, ...] = ()
 
@@ -573,7 +580,7 @@ class Plan:
 
     `rules` and `backends` are keyed by `Rule.id` and `Backend.name`, those for plain routes the
     same way, `certificates` by the `<ns>/<name>` of their Secret, `authorities` (PEM bundles) and
-    `proxies` by a name of their source.
+    `proxies` by a name of their source, `security` by a hash of all but its secrets.
     """
 
     gateways: Mapping[str, Gateway]
@@ -587,5 +594,6 @@ class Plan:
     prefixes: EndpointPrefixes = EndpointPrefixes()
     metadata_namespaces: tuple[str, ...] = ()
     """Dynamic metadata that the core gets to see besides its own."""
+    security: Mapping[str, "Security"] = field(default_factory=dict)
     http_rules: Mapping[str, "HttpRule"] = field(default_factory=dict)
     http_backends: Mapping[str, "HttpBackend"] = field(default_factory=dict)

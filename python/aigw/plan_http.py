@@ -41,13 +41,17 @@ class QueryMatch:
 
 @dataclass(frozen=True, slots=True)
 class HttpMatch:
-    """All conditions must hold; then the rule with id `rule` takes the request."""
+    """All conditions must hold; then the rule with id `rule` takes the request.
+
+    `security` is a key of `Plan.security`, or empty.
+    """
 
     path: PathMatch
     rule: str
     method: str = ""
     headers: tuple[HeaderMatch, ...] = ()
     query: tuple[QueryMatch, ...] = ()
+    security: str = ""
 
 
 @dataclass(frozen=True, slots=True)

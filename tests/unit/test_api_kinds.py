@@ -41,6 +41,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
     },
     "BackendTrafficPolicy": {"apiVersion": EG, "spec": {}},
     "ClientTrafficPolicy": {"apiVersion": EG, "spec": {}},
+    "SecurityPolicy": {"apiVersion": EG, "spec": {}},
     "EnvoyProxy": {"apiVersion": EG, "spec": {}},
     "GatewayClass": {"apiVersion": GW, "spec": {"controllerName": "a.example/c"}},
     "Gateway": {
@@ -138,9 +139,9 @@ def test_a_field_that_is_not_implemented_is_refused_by_name(
 
 
 def test_a_kind_that_is_not_implemented_is_refused_by_name() -> None:
-    parsed = parse({"apiVersion": EG, "kind": "SecurityPolicy", "metadata": {"name": "x"}})
+    parsed = parse({"apiVersion": EG, "kind": "EnvoyPatchPolicy", "metadata": {"name": "x"}})
     assert [item.code for item in parsed.diagnostics] == [Code.UNSUPPORTED]
-    assert "SecurityPolicy" in parsed.diagnostics[0].message
+    assert "EnvoyPatchPolicy" in parsed.diagnostics[0].message
 
 
 def test_a_field_that_is_not_implemented_is_checked_all_the_same() -> None:

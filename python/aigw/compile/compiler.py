@@ -16,7 +16,7 @@ from aigw.compile.credential_override import headers_of, override_of
 from aigw.compile.credentials import Credentials
 from aigw.compile.egress import Egress
 from aigw.compile.endpoints import Upstreams
-from aigw.compile.guards import guarded
+from aigw.compile.guards import guarded, withheld
 from aigw.compile.index import Index
 from aigw.compile.listeners import Attachments, Entrance, Entrances
 from aigw.compile.metadata import namespaces_of
@@ -24,6 +24,7 @@ from aigw.compile.naming import distinct
 from aigw.compile.ports import Ports
 from aigw.compile.report import Report
 from aigw.compile.routes import Routes
+from aigw.compile.security import SecurityPolicies
 from aigw.compile.support import Support
 from aigw.compile.targets import report_targets
 from aigw.compile.unserved import report_unserved
@@ -97,8 +98,9 @@ class _Compiler:
             self._support,
             headers_of(map(override_of, index.all(BackendSecurityPolicy))),
         )
+        self._security = SecurityPolicies(index, report)
         self._clients = ClientPolicies(index, report)
-        self._ports = Ports(report)
+        self._ports = Ports(report, self._security)
         self._offers: dict[str, list[models.Offer]] = {}
         self._headers: dict[str, frozenset[str]] = {}
         self._rules: dict[str, Rule] = {}
@@ -145,15 +147,18 @@ class _Compiler:
             http_backends=http.backends if http else {},
             prefixes=self._prefixes,
             metadata_namespaces=namespaces_of(gateways, auths, self._index),
+            security=self._security.found,
         )
 
     def _plain_routes(self, attachments: Attachments) -> "HttpRoutes | None":
         """HTTPRoutes, if there are any: their models cost start time."""
         if (Gateway.GROUP, "HTTPRoute") not in self._index.kinds:
             return None
+        from aigw.compile.http_backends import HttpBackends  # noqa: PLC0415
         from aigw.compile.http_routes import HttpRoutes  # noqa: PLC0415
 
-        http = HttpRoutes(self._index, self._report, self._upstreams, self._egress, self._support)
+        backends = HttpBackends(self._index, self._report, self._upstreams, self._egress)
+        http = HttpRoutes(self._index, self._report, backends, self._support, self._security)
         for route in http.all():
             for gateway, attached in attachments.of(route):
                 http.add(gateway, route, attached, self._ports)
@@ -165,16 +170,21 @@ class _Compiler:
         compiled = guarded(route, gateway, compiled, self._index, self._report)
         path, rules, backends = gateway.id.path, self._rules, self._backends
         compiled = tuple(distinct(item, path, rules, backends) for item in compiled)
-        self._rules.update({rule.id: rule for item in compiled for rule in item.rules})
-        for item in compiled:
+        refused = tuple(map(withheld, compiled))
+        offered = refused
+        for entrance in entrances:
+            verdict = self._security.admit(entrance, route)
+            served = refused if verdict.guard else compiled
+            offered = offered if verdict.guard else compiled
+            self._rules.update({rule.id: rule for item in served for rule in item.rules})
+            self._ports.add(entrance, route, served, verdict)
+        for item in offered:
             self._backends.update({backend.name: backend for backend in item.backends})
             overrides = [item.auth.override for item in item.backends if item.auth]
             headers = self._headers.get(gateway.id.path, frozenset())
             self._headers[gateway.id.path] = headers | headers_of(overrides)
-        offer = models.offer_of(route, compiled, self._loaded_at)
+        offer = models.offer_of(route, offered, self._loaded_at)
         self._offers.setdefault(gateway.id.path, []).append(offer)
-        for entrance in entrances:
-            self._ports.add(entrance, route, compiled)
 
     def _gateway(self, gateway: Gateway) -> PlanGateway:
         return PlanGateway(

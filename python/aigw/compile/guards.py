@@ -1,4 +1,4 @@
-"""Policies that protect a route and cannot be enforced: the route is not served without them."""
+"""Limits of a route that cannot be enforced: the route is not served without them."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -28,8 +28,8 @@ def guarded(
 ) -> tuple[CompiledRule, ...]:
     """The rules as they are, or without backends when the protection of the route is missing.
 
-    Serving a route without the authentication or the limits that its owner asked for would be
-    worse than not serving it.
+    Serving a route without the limits that its owner asked for would be worse than not serving
+    it. Authentication is the matter of `aigw.compile.security`.
     """
     guard = unenforced(route, gateway, index)
     if guard is None:
@@ -41,18 +41,23 @@ def guarded(
     )
 
 
+def withheld(item: CompiledRule) -> CompiledRule:
+    """A rule that answers with 503 where it may not serve what it serves elsewhere."""
+    rule = replace(item.rule, id=f"{item.rule.id}/withheld", groups=(), retry=None)
+    return CompiledRule(rule, (), item.matches)
+
+
 def unenforced(
     route: "AIGatewayRoute | HTTPRoute", gateway: Gateway, index: Index
 ) -> ResourceId | None:
-    """A policy that protects a route, or all of its Gateway, and cannot be used."""
+    """Limits of a route, or of all of its Gateway, that cannot be enforced."""
     targets = (
         ResourceId(_GW, "HTTPRoute", route.namespace, route.metadata.name),
         ResourceId(_GW, "Gateway", gateway.namespace, gateway.metadata.name),
     )
     for target in targets:
-        found = index.rejected_policies((_EG, "SecurityPolicy"), target)
         limits = index.rejected_policies((_EG, "BackendTrafficPolicy"), target)
-        found += [policy for policy in limits if index.mentions(policy, "rateLimit")]
+        found = [policy for policy in limits if index.mentions(policy, "rateLimit")]
         found += [
             policy
             for policy in index.rejected_policies((_EG, "ClientTrafficPolicy"), target)

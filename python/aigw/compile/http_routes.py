@@ -8,8 +8,6 @@ from aigw.api.backend_traffic_policy import BackendTrafficPolicy
 from aigw.api.fields import duration_ms
 from aigw.api.gateway import Gateway
 from aigw.api.http_route import HTTPPathMatch, HTTPRoute, HTTPRouteMatch, HTTPRouteRule
-from aigw.compile.egress import Egress
-from aigw.compile.endpoints import Upstreams
 from aigw.compile.expressions import is_regular_expression
 from aigw.compile.guards import unenforced
 from aigw.compile.hosts import covers, specificity
@@ -19,6 +17,7 @@ from aigw.compile.index import Index
 from aigw.compile.listeners import Entrance
 from aigw.compile.ports import Ports
 from aigw.compile.report import Report
+from aigw.compile.security import SecurityPolicies
 from aigw.compile.support import Support
 from aigw.errors import Code, ResourceId
 from aigw.plan import HeaderMatch, Listener, MatchType, Port, Rule, VirtualHost
@@ -55,15 +54,16 @@ class HttpRoutes:
         self,
         index: Index,
         report: Report,
-        upstreams: Upstreams,
-        egress: Egress,
+        backends: HttpBackends,
         support: Support,
+        security: SecurityPolicies,
     ) -> None:
         """Nothing is served yet."""
         self._index = index
         self._report = report
         self._support = support
-        self._backends = HttpBackends(index, report, upstreams, egress)
+        self._security = security
+        self._backends = backends
         self._filters = HttpFilters(index, report, self._backends)
         self._entries: dict[_Key, list[tuple[str, HttpMatch]]] = {}
         self._written: dict[HttpMatch, _Written] = {}
@@ -103,23 +103,32 @@ class HttpRoutes:
         self, gateway: Gateway, route: HTTPRoute, entrances: Sequence[Entrance], ports: Ports
     ) -> None:
         """Serves a route on listeners of one Gateway."""
-        guard = unenforced(route, gateway, self._index)
-        if guard is not None:
-            message = f"is not served, because {guard} protects it and cannot be enforced"
-            self._report.error(route.id, Code.LEFT_OUT, "", message)
-        matches: list[HttpMatch] = []
-        for index in range(len(route.spec.rules)):
-            rule = self._rule(Attached(gateway, route), index)
-            if guard is not None:
-                rule = replace(rule, id=f"{rule.id}/withheld", action=Forward(()))
-            if self.rules.setdefault(rule.id, rule) != rule:
-                rule = replace(rule, id=f"{rule.id}@{gateway.id.path}")
-                self.rules[rule.id] = rule
-            matches.extend(self._matches(route, index, rule.id))
+        limits = unenforced(route, gateway, self._index)
+        place = Attached(gateway, route)
+        rules = [self._rule(place, index) for index in range(len(route.spec.rules))]
+        withheld = [replace(x, id=f"{x.id}/withheld", action=Forward(())) for x in rules]
         for entrance in entrances:
+            verdict = self._security.of_route(entrance, route)
+            guard = limits or verdict.guard
+            if guard is not None:
+                message = f"is not served, because {guard} protects it and cannot be enforced"
+                self._report.error(route.id, Code.LEFT_OUT, "", message)
+            served = [self._distinct(gateway, x) for x in (withheld if guard else rules)]
+            matches = [
+                replace(match, security=verdict.key)
+                for index, rule in enumerate(served)
+                for match in self._matches(route, index, rule.id)
+            ]
             entries = self._entries.setdefault(ports.key(entrance), [])
             for hostname in ports.add_hosts(entrance, route.spec.hostnames):
                 entries.extend((hostname, match) for match in matches)
+
+    def _distinct(self, gateway: Gateway, rule: HttpRule) -> HttpRule:
+        """Keeps a rule; under another id, where another Gateway has it with other settings."""
+        if self.rules.setdefault(rule.id, rule) != rule:
+            rule = replace(rule, id=f"{rule.id}@{gateway.id.path}")
+            self.rules[rule.id] = rule
+        return rule
 
     def _rule(self, at: Attached, index: int) -> HttpRule:
         route = at.route
@@ -213,7 +222,7 @@ class HttpRoutes:
             taken = [path for path in self._support.paths if _takes(match.path, path)]
             if not taken or match.path == _EVERY_PATH:
                 continue
-            at = self._written[match]
+            at = self._written[replace(match, security="")]
             more = f" and {len(taken) - 1} more paths" if len(taken) > 1 else ""
             message = (
                 f"does not get requests for {taken[0]}{more} of the API, which go to "

@@ -1,32 +1,52 @@
 """Ports of the plan: what is matched on each, in order of precedence."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aigw.api.ai_gateway_route import AIGatewayRoute
 from aigw.compile.hosts import covers, intersect, specificity
 from aigw.compile.listeners import Entrance
 from aigw.compile.report import Report
 from aigw.compile.routes import CompiledRule
+from aigw.compile.security import SecurityPolicies, Verdict
 from aigw.errors import Code
 from aigw.plan import HeaderMatch, Listener, Port, RouteMatch, VirtualHost
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A match for a host name, the entrance it is served on, and whether it may be."""
+
+    hostname: str
+    match: RouteMatch
+    entrance: Entrance
+    is_withheld: bool
+
+
 @dataclass(slots=True)
 class _Listener:
-    """What is served behind one entrance: host names, and matches of each."""
+    """What is served behind entrances that share a port: host names, and matches of each."""
 
     entrance: Entrance
-    entries: list[tuple[str, RouteMatch]] = field(default_factory=list)
+    entries: list[_Entry] = field(default_factory=list)
     hostnames: dict[str, None] = field(default_factory=dict)
+    entrances: list[Entrance] = field(default_factory=list)
+
+    def owner(self, hostname: str) -> Entrance:
+        """The entrance that requests for a host come through: the most specific one."""
+        return max(
+            (item for item in self.entrances if covers(item.listener.hostname or "*", hostname)),
+            key=lambda item: specificity(item.listener.hostname or "*"),
+        )
 
 
 class Ports:
     """Collects matches by listener and makes the ports of the plan."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, security: SecurityPolicies) -> None:
         """No port is taken yet."""
         self._report = report
+        self._security = security
         self._ports: dict[int, dict[str, _Listener]] = {}
 
     def open(self, entrances: Sequence[Entrance]) -> list[Entrance]:
@@ -42,10 +62,17 @@ class Ports:
             return False
         found = port.setdefault(_server_name(entrance), _Listener(entrance))
         found.hostnames[listener.hostname or "*"] = None
+        found.entrances.append(entrance)
         return True
 
-    def add(self, entrance: Entrance, route: AIGatewayRoute, rules: Sequence[CompiledRule]) -> None:
-        """Serves the rules of a route on a listener."""
+    def add(
+        self,
+        entrance: Entrance,
+        route: AIGatewayRoute,
+        rules: Sequence[CompiledRule],
+        verdict: Verdict,
+    ) -> None:
+        """Serves the rules of a route on a listener, under its policy."""
         listener = self._ports[entrance.listener.port][_server_name(entrance)]
         for written in route.spec.hostnames or ["*"]:
             hostname = intersect(entrance.listener.hostname, written)
@@ -53,7 +80,9 @@ class Ports:
                 continue
             listener.hostnames[hostname] = None
             listener.entries.extend(
-                (hostname, match)
+                _Entry(
+                    hostname, replace(match, security=verdict.key), entrance, bool(verdict.guard)
+                )
                 for compiled in rules
                 for headers in compiled.matches
                 for match in _matches(headers, compiled)
@@ -78,12 +107,51 @@ class Ports:
             Port(
                 number,
                 _gateway(listeners),
-                tuple(map(_listener, listeners.values())),
+                tuple(map(self._listener, listeners.values())),
                 next(iter(listeners.values())).entrance.traffic.port,
             )
             for number, listeners in sorted(self._ports.items())
             if listeners
         )
+
+    def _listener(self, found: _Listener) -> Listener:
+        """Its virtual hosts: one per name, most specific first."""
+        entrance = found.entrance
+        names = sorted(found.hostnames, key=lambda name: (specificity(name), name), reverse=True)
+        return Listener(
+            entrance.name,
+            tuple(self._virtual_host(found, name) for name in names),
+            _server_name(entrance) or "*",
+            entrance.certificates,
+            entrance.traffic.client,
+        )
+
+    def _virtual_host(self, listener: _Listener, name: str) -> VirtualHost:
+        """The matches of all routes that cover the name of the host.
+
+        A request that no route of its exact host takes goes to the routes for less specific
+        hosts. All of them have one security policy: that of the routes of the entrance, which
+        agree, or else its own. Routes of other entrances with another one are not for this host.
+        """
+        owner = listener.owner(name)
+        entries = [entry for entry in listener.entries if covers(entry.hostname, name)]
+        policies = [
+            entry.match.security
+            for entry in entries
+            if entry.entrance is owner and not entry.is_withheld
+        ]
+        verdict = Verdict(policies[0]) if policies else self._security.of_listener(owner)
+        kept = [
+            entry if not entry.is_withheld else replace(entry, match=_under(entry, verdict))
+            for entry in entries
+            if entry.is_withheld or (not verdict.guard and entry.match.security == verdict.key)
+        ]
+        return VirtualHost(name, _in_order(kept), verdict.key, bool(verdict.guard))
+
+
+def _under(entry: _Entry, verdict: Verdict) -> RouteMatch:
+    """A route that is not served still asks for what its host asks for."""
+    return replace(entry.match, security=verdict.key)
 
 
 def _conflict(entrance: Entrance, port: dict[str, _Listener]) -> str | None:
@@ -108,17 +176,6 @@ def _gateway(listeners: dict[str, _Listener]) -> str:
     return next(iter(listeners.values())).entrance.gateway.id.path
 
 
-def _listener(found: _Listener) -> Listener:
-    entrance = found.entrance
-    return Listener(
-        entrance.name,
-        _virtual_hosts(found),
-        _server_name(entrance) or "*",
-        entrance.certificates,
-        entrance.traffic.client,
-    )
-
-
 def _matches(headers: tuple[HeaderMatch, ...], compiled: CompiledRule) -> Iterator[RouteMatch]:
     """Endpoints that only some backends serve come before all others."""
     for rule, paths in compiled.narrowed:
@@ -126,35 +183,21 @@ def _matches(headers: tuple[HeaderMatch, ...], compiled: CompiledRule) -> Iterat
     yield RouteMatch(headers, compiled.rule.id)
 
 
-def _virtual_hosts(listener: _Listener) -> tuple[VirtualHost, ...]:
-    """One virtual host per name, most specific first.
-
-    Each holds the matches of all routes that cover its name, because a request that no route
-    of its exact host takes goes to the routes for less specific hosts.
-    """
-    names = sorted(listener.hostnames, key=lambda name: (specificity(name), name), reverse=True)
-    return tuple(
-        VirtualHost(
-            name,
-            _in_order([entry for entry in listener.entries if covers(entry[0], name)]),
-        )
-        for name in names
-    )
-
-
-def _in_order(entries: list[tuple[str, RouteMatch]]) -> tuple[RouteMatch, ...]:
+def _in_order(entries: list[_Entry]) -> tuple[RouteMatch, ...]:
     """More specific host, then more header conditions, then the order of routes and rules."""
     ranked = sorted(
-        entries, key=lambda entry: (specificity(entry[0]), len(entry[1].headers)), reverse=True
+        entries,
+        key=lambda entry: (specificity(entry.hostname), len(entry.match.headers)),
+        reverse=True,
     )
-    return _first_of_each(ranked)
+    return _first_of_each([entry.match for entry in ranked])
 
 
-def _first_of_each(ranked: list[tuple[str, RouteMatch]]) -> tuple[RouteMatch, ...]:
+def _first_of_each(ranked: list[RouteMatch]) -> tuple[RouteMatch, ...]:
     """Without matches that an equal one before them hides."""
     seen: dict[tuple[tuple[HeaderMatch, ...], tuple[str, ...]], RouteMatch] = {}
     hidden: set[tuple[HeaderMatch, ...]] = set()
-    for _, match in ranked:
+    for match in ranked:
         if match.headers not in hidden:
             seen.setdefault((match.headers, match.paths), match)
         if not match.paths:

@@ -15,9 +15,9 @@ UNSEEN = frozenset(
         "x-goog-api-key",
     }
 )
-_PREFIXES = ("x-ai-eg-", "x-aigw-", "x-envoy-")
+UNSEEN_PREFIXES = ("x-ai-eg-", "x-aigw-", "x-envoy-")
 
 
 def is_unseen(name: str) -> bool:
     """Whether a header, in lower case, is gone by then; the model is a header of our own."""
-    return name in UNSEEN or (name.startswith(_PREFIXES) and name != MODEL_HEADER)
+    return name in UNSEEN or (name.startswith(UNSEEN_PREFIXES) and name != MODEL_HEADER)

@@ -16,6 +16,8 @@ from aigw.standalone.process import Child, spawn
 logger = logging.getLogger(__name__)
 
 START_TIMEOUT = 30.0
+# Envoy says so for each key of a client; docs/architecture.md says which parts are meant.
+_UNFINISHED = "marked as work-in-progress."
 _POLL = 0.01
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
@@ -135,4 +137,6 @@ def _status(child: Child) -> str:
 
 def _log_line(line: str) -> None:
     """Envoy's own log lines, as they are: level, logger, text."""
+    if _UNFINISHED in line:
+        return
     sys.stderr.write(f"envoy: {line}\n")

@@ -91,6 +91,9 @@ pub enum Error {
         /// The provider's text.
         message: String,
     },
+    /// The final route has another security policy than the one that let the request in.
+    #[error("the route of this request has a security policy that did not admit it")]
+    OtherPolicy,
     /// A fault of the gateway itself. The text stays inside.
     #[error("internal error: {0}")]
     Internal(String),
@@ -132,6 +135,7 @@ pub const ERROR_TABLE: &[ErrorRow] = &[
     row("body_too_large", 413, "RequestTooLarge"),
     row("upstream_protocol", 502, "BadGateway"),
     row("upstream_stream", 502, "UpstreamError"),
+    row("other_policy", 403, "Forbidden"),
     row("internal", 500, "InternalError"),
 ];
 
@@ -249,7 +253,8 @@ impl Error {
             Self::BodyTooLarge { .. } => 9,
             Self::UpstreamProtocol(_) => 10,
             Self::UpstreamStream { .. } => 11,
-            Self::Internal(_) => 12,
+            Self::OtherPolicy => 12,
+            Self::Internal(_) => 13,
         };
         ERROR_TABLE
             .get(index)
@@ -489,6 +494,7 @@ mod tests {
                 kind: "overloaded_error".into(),
                 message: "m".into(),
             },
+            Error::OtherPolicy,
             Error::Internal("secret detail".into()),
         ];
         let kinds: Vec<_> = all.iter().map(|e| e.row().kind).collect();

@@ -17,6 +17,11 @@ pub enum Value {
 /// Keys and values to merge into [`NAMESPACE`]. Later values of a key replace earlier ones.
 pub type Metadata = Vec<(Cow<'static, str>, Value)>;
 
+/// Namespace of what the configuration says about routes, clusters and hosts.
+pub const CONFIGURED: &str = "aigateway.envoy.io";
+/// Key of a route in [`CONFIGURED`]: a hash of its security policy; absent without one.
+pub const SECURITY_POLICY: &str = "security_policy";
+
 /// The model that the client asked for.
 pub const ORIGINAL_MODEL: &str = "original_model";
 /// Id of the request, 32 hex digits.

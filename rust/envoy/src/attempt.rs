@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use aigw_core::credential_override::DynamicMetadata;
 use aigw_core::error::{Error, Reply};
+use aigw_core::metadata::CONFIGURED;
 use aigw_core::record::Outcome;
 use aigw_core::session::{BodyOut, BodyPlan, BodyStep, Ended};
 use aigw_runtime::{Exchange, Flow, Prepared, Ticket};
 
 use crate::abi::{MetadataOf, Moment, Side, Stream};
 use crate::config::{FilterConfig, Role};
-use crate::filter::{Step, not_ready};
+use crate::filter::{Step, not_ready, route_policy};
 use crate::{panics, table};
 
 /// Host and cluster metadata that name the backend where the filter config does not.
-const BACKEND_NAMESPACE: &str = "aigateway.envoy.io";
 const BACKEND_KEY: &str = "per_route_rule_backend_name";
 
 /// Members of objects in dynamic metadata, which Envoy's interface does not show: a filter before
@@ -99,12 +99,14 @@ impl AttemptFilter {
             Role::Attempt { backend } => backend.as_deref(),
             Role::Request { .. } => None,
         };
-        let named = |of| stream.metadata_text(of, BACKEND_NAMESPACE, BACKEND_KEY);
+        let named = |of| stream.metadata_text(of, CONFIGURED, BACKEND_KEY);
         let backend = backend
             .or_else(|| named(MetadataOf::Host))
             .or_else(|| named(MetadataOf::Cluster));
         match (&self.config.runtime, backend) {
-            (Some(runtime), Some(backend)) => runtime.attempt(exchange, backend, stream),
+            (Some(runtime), Some(backend)) => {
+                runtime.attempt(exchange, backend, route_policy(stream), stream)
+            }
             _ => Err(Error::NotReady.reply(exchange.client_api())),
         }
     }

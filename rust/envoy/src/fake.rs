@@ -59,6 +59,7 @@ pub(crate) struct FakeStream {
     pub(crate) metadata: HashMap<String, String>,
     pub(crate) request_metadata: HashMap<String, String>,
     pub(crate) host_metadata: HashMap<String, String>,
+    pub(crate) route_metadata: HashMap<String, String>,
     pub(crate) state: HashMap<String, Vec<u8>>,
     pub(crate) route_cleared: bool,
     pub(crate) resumed: bool,
@@ -185,9 +186,11 @@ callbacks! {
     http_get_metadata_string(
         stream: Handle, of: u32, _n: Buffer, key: Buffer, out: *mut Buffer
     ) -> bool {
+        let stream = fake(stream);
         match of {
-            0 => find(&fake(stream).request_metadata, &key.text(), out),
-            3 => find(&fake(stream).host_metadata, &key.text(), out),
+            0 => find(&stream.request_metadata, &key.text(), out),
+            1 => find(&stream.route_metadata, &key.text(), out),
+            3 => find(&stream.host_metadata, &key.text(), out),
             _ => false,
         }
     }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use aigw_core::endpoint::ClientApi;
 use aigw_core::error::{Error, Reply};
+use aigw_core::metadata::{CONFIGURED, SECURITY_POLICY};
 use aigw_core::session::Ended;
 
-use crate::abi::Stream;
+use crate::abi::{MetadataOf, Stream};
 use crate::attempt::AttemptFilter;
 use crate::config::{FilterConfig, Role};
 use crate::request::RequestFilter;
@@ -103,6 +104,12 @@ impl Filter {
             Self::Broken => {}
         }
     }
+}
+
+/// Security policy of the route that the request has so far, empty without one.
+pub(crate) fn route_policy<'s>(stream: &'s Stream<'_>) -> &'s str {
+    let found = stream.metadata_text(MetadataOf::Route, CONFIGURED, SECURITY_POLICY);
+    found.unwrap_or_default()
 }
 
 /// The reply of a gateway that cannot serve the request (yet).

@@ -8,7 +8,7 @@ use aigw_core::session::{Ended, HeadStep, PendingRequest};
 
 use crate::abi::{Moment, Side, Stream};
 use crate::config::{FilterConfig, Role};
-use crate::filter::{Step, not_ready};
+use crate::filter::{Step, not_ready, route_policy};
 use crate::{panics, table};
 
 /// One client request.
@@ -43,7 +43,8 @@ impl RequestFilter {
         panics::at_request(stream, &head);
         match runtime.request_head(gateway, head, ended) {
             HeadStep::Reply(reply) => Step::Reply(reply),
-            HeadStep::Body(pending) => {
+            HeadStep::Body(mut pending) => {
+                pending.admitted_by(route_policy(stream));
                 self.state = State::Reading(pending);
                 Step::Hold
             }

@@ -21,9 +21,6 @@ use crate::session::{Host, Next, WakeUp};
 /// one sets it from the metadata.
 pub const CONTENT_LENGTH: &str = "content_length";
 
-/// Attributes of this filter.
-const ATTRIBUTES: &str = "envoy.filters.http.ext_proc";
-
 /// Where the backend's id may stand, the most specific place first.
 const BACKEND_ATTRIBUTES: [&str; 2] = [
     "xds.upstream_host_metadata.filter_metadata['aigateway.envoy.io']['per_route_rule_backend_name']",
@@ -51,7 +48,7 @@ impl AttemptStream {
         match (message.event, self.response.as_mut()) {
             (Some(Event::RequestHeaders(_)), _) => {
                 let metadata = message.metadata_context.as_ref();
-                let attributes = message.attributes.get(ATTRIBUTES);
+                let attributes = message.attributes.get(reply::ATTRIBUTES);
                 self.start(metadata, attributes, out)
             }
             (Some(Event::RequestBody(_)), _) => {
@@ -94,8 +91,12 @@ impl AttemptStream {
             let error = Error::Internal("the upstream host names no backend".into());
             return Err(error.reply(exchange.client_api()));
         };
+        let policy = reply::route_policy(attributes);
         let metadata = Forwarded(metadata);
-        let flow = self.host.runtime.attempt(&exchange, backend, &metadata)?;
+        let flow = self
+            .host
+            .runtime
+            .attempt(&exchange, backend, policy, &metadata)?;
         Ok(ResponseStream::new(flow))
     }
 
@@ -202,11 +203,7 @@ fn refuse(answer: Reply, out: &mut Replies) -> Next {
 }
 
 fn backend_id(attributes: Option<&Struct>) -> Option<&str> {
-    let fields = &attributes?.fields;
     BACKEND_ATTRIBUTES
         .iter()
-        .find_map(|name| match fields.get(*name)?.kind.as_ref()? {
-            Kind::Text(id) if !id.is_empty() => Some(id.as_str()),
-            _ => None,
-        })
+        .find_map(|name| reply::attribute(attributes, name))
 }

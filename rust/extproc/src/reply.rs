@@ -17,6 +17,26 @@ use crate::messages::{
 /// Encoded messages, in the order in which Envoy gets them.
 pub(crate) type Replies = Vec<Bytes>;
 
+/// Name of the filter whose attributes come with its first message.
+pub(crate) const ATTRIBUTES: &str = "envoy.filters.http.ext_proc";
+
+/// [`metadata::SECURITY_POLICY`] of the route that the request has so far.
+const ROUTE_POLICY: &str =
+    "xds.route_metadata.filter_metadata['aigateway.envoy.io']['security_policy']";
+
+/// Security policy of the route, empty without one.
+pub(crate) fn route_policy(attributes: Option<&Struct>) -> &str {
+    attribute(attributes, ROUTE_POLICY).unwrap_or_default()
+}
+
+/// A text among the attributes, unless it is empty.
+pub(crate) fn attribute<'a>(attributes: Option<&'a Struct>, name: &str) -> Option<&'a str> {
+    match attributes?.fields.get(name)?.kind.as_ref()? {
+        Kind::Text(text) if !text.is_empty() => Some(text),
+        _ => None,
+    }
+}
+
 /// "Go on" as the answer to request headers, encoded.
 const GO_ON: &[u8] = &[0x0a, 0x02, 0x0a, 0x00];
 

@@ -38,7 +38,10 @@ impl RequestStream {
 
     pub(crate) fn on_message(&mut self, message: ProcessingRequest, out: &mut Replies) -> Next {
         match message.event {
-            Some(Event::RequestHeaders(head)) => self.on_head(&head, out),
+            Some(Event::RequestHeaders(head)) => {
+                let policy = reply::route_policy(message.attributes.get(reply::ATTRIBUTES));
+                self.on_head(&head, policy, out)
+            }
             Some(Event::RequestBody(body)) => self.on_body(body.body, out),
             Some(Event::RequestTrailers(_)) => {
                 let action = Action::RequestTrailers(TrailersReply {});
@@ -55,7 +58,7 @@ impl RequestStream {
         }
     }
 
-    fn on_head(&mut self, head: &HttpHeaders, out: &mut Replies) -> Next {
+    fn on_head(&mut self, head: &HttpHeaders, policy: &str, out: &mut Replies) -> Next {
         let headers = reply::headers(head.headers.as_ref());
         let ended = Ended::from(head.end_of_stream);
         match self
@@ -64,7 +67,8 @@ impl RequestStream {
             .request_head(&self.gateway, headers, ended)
         {
             HeadStep::Reply(answer) => self.answer(answer, out),
-            HeadStep::Body(pending) => {
+            HeadStep::Body(mut pending) => {
+                pending.admitted_by(policy);
                 self.state = State::Pending(pending);
                 out.push(reply::go_on());
                 Next::Read

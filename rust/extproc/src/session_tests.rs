@@ -156,6 +156,16 @@ fn attempt_with(id: &str, backend: &str, kind: Kind) -> ProcessingRequest {
     message
 }
 
+fn with_attribute(mut message: ProcessingRequest, name: &str, value: &str) -> ProcessingRequest {
+    let kind = Some(Kind::Text(value.to_owned()));
+    let attributes = message
+        .attributes
+        .entry("envoy.filters.http.ext_proc".to_owned());
+    let fields = &mut attributes.or_default().fields;
+    fields.insert(name.to_owned(), Value { kind });
+    message
+}
+
 fn response_head(status: &str, kind: &str, end_of_stream: bool) -> ProcessingRequest {
     let pairs = [(":status", status), ("content-type", kind)];
     message(Event::ResponseHeaders(head(&pairs, end_of_stream)))
@@ -343,6 +353,32 @@ fn a_host_without_a_backend_name_is_an_internal_error() {
         panic!("not an immediate response");
     };
     assert_eq!(reply.status.unwrap().code, 500);
+}
+
+#[test]
+fn a_route_with_another_security_policy_than_the_first_is_a_403() {
+    let name = "xds.route_metadata.filter_metadata['aigateway.envoy.io']['security_policy']";
+    let bed = Bed::new();
+    for (first, last, status) in [
+        ("p1", "p1", None),
+        ("p1", "p2", Some(403)),
+        ("", "p1", Some(403)),
+        ("p1", "", Some(403)),
+        ("", "", None),
+    ] {
+        let mut session = bed.session(Role::Request);
+        tell(&mut session, &with_attribute(request_head(), name, first));
+        let (replies, _) = tell(&mut session, &request_body(BODY));
+        let id = text(&replies[0], "request_id").unwrap();
+        let mut attempt = bed.session(Role::Attempt);
+        let head = with_attribute(attempt_head(&id, "plain@1"), name, last);
+        let (replies, _) = tell(&mut attempt, &head);
+        let answered = match &replies[0].action {
+            Some(Action::Immediate(reply)) => reply.status.map(|status| status.code),
+            _ => None,
+        };
+        assert_eq!(answered, status, "{first} and {last}");
+    }
 }
 
 #[test]

@@ -94,16 +94,20 @@ impl Runtime {
         })
     }
 
-    /// Starts an attempt of an exchange at a backend; `metadata` is read now and not later.
+    /// Starts an attempt of an exchange at a backend, on a route with a security policy (empty:
+    /// none); `metadata` is read now and not later.
     ///
     /// # Errors
-    /// 503 when the backend is not known (yet), 422 when it cannot serve the endpoint.
+    /// 403 when another policy let the request in, 503 when the backend is not known (yet), 422
+    /// when it cannot serve the endpoint.
     pub fn attempt(
         &self,
         exchange: &Arc<Exchange>,
         backend: &str,
+        policy: &str,
         metadata: &dyn DynamicMetadata,
     ) -> Result<Flow, Reply> {
+        exchange.request.check_policy(policy)?;
         let api = exchange.client_api();
         // The config of the request comes first: its backends stay valid while it runs.
         let found = exchange.request.config.backend(backend).cloned();

@@ -4,7 +4,7 @@
 //! Runtime::shared(dir)                       one per process and directory
 //!   .request_head(gateway, headers, ended)   ─▶ reply | pending
 //!   .request_body(pending, body)             ─▶ Exchange, header edits, metadata | reply
-//!   .attempt(&exchange, backend)             ─▶ Flow: prepare, response_head, response_body, end
+//!   .attempt(&exchange, backend, policy)     ─▶ Flow: prepare, response_head, response_body, end
 //! ```
 //!
 //! Std threads only: this library also lives inside Envoy.

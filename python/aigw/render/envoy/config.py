@@ -17,6 +17,7 @@ from aigw.render.envoy.filter_config import backend_ids, content_hash
 from aigw.render.envoy.listeners import file_source, listener_resource, route_file
 from aigw.render.envoy.names import TYPE, Json
 from aigw.render.envoy.routes import route_configuration
+from aigw.render.envoy.security import side_clusters, without_credentials
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
 from aigw.render.envoy.tls import tls_files
 from aigw.render.envoy.ways import ways_of
@@ -61,6 +62,7 @@ def render_envoy(plan: Plan, target: EnvoyTarget) -> EnvoyConfig:
         *_plain_clusters(plan, target),
         *collector_clusters(plan, target),
         *way_clusters(plan, ways, target),
+        *side_clusters(plan, target),
     ]
     files = {CDS_FILE: _response("envoy.config.cluster.v3.Cluster", found)}
     for port in plan.ports:
@@ -141,12 +143,13 @@ def bootstrap(target: EnvoyTarget) -> Json:
 def self_contained(config: EnvoyConfig) -> Json:
     """Everything in one bootstrap without xDS files, for `envoy --mode validate` and for people.
 
-    Validation does not read files that are watched.
+    Validation does not read files that are watched. Credentials of clients are not in it, but
+    others that are as good for validation.
     """
     result = deepcopy(config.bootstrap)
     result.pop("dynamic_resources", None)
     routes = {
-        str(resource["name"]): resource
+        str(resource["name"]): without_credentials(resource)
         for path, response in config.files.items()
         if path.startswith("rds/")
         for resource in _resources(response)

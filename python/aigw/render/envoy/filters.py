@@ -14,6 +14,7 @@ from aigw.render.envoy.names import (
     BACKEND_ATTRIBUTE,
     EXTPROC_CLUSTER,
     METADATA,
+    POLICY_ATTRIBUTE,
     REQUEST_FILTER,
     TYPE,
     Json,
@@ -71,7 +72,14 @@ def client_filters(plan: Plan, target: EnvoyTarget, gateway: str) -> list[Json]:
         "response_body_mode": "NONE",
     }
     metadata = {"x-aigw-filter": "request", "x-aigw-gateway": gateway}
-    return [_ext_proc(plan, REQUEST_FILTER, metadata, processing_mode=mode), _ROUTER]
+    return [_request_ext_proc(plan, metadata, mode), _ROUTER]
+
+
+def _request_ext_proc(plan: Plan, metadata: dict[str, str], mode: dict[str, str]) -> Json:
+    attributes = [POLICY_ATTRIBUTE]
+    return _ext_proc(
+        plan, REQUEST_FILTER, metadata, processing_mode=mode, request_attributes=attributes
+    )
 
 
 def attempt_filters(plan: Plan, target: EnvoyTarget, backend_id: str) -> list[Json]:
@@ -90,7 +98,7 @@ def attempt_filters(plan: Plan, target: EnvoyTarget, backend_id: str) -> list[Js
         ATTEMPT_FILTER,
         {"x-aigw-filter": "attempt"},
         processing_mode=mode,
-        request_attributes=[BACKEND_ATTRIBUTE],
+        request_attributes=[BACKEND_ATTRIBUTE, POLICY_ATTRIBUTE],
         allow_content_length_header=True,
     )
     return [ext_proc, _CONTENT_LENGTH, _CODEC]

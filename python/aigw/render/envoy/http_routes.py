@@ -41,6 +41,7 @@ from aigw.render.envoy.names import (
     seconds,
     typed,
 )
+from aigw.render.envoy.security import guarded
 from aigw.render.envoy.target import EnvoyTarget
 from aigw.render.envoy.tls import upstream_socket
 
@@ -73,7 +74,11 @@ def with_plain_routes(
     `api` is what chooses among the routes of the API, `rest` answers what no route matches.
     """
     hidden = gateway.credential_headers
-    plain = [*(_route(match, plan.http_rules[match.rule], hidden) for match in host.http), *rest]
+    plain: list[Json] = []
+    for match in host.http:
+        route = _route(match, plan.http_rules[match.rule], hidden)
+        plain.extend(guarded([route], match.security, host, plan))
+    plain.extend(rest)
     if not host.api_paths:
         return {"routes": plain}
     outcome: Json = {"matcher": api["matcher"]} if "matcher" in api else _listed(api)

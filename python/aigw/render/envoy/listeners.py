@@ -16,6 +16,7 @@ from aigw.render.envoy.client_traffic import (
 from aigw.render.envoy.filters import client_filters
 from aigw.render.envoy.local_replies import local_reply_config
 from aigw.render.envoy.names import Json, typed
+from aigw.render.envoy.security import security_filters
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
 from aigw.render.envoy.tls import server_socket
 
@@ -94,6 +95,7 @@ def _connection_manager(plan: Plan, port: Port, listener: Listener, target: Envo
         rds={"route_config_name": listener.name, "config_source": source},
         http_filters=[
             *health_filters(listener.traffic),
+            *security_filters(plan, listener),
             *client_filters(plan, target, port.gateway),
         ],
         access_log=access_logs(plan.gateways[port.gateway], target),

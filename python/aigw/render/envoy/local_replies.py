@@ -14,6 +14,9 @@ from aigw.plan import EndpointPrefixes, ModelLists
 from aigw.render.envoy.names import METADATA, Json, typed
 
 MAX_LISTED_BYTES = 2000
+NO_MODEL_MESSAGE = "invalid request body: the request names no model"
+NO_MODEL_ROUTE = "aigw.no_model"
+"""Name of a route, and of its cluster without hosts, for requests without a model."""
 
 # Replies of the core (details start with "aigw"), of our own direct responses and of providers
 # have the right shape already.
@@ -66,11 +69,20 @@ def error_body(status: int, type_name: str, message: str, shape: Shape = Shape.C
 def local_reply_config(prefixes: EndpointPrefixes) -> Json:
     """`local_reply_config` of the connection manager."""
     kinds = shapes(prefixes)
-    return {"mappers": [_mapper(row, prefix, shape) for row in table() for prefix, shape in kinds]}
+    nameless = [_nameless(prefix, shape) for prefix, shape in kinds]
+    rows = [_mapper(row, prefix, shape) for row in table() for prefix, shape in kinds]
+    return {"mappers": [*nameless, *rows]}
 
 
-def _mapper(row: LocalReply, prefix: str, shape: Shape) -> Json:
-    conditions = [_MADE_BY_ENVOY]
+def _nameless(prefix: str, shape: Shape) -> Json:
+    """The answer of `NO_MODEL_ROUTE`, as that of a direct response."""
+    row = LocalReply(503, "BadRequest", NO_MODEL_MESSAGE)
+    mapper = _mapper(row, prefix, shape, f'xds.route_name == "{NO_MODEL_ROUTE}"', status=400)
+    return {**mapper, "status_code": 400}
+
+
+def _mapper(row: LocalReply, prefix: str, shape: Shape, *more: str, status: int = 0) -> Json:
+    conditions = [_MADE_BY_ENVOY, *more]
     if row.details:
         conditions.append(f'response.code_details.startsWith("{row.details}")')
     if shape is Shape.COHERE:
@@ -79,7 +91,7 @@ def _mapper(row: LocalReply, prefix: str, shape: Shape) -> Json:
         "op": "EQ",
         "value": {"default_value": row.status, "runtime_key": "aigw.local_reply_status"},
     }
-    body = error_body(row.status, row.type, row.message, shape)
+    body = error_body(status or row.status, row.type, row.message, shape)
     return {
         "filter": {
             "and_filter": {

@@ -9,6 +9,9 @@ BACKEND_KEY = "per_route_rule_backend_name"
 BACKEND_ATTRIBUTE = (
     f"xds.upstream_host_metadata.filter_metadata['{HOST_METADATA}']['{BACKEND_KEY}']"
 )
+POLICY_KEY = "security_policy"
+"""Metadata of routes: a hash of their security policy."""
+POLICY_ATTRIBUTE = f"xds.route_metadata.filter_metadata['{HOST_METADATA}']['{POLICY_KEY}']"
 MODEL_HEADER = "x-ai-eg-model"
 REQUEST_FILTER = "aigw.request"
 ATTEMPT_FILTER = "aigw.attempt"

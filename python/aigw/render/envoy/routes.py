@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from aigw.plan import Gateway, Listener, Plan, RouteMatch, Rule, VirtualHost
 from aigw.render.envoy.backend_traffic import cluster_name, hash_policies, skipping
 from aigw.render.envoy.local_replies import (
+    NO_MODEL_MESSAGE,
     error_body,
     models_on_offer,
     shapes,
@@ -12,6 +13,7 @@ from aigw.render.envoy.local_replies import (
 )
 from aigw.render.envoy.match_tree import MatchedRoutes, header_matcher, selection
 from aigw.render.envoy.names import HOST_METADATA, MODEL_HEADER, Json, seconds, typed
+from aigw.render.envoy.security import guarded, host_filters, no_model_routes, with_rest
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
 
 MAX_DIRECT_RESPONSE = 8192
@@ -42,9 +44,10 @@ def route_configuration(
         "name": listener.name,
         "max_direct_response_body_size_bytes": _longest_answer(plan),
         "ignore_port_in_host_matching": True,
-        "virtual_hosts": [
-            _virtual_host(plan, gateway, host, target, ids) for host in listener.virtual_hosts
-        ],
+        "virtual_hosts": with_rest(
+            [_virtual_host(plan, gateway, host, target, ids) for host in listener.virtual_hosts],
+            listener,
+        ),
     }
 
 
@@ -60,13 +63,15 @@ def _virtual_host(
     plan: Plan, gateway: Gateway, host: VirtualHost, target: EnvoyTarget, ids: Mapping[str, str]
 ) -> Json:
     entries = [
-        MatchedRoutes(match, tuple(_routes(plan, match, target, ids))) for match in host.matches
+        MatchedRoutes(match, _guarded_routes(plan, host, match, target, ids))
+        for match in host.matches
     ]
-    rest = _unmatched(plan, gateway, host)
+    rest = [*guarded(_rest(plan, gateway, host), host.security, host, plan)]
     found: Json = {
         "name": host.hostname,
         "domains": [host.hostname],
         "request_body_buffer_limit": gateway.limits.request_body_bytes,
+        **host_filters(host, plan),
     }
     if not host.http:
         taken_off = {"request_headers_to_remove": NOT_FOR_PROVIDERS}
@@ -78,15 +83,23 @@ def _virtual_host(
     return {**found, **with_plain_routes(plan, gateway, host, selection(entries, rest), rest)}
 
 
-def _unmatched(plan: Plan, gateway: Gateway, host: VirtualHost) -> list[Json]:
+def _guarded_routes(
+    plan: Plan, host: VirtualHost, match: RouteMatch, target: EnvoyTarget, ids: Mapping[str, str]
+) -> tuple[Json, ...]:
+    return (*guarded(_routes(plan, match, target, ids), match.security, host, plan),)
+
+
+def _rest(plan: Plan, gateway: Gateway, host: VirtualHost) -> list[Json]:
     """What answers requests that no match takes."""
-    absent = [{"name": MODEL_HEADER, "present_match": False}]
-    message = "invalid request body: the request names no model"
-    unknown = unknown_model_message(models_on_offer(gateway.models, host.hostname))
-    return [
-        *_direct(plan, {"headers": absent}, 400, "BadRequest", message),
-        *_direct(plan, {}, 404, "NotFound", unknown),
-    ]
+    if host.is_closed:
+        message = "the security policy of this host cannot be enforced"
+        return _direct(plan, {}, 503, "ServiceUnavailable", message)
+    absent: list[Json] = [{"name": MODEL_HEADER, "present_match": False}]
+    nameless = _direct(plan, {"headers": absent}, 400, "BadRequest", NO_MODEL_MESSAGE)
+    if security := plan.security.get(host.security):
+        nameless = no_model_routes(absent, security) or nameless
+    message = unknown_model_message(models_on_offer(gateway.models, host.hostname))
+    return [*nameless, *_direct(plan, {}, 404, "NotFound", message)]
 
 
 def _routes(

@@ -39,6 +39,7 @@ pub struct PendingRequest {
     head: Headers,
     /// Names of those that are meant for backends.
     credential_headers: Arc<[String]>,
+    policy: Box<str>,
 }
 
 /// A request as every attempt sees it: pristine, the client's credentials set apart.
@@ -58,6 +59,8 @@ pub struct Request {
     pub(crate) client_credentials: Headers,
     /// Headers that bring credentials for the backends which ask for them.
     pub(crate) given: Headers,
+    /// Security policy of the route that was matched before the model was known.
+    policy: Box<str>,
     pub(crate) scan: Scan,
     /// For estimates where the provider reports no usage.
     pub(crate) prompt: Prompt,
@@ -77,6 +80,7 @@ pub fn on_head(config: &Arc<Config>, gateway: &Gateway, head: Headers, ended: En
             endpoint,
             head,
             credential_headers: Arc::clone(&gateway.credential_headers),
+            policy: Box::default(),
         })),
         Err((api, error)) => HeadStep::Reply(error.reply(api)),
     }
@@ -180,6 +184,12 @@ impl PendingRequest {
         self.endpoint.client_api()
     }
 
+    /// Notes the security policy (empty: none) of the route that the request has so far: it is
+    /// the one that clients are authenticated by.
+    pub fn admitted_by(&mut self, policy: &str) {
+        self.policy = policy.into();
+    }
+
     /// Largest body that is read.
     pub fn body_limit(&self) -> u64 {
         self.limits.request_body_bytes
@@ -265,6 +275,7 @@ impl PendingRequest {
             head,
             client_credentials,
             given,
+            policy: self.policy,
             scan,
             prompt: Prompt::of(self.endpoint, body),
             touched: Mutex::default(),
@@ -306,6 +317,18 @@ impl Request {
     /// The model that the client asked for; may be empty.
     pub fn model(&self) -> &str {
         &self.scan.model
+    }
+
+    /// Compares the security policy of the final route with the one that admitted the request.
+    ///
+    /// # Errors
+    /// A 403 when they differ: the model led to a route that this client was not asked for.
+    pub fn check_policy(&self, policy: &str) -> std::result::Result<(), Reply> {
+        if *self.policy == *policy {
+            Ok(())
+        } else {
+            Err(Error::OtherPolicy.reply(self.endpoint.client_api()))
+        }
     }
 
     /// The client asked for a stream.

@@ -257,6 +257,23 @@ fn the_parts_of_an_aws_credential_of_the_request_stand_in_filter_state() {
 }
 
 #[test]
+fn a_route_with_another_security_policy_than_the_first_is_a_403() {
+    for (first, last, status) in [("p1", "p1", 0), ("p1", "p2", 403), ("", "p1", 403)] {
+        let dir = runtime();
+        let request = Filter::request(dir.path());
+        let attempt = Filter::attempt(dir.path(), "plain");
+        let mut stream = chat();
+        let policy = |text: &str| ("security_policy".to_owned(), text.to_owned());
+        stream.route_metadata.extend([policy(first)]);
+        read(&request, &mut stream);
+        stream.route_metadata.extend([policy(last)]);
+        http_filter_request_headers(stream.handle(), attempt.module, false);
+        let answered = stream.sent.as_ref().map_or(0, |sent| sent.status);
+        assert_eq!(answered, status, "{first} and {last}");
+    }
+}
+
+#[test]
 fn an_attempt_without_its_request_is_a_503() {
     let dir = runtime();
     let (request, attempt) = (

@@ -60,6 +60,8 @@ pub(crate) enum Moment {
 pub(crate) enum MetadataOf {
     /// The request: dynamic metadata.
     Request = 0,
+    /// The route that is matched so far.
+    Route = 1,
     /// The cluster.
     Cluster = 2,
     /// The chosen host.
@@ -261,7 +263,7 @@ impl Stream<'_> {
         }
     }
 
-    /// A text in the metadata of request, cluster or host.
+    /// A text in the metadata of request, route, cluster or host.
     pub(crate) fn metadata_text(&self, of: MetadataOf, namespace: &str, key: &str) -> Option<&str> {
         let mut out = Bytes::NONE;
         // SAFETY: `out` is valid for writes; the value lives as long as the hook runs.
