@@ -62,8 +62,13 @@ def as_json(finding: Diagnostic) -> Json:
 
 
 def _line(finding: Diagnostic, coloured: bool) -> str:
-    text = str(finding)
+    text = "".join(map(_shown, str(finding)))
     if not coloured:
         return text
     word = finding.severity.value
     return f"{_COLOURS[finding.severity]}{word}{_RESET}{text.removeprefix(word)}"
+
+
+def _shown(character: str) -> str:
+    """A character of a name or value, which stays on its line and in its colour."""
+    return character if character.isprintable() else ascii(character)[1:-1]

@@ -68,15 +68,19 @@ class ResourceId:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a document was read: file name as the user gave it, 1-based document and line."""
+    """Where a document was read: file name as the user gave it, 1-based document and line.
+
+    Line 0 is unknown.
+    """
 
     file: str
     document: int
     line: int
 
     def __str__(self) -> str:
-        """`file:line (document n)`."""
-        return f"{self.file}:{self.line} (document {self.document})"
+        """`file:line (document n)`; without a line where it is not known."""
+        line = f":{self.line}" if self.line else ""
+        return f"{self.file}{line} (document {self.document})"
 
 
 @dataclass(frozen=True, slots=True)

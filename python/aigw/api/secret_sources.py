@@ -59,8 +59,9 @@ def _sources(secret: Secret, key: str, environment: Environment) -> Iterator[str
 def _file(secret: Secret, key: str, path: str, environment: Environment) -> str | Diagnostic:
     try:
         return environment.read_file(path)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "the content is not text"
+    except (OSError, ValueError) as error:
+        # A path can hold what no path may hold.
+        reason = getattr(error, "strerror", None) or "the path or the content is not text"
         message = f"cannot read {path} ({reason}), the written value is kept"
         return _warning(secret, FILE + key, message)
 

@@ -18,6 +18,8 @@ MAX_NODES = 500_000
 MAX_DEPTH = 64
 MAX_BYTES = 32 * 1024 * 1024
 _SAFE_NESTING = 400
+_LONGEST_NUMBER = 64
+"""Characters of an integer; a longer one is text: no field is that large."""
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][^{}\n'\"]*)\}")
 _MARK = re.compile(r"^---(?=[ \t\r\n\x85\u2028\u2029]|\Z)", re.MULTILINE)
@@ -223,7 +225,7 @@ def _scalar(node: yaml.ScalarNode, path: str, replace: Replace) -> Any:  # noqa:
             return None
         case "bool":
             return text.lower() in ("true", "yes", "on")
-        case "int" if _INTEGER.fullmatch(text):
+        case "int" if len(text) <= _LONGEST_NUMBER and _INTEGER.fullmatch(text):
             return _integer(text)
         case "float" if text.strip("+-.").lower() not in ("inf", "nan"):
             return _float(text)

@@ -38,7 +38,7 @@ def _execute(options: argparse.Namespace) -> int:
     """Exit code 1 where the client would get an error of the gateway."""
     from aigw.cli import files  # noqa: PLC0415 - `aigw version` needs none of it
     from aigw.console import print_findings, screen_of  # noqa: PLC0415
-    from aigw.explain import explain, left_out_of  # noqa: PLC0415
+    from aigw.explain import QuestionError, explain, left_out_of  # noqa: PLC0415
 
     question = _question(options)
     loaded, result = files.read(options.files, prefixes_of(options))
@@ -48,30 +48,35 @@ def _execute(options: argparse.Namespace) -> int:
         raise CommandError(message)
     try:
         explanation = explain(result.plan, question, int(time.time()))
-    except LookupError as error:
+    except QuestionError as error:
         raise CommandError(str(error)) from None
-    left_out = left_out_of(explanation.rule, loaded, result.diagnostics)
+    left_out = left_out_of(explanation, loaded, result.diagnostics)
     if options.output == "json":
         document = {**asdict(explanation), "left_out": [asdict(item) for item in left_out]}
         text = json.dumps(document, indent=2, ensure_ascii=False)
     else:
         text = "\n".join([*_lines(explanation), *_left_out_lines(left_out)])
     sys.stdout.write(f"{text}\n")
-    return 1 if explanation.answer else 0
+    return 1 if explanation.is_error else 0
 
 
 def _question(options: argparse.Namespace) -> "Question":
     from aigw.explain import Question  # noqa: PLC0415
 
-    headers: dict[str, str] = {}
+    headers: list[tuple[str, str]] = []
+    host = options.host
     for written in options.header:
-        name, colon, value = written.partition(":")
-        if not colon or not name.strip():
+        name, colon, value = (part.strip() for part in written.partition(":"))
+        if not colon or not name:
             message = f"--header: {written!r} is not NAME:VALUE"
             raise UsageError(message)
-        headers[name.strip().lower()] = value.strip()
-    path = options.path.partition("?")[0]
-    return Question(options.model, path, options.host, headers, _body(options.body), options.port)
+        if name.lower() == "host":
+            host = value
+        else:
+            headers.append((name.lower(), value))
+    return Question(
+        options.model, options.path, host, tuple(headers), _body(options.body), options.port
+    )
 
 
 def _body(name: str | None) -> bytes | None:

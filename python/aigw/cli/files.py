@@ -1,6 +1,7 @@
 """Configuration files that commands read, and what is found in them."""
 
 import argparse
+import io
 import os
 import sys
 import time
@@ -9,7 +10,8 @@ from pathlib import Path
 
 from aigw.api.load import Loaded, Source, load
 from aigw.api.secret_sources import Environment
-from aigw.cli.errors import CommandError
+from aigw.api.yaml_source import MAX_BYTES
+from aigw.cli.errors import CommandError, UsageError
 from aigw.compile.compiler import Compiled, compile_plan
 from aigw.plan import EndpointPrefixes
 
@@ -34,8 +36,12 @@ def read(names: Sequence[str], prefixes: EndpointPrefixes | None = None) -> tupl
 
     Raises:
         CommandError: a file cannot be read.
+        UsageError: standard input is named twice.
     """
     environment = Environment(os.environ, _text, unset_secret="unset")  # noqa: S106 - says so
+    if names.count(STDIN) > 1:
+        message = "standard input can be read once only"
+        raise UsageError(message)
     loaded = load([Source(_shown(name), _read(name)) for name in names], environment)
     return loaded, compile_plan(loaded, int(time.time()), prefixes or EndpointPrefixes())
 
@@ -47,7 +53,9 @@ def _shown(name: str) -> str:
 def _read(name: str) -> str:
     try:
         if name == STDIN:
-            return sys.stdin.buffer.read().decode("utf-8")
+            if isinstance(sys.stdin, io.TextIOWrapper):
+                sys.stdin.reconfigure(encoding="utf-8")
+            return sys.stdin.read(MAX_BYTES + 1)
         return _text(name)
     except UnicodeDecodeError as error:
         message = f"error reading config: {_shown(name)} is not UTF-8 text (byte {error.start})"
@@ -58,4 +66,6 @@ def _read(name: str) -> str:
 
 
 def _text(name: str) -> str:
-    return Path(name).expanduser().read_text(encoding="utf-8")
+    """The text, or so much of it that it is known to be too long: a name may be a device."""
+    with Path(os.path.expanduser(name)).open(encoding="utf-8") as file:  # noqa: PTH111 - no error
+        return file.read(MAX_BYTES + 1)

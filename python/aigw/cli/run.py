@@ -18,7 +18,9 @@ _UNSUPPORTED = ("mcp_config", "mcp_json")
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     """Adds the command."""
     parser = commands.add_parser("run", help="run a gateway on this machine")
-    parser.add_argument("path", nargs="?", help="YAML file; default <config-home>/config.yaml")
+    parser.add_argument(
+        "path", nargs="?", type=_path, help="YAML file; default <config-home>/config.yaml"
+    )
     parser.add_argument("--port", type=_port, help="port of a generated configuration (1975)")
     listen = os.environ.get("AIGW_LISTEN_ADDRESS") or "127.0.0.1"
     parser.add_argument("--listen-address", type=_address, default=listen, help="IP to listen on")
@@ -76,7 +78,7 @@ def _options(options: argparse.Namespace) -> "RunOptions":
             raise UsageError(message)
     check_run_id(options.run_id)
     return RunOptions(
-        path=_expand(options.path) if options.path else None,
+        path=options.path,
         port=options.port,
         listen_address=options.listen_address,
         data_plane=DataPlane[options.data_plane.upper()],
@@ -99,7 +101,8 @@ def _path(text: str) -> Path:
 
 
 def _expand(path: str) -> Path:
-    return Path(os.path.expandvars(path)).expanduser().absolute()
+    # Not Path.expanduser: it fails for unknown users.
+    return Path(os.path.expanduser(os.path.expandvars(path))).absolute()  # noqa: PTH111
 
 
 def _is_plain(name: str) -> bool:

@@ -13,7 +13,6 @@ from aigw.cli.prefixes import add_prefixes, prefixes_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aigw.api.ai_gateway_route import AIGatewayRouteRuleBackendRef
     from aigw.api.load import Loaded
     from aigw.plan import Plan
     from aigw.render.envoy import EnvoyTarget
@@ -66,20 +65,15 @@ def _objects(loaded: "Loaded", root_prefix: str) -> list[object]:
     from aigw.api.ai_service_backend import AIServiceBackend  # noqa: PLC0415
     from aigw.compile.grants import Grants, Referrer  # noqa: PLC0415
     from aigw.compile.index import Index  # noqa: PLC0415
-    from aigw.render.kubernetes import objects_of  # noqa: PLC0415
+    from aigw.render.kubernetes import Surroundings, objects_of  # noqa: PLC0415
 
     index = Index.of(loaded)
     grants = Grants(index)
-
-    def lookup(
-        route: AIGatewayRoute, ref: "AIGatewayRouteRuleBackendRef"
-    ) -> AIServiceBackend | None:
-        namespace = ref.namespace or route.namespace
-        found = index.get(AIServiceBackend, namespace, ref.name)
-        allowed = found is not None and grants.allow(Referrer.of(route), found.id)
-        return found if allowed else None
-
-    return [*objects_of(index.all(AIGatewayRoute), lookup, root_prefix)]
+    around = Surroundings(
+        backend=lambda namespace, name: index.get(AIServiceBackend, namespace, name),
+        permits=lambda route, target: grants.allow(Referrer.of(route), target),
+    )
+    return [*objects_of(index.all(AIGatewayRoute), around, root_prefix)]
 
 
 def _target(data_plane: str) -> "EnvoyTarget":

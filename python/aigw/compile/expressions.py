@@ -12,8 +12,11 @@ from functools import lru_cache
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 _MAX_REPEAT = 1000
-# Accepted by the engine that checks, unknown to RE2.
-_NOT_RE2 = re.compile(r"\\[uU<>]|\\b\{|\(\?[a-zA-Z-]*[xuR]|&&|--|~~|\[\[?\^?\[(?!:)")
+# Accepted by the engine that checks, unknown to RE2; Envoy has it match bytes.
+_NOT_RE2 = re.compile(
+    r"\\[uU<>]|\\x\{0*[1-9a-fA-F][0-9a-fA-F]{2}|\\[pP]\{(?!\^?(?:[LNPSZC][a-mo-z]?|M[a-z]?)\})"
+    r"|\\b\{|\(\?[a-zA-Z-]*[xuR]|&&|--|~~|\[\[?\^?\[(?!:)"
+)
 _PART = re.compile(
     r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(?P<least>\d+)(?:,(?P<most>\d*))?\}|.", re.DOTALL
 )
@@ -93,13 +96,27 @@ _WITHOUT_ARGUMENT = frozenset(
 @lru_cache(maxsize=4096)
 def is_regular_expression(text: str) -> bool:
     """Whether RE2 accepts `text`."""
-    if _NOT_RE2.search(text) or _deepest_repeat(text) > _MAX_REPEAT:
+    if _NOT_RE2.search(text) or _is_stacked(text) or _deepest_repeat(text) > _MAX_REPEAT:
         return False
     try:
         SchemaValidator(core_schema.str_schema(pattern=text))
     except SchemaError:
         return False
     return True
+
+
+def _is_stacked(text: str) -> bool:
+    """Whether a repetition is repeated, as in `a**`; a `?` behind one makes it lazy."""
+    length = 0
+    for part in _PART.finditer(text):
+        is_repeat = part.group() in ("*", "+", "?") or part.lastgroup is not None
+        if not is_repeat:
+            length = 0
+        elif length and (length > 1 or part.group() != "?"):
+            return True
+        else:
+            length += 1
+    return False
 
 
 def _deepest_repeat(text: str) -> int:

@@ -14,7 +14,7 @@ from aigw.compile.grants import Reference
 from aigw.compile.hosts import intersect
 from aigw.compile.index import Index
 from aigw.compile.report import Report
-from aigw.errors import Code
+from aigw.errors import Code, ResourceId
 from aigw.plan import Certificate
 
 # A route of ours is an HTTPRoute to a Gateway.
@@ -136,12 +136,16 @@ class Attachments:
             return []
         entrances = self._entrances.get((namespace, ref.name))
         if entrances is None:
-            message = f"gateway {namespace}/{ref.name} not found"
+            target = ResourceId(Gateway.GROUP, Gateway.KIND, namespace, ref.name)
+            fault = "has errors" if self._index.is_written(target) else "not found"
+            message = f"gateway {namespace}/{ref.name} {fault}"
             self._report.error(route.id, Code.NOT_FOUND, path, message)
             return []
         found = [item for item in entrances if self._accepts(item, route, ref)]
         if not found:
             message = "no listener of the Gateway accepts this route"
+            if not entrances:
+                message = "the Gateway has no listener that can be served"
             self._report.error(route.id, Code.NOT_PERMITTED, path, message)
         return found
 

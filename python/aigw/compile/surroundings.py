@@ -109,7 +109,9 @@ class Surroundings:
         self.security = SecurityPolicies(index, report)
         self.ports = Ports(report, self.security)
         if not self.all_gateways:
-            report.error(None, Code.NOT_FOUND, "", "no Gateway found in configuration")
+            what = "Gateway without errors" if index.has_rejected(Gateway) else "Gateway"
+            message = f"no {what} found in configuration"
+            report.error(None, Code.NOT_FOUND, "", message)
         return {
             key: self.ports.open(self.entrances.of(gateway))
             for key, gateway in self.all_gateways.items()

@@ -144,6 +144,12 @@ class _AccessLogs:
                 self._report.error(self._proxy.id, Code.UNSUPPORTED, f"{place}.type", message)
 
     def _collector(self, sink: OpenTelemetrySink, path: str) -> Collector | None:
+        for position, header in enumerate(sink.headers):
+            if not header.value.isprintable():
+                message = "must be a single line without control characters"
+                place = f"{path}.headers[{position}].value"
+                self._report.error(self._proxy.id, Code.INVALID_FIELD, place, message)
+                return None
         headers = tuple((header.name.lower(), header.value) for header in sink.headers)
         resource = tuple(sorted({**sink.resources, **sink.resource_attributes}.items()))
         if not sink.backend_refs:

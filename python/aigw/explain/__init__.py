@@ -3,7 +3,8 @@
 Start at `explain`.
 """
 
-from aigw.explain.explanation import Asked, BackendView, Explanation, Question, RuleView, explain
+from aigw.explain.asking import Asked, Question
+from aigw.explain.explanation import BackendView, Explanation, QuestionError, RuleView, explain
 from aigw.explain.left_out import LeftOut, left_out_of
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Explanation",
     "LeftOut",
     "Question",
+    "QuestionError",
     "RuleView",
     "explain",
     "left_out_of",

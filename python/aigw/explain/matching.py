@@ -7,7 +7,11 @@ from functools import lru_cache
 from pydantic import ValidationError
 from pydantic_core import SchemaValidator, core_schema
 
-from aigw.plan import HeaderMatch, MatchType, Port, RouteMatch, VirtualHost
+from aigw.compile.hosts import covers, specificity
+from aigw.plan import HeaderMatch, Listener, MatchType, Port, RouteMatch, VirtualHost
+
+Values = Mapping[str, tuple[str, ...]]
+"""Values of headers by name; a condition on a header wants that one of them holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,21 +22,20 @@ class Passed:
     reason: str
 
 
-def virtual_host(port: Port, host: str) -> VirtualHost | None:
-    """The most specific virtual host of a port for a host name."""
-    name = host.lower()
-    candidates = [
-        found
-        for listener in port.listeners
-        if _covers(listener.server_name, name)
-        for found in listener.virtual_hosts
-        if _covers(found.hostname, name)
-    ]
-    return max(candidates, key=lambda found: _specificity(found.hostname), default=None)
+def listener_of(port: Port, host: str) -> Listener | None:
+    """The listener that clients reach who ask for a host name, also by TLS."""
+    found = [item for item in port.listeners if covers(item.server_name, _name(host))]
+    return max(found, key=lambda item: specificity(item.server_name), default=None)
+
+
+def virtual_host(listener: Listener, host: str) -> VirtualHost | None:
+    """The most specific virtual host of a listener for a host name."""
+    found = [item for item in listener.virtual_hosts if covers(item.hostname, _name(host))]
+    return max(found, key=lambda item: specificity(item.hostname), default=None)
 
 
 def first_match(
-    matches: Sequence[RouteMatch], headers: Mapping[str, str], path: str
+    matches: Sequence[RouteMatch], headers: Values, path: str
 ) -> tuple[RouteMatch | None, tuple[Passed, ...]]:
     """The match that takes a request, and those before it; header names are lower case."""
     passed: list[Passed] = []
@@ -51,13 +54,13 @@ def describe(header: HeaderMatch) -> str:
     return f"{header.name} is {header.value}"
 
 
-def _failing(match: RouteMatch, headers: Mapping[str, str], path: str) -> str | None:
+def _failing(match: RouteMatch, headers: Values, path: str) -> str | None:
     if match.paths and path not in match.paths:
         return "is for other endpoints"
     for header in match.headers:
-        value = headers.get(header.name)
-        if value is None or not _holds(header, value):
-            shown = "absent" if value is None else value
+        values = headers.get(header.name, ())
+        if not any(_holds(header, value) for value in values):
+            shown = " and ".join(values) or "absent"
             return f"wants that {describe(header)}, it is {shown}"
     return None
 
@@ -66,10 +69,15 @@ def _holds(header: HeaderMatch, value: str) -> bool:
     if header.type is MatchType.EXACT:
         return value == header.value
     try:
-        _whole(header.value).validate_python(value)
+        _whole(_bytes(header.value)).validate_python(_bytes(value))
     except ValidationError:
         return False
     return True
+
+
+def _bytes(text: str) -> str:
+    """A character for each byte: that is what Envoy's expressions match."""
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 @lru_cache(maxsize=1024)
@@ -78,11 +86,7 @@ def _whole(expression: str) -> SchemaValidator:
     return SchemaValidator(core_schema.str_schema(pattern=f"^(?:{expression})$"))
 
 
-def _covers(pattern: str, name: str) -> bool:
-    return pattern in ("*", name) or (pattern.startswith("*.") and name.endswith(pattern[1:]))
-
-
-def _specificity(pattern: str) -> tuple[int, int]:
-    if pattern == "*":
-        return (0, 0)
-    return (1 if pattern.startswith("*.") else 2, len(pattern))
+def _name(host: str) -> str:
+    """A host as it is compared: lower case, without its port."""
+    name, colon, port = host.lower().rpartition(":")
+    return name if colon and port.isdecimal() else host.lower()

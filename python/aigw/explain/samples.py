@@ -1,6 +1,7 @@
-"""A small request for each endpoint, for questions that bring none."""
+"""A small request for each endpoint, for questions that bring no body."""
 
 import json
+from dataclasses import dataclass
 
 _HELLO = [{"role": "user", "content": "hello"}]
 _MEMBERS: dict[str, dict[str, object]] = {
@@ -16,12 +17,44 @@ _MEMBERS: dict[str, dict[str, object]] = {
     "/messages/count_tokens": {"messages": _HELLO},
     "/tokenize": {"messages": _HELLO},
 }
+_FORMS = {
+    "/audio/transcriptions": "file",
+    "/audio/translations": "file",
+    "/images/edits": "image",
+    "/images/variations": "image",
+}
+"""The member that is a file."""
+_MODELS = "/models"
+_BOUNDARY = "aigw-explain"
 
 
-def sample(path: str, model: str) -> bytes | None:
-    """A body for the endpoint at a path; None where one cannot be made up."""
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Method, content type and body of a request."""
+
+    method: str
+    content_type: str
+    body: bytes
+
+
+def sample(path: str, model: str) -> Sample:
+    """A request for the endpoint at a path; other paths get one without members."""
+    if path.endswith(_MODELS):
+        return Sample("GET", "", b"")
+    if member := next((name for end, name in _FORMS.items() if path.endswith(end)), None):
+        content_type = f"multipart/form-data; boundary={_BOUNDARY}"
+        return Sample("POST", content_type, _form(model, member))
     known = sorted(_MEMBERS, key=len, reverse=True)
-    ending = next((end for end in known if path.endswith(end)), None)
-    if ending is None:
-        return None
-    return json.dumps({"model": model, **_MEMBERS[ending]}, separators=(",", ":")).encode()
+    members = next((_MEMBERS[end] for end in known if path.endswith(end)), {})
+    text = json.dumps({"model": model, **members}, separators=(",", ":"))
+    return Sample("POST", "application/json", text.encode())
+
+
+def _form(model: str, member: str) -> bytes:
+    name = "content-disposition: form-data; name="
+    parts = (
+        f'{name}"model"\r\n\r\n{model}',
+        f'{name}"{member}"; filename="{member}"\r\ncontent-type: application/octet-stream\r\n\r\n',
+    )
+    text = "".join(f"--{_BOUNDARY}\r\n{part}\r\n" for part in parts)
+    return f"{text}--{_BOUNDARY}--\r\n".encode("utf-8", "surrogateescape")

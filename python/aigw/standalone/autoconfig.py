@@ -5,13 +5,13 @@ Keys stay references to variables; they are read where every other Secret is.
 """
 
 import ipaddress
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from aigw.standalone.errors import RunError
+from aigw.standalone.hosts import host_name
 
 DEFAULT_PORT = 1975
 ANTHROPIC_MODELS = "claude-.*"
@@ -20,8 +20,6 @@ OPENAI_MODELS = "(gpt|chatgpt|o[0-9]|codex|omni|text-embedding|tts|whisper|dall-
 _AZURE_VARIABLES = ("AZURE_OPENAI_ENDPOINT", "OPENAI_API_VERSION")
 _PORTS = {"http": 80, "https": 443}
 _GROUP = "aigateway.envoyproxy.io"
-_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 
 Resource = dict[str, Any]
 
@@ -290,14 +288,8 @@ def _fault(text: str, username: str | None, port: int) -> str | None:
 
 
 def _host(name: str, shown: str) -> str:
-    """A host as resources name it: ASCII, lower case, without the dot of the root."""
-    if ":" in name:
-        return name
-    try:
-        host = name.removesuffix(".").encode("idna").decode("ascii").lower()
-    except UnicodeError:
-        host = ""
-    if not _HOST.fullmatch(host) or len(host) > 253:
+    host = host_name(name)
+    if host is None:
         message = f"invalid base URL {shown}: not a host name of letters, digits and hyphens"
         raise RunError(message)
     return host

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aigw.errors import AigwError
 from aigw.standalone.admin import Admin
-from aigw.standalone.layout import Layout
+from aigw.standalone.layout import MARK, Layout
 
 BUDGET_SECONDS = 1.0
 
@@ -68,7 +68,9 @@ def _folders(runtime_dir: Path) -> list[Path]:
 
 
 def _is_running(folder: Path) -> bool:
-    """Whether a run holds the lock of its directory."""
+    """Whether a run holds the lock of its directory; one that starts is not disturbed."""
+    if not (folder / MARK).exists():
+        return False
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:

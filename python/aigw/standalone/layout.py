@@ -15,8 +15,8 @@ from aigw.standalone.errors import RunError
 _SOCKET_PATH_LIMIT = 107
 # How often a directory is claimed that others make and remove at the same time.
 _TRIES = 5
-# Only what holds this file is ever removed: a user may name any directory.
-_MARK = ".aigw-run"
+MARK = ".aigw-run"
+"""Only what holds this file is ever removed: a user may name any directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def created(runtime_dir: Path, run_id: str | None) -> Iterator[Layout]:
             _check_parent(runtime_dir)
             stack.callback(os.close, _claimed(root))
             stack.callback(shutil.rmtree, root, ignore_errors=True)
-            (root / _MARK).touch(mode=0o600)
+            (root / MARK).touch(mode=0o600)
             for directory in (layout.core, layout.envoy):
                 directory.mkdir(mode=0o700)
         except OSError as error:
@@ -118,7 +118,7 @@ def _claimed(root: Path) -> int:
 def _remove(root: Path) -> None:
     """Removes what a run left behind: it is marked, or was killed before that and is empty."""
     names = [path.name for path in root.iterdir()]
-    if names and _MARK not in names:
+    if names and MARK not in names:
         message = f"{root} exists already and is not the directory of a run"
         raise RunError(message)
     shutil.rmtree(root, ignore_errors=True)
@@ -144,7 +144,7 @@ def _lock(directory: Path) -> int | None:
 def _sweep(runtime_dir: Path) -> None:
     """Removes what runs left behind that were killed: their credentials above all."""
     for directory in runtime_dir.iterdir():
-        if directory.is_symlink() or not (directory / _MARK).is_file():
+        if directory.is_symlink() or not (directory / MARK).is_file():
             continue
         with contextlib.suppress(OSError):
             if (lock := _lock(directory)) is not None:

@@ -4,9 +4,10 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from aigw.standalone.errors import RunError
+from aigw.standalone.hosts import host_name
 
 Resource = dict[str, Any]
 
@@ -67,18 +68,37 @@ def _endpoint(environment: Mapping[str, str]) -> _Endpoint | None:
     )
     if found is None or not found[0]:
         return None
-    raw, backend = found
+    return _parsed(*found)
+
+
+def _parsed(raw: str, backend: str) -> _Endpoint:
+    """The parts of a URL; errors never show the name and password that it may hold."""
+    scheme, separator, rest = raw.rpartition("://")
+    start = f"{scheme}{separator}"
+    shown = f'"{start}{rest.rpartition("@")[2]}"'
     try:
-        parts = urlsplit(raw if "://" in raw else f"http://{raw}")
-        port = parts.port
+        parts = urlsplit(raw if separator else f"http://{raw}")
+        port = _PORTS.get(parts.scheme) if parts.port is None else parts.port
     except ValueError:
-        message = f'invalid OTLP endpoint "{raw}": its host or port cannot be read'
+        message = f"invalid OTLP endpoint {shown}: its host or port cannot be read"
         raise RunError(message) from None
-    if not parts.hostname or parts.scheme not in _PORTS:
-        fault = "missing host" if not parts.hostname else f"unsupported scheme {parts.scheme}"
-        message = f'invalid OTLP endpoint "{raw}": {fault}'
+    host = host_name(parts.hostname or "")
+    if fault := _fault(parts, host, port):
+        message = f"invalid OTLP endpoint {shown}: {fault}"
         raise RunError(message)
-    return _Endpoint(backend, parts.hostname, port or _PORTS[parts.scheme], parts.scheme == "https")
+    return _Endpoint(backend, host or "", port or 0, parts.scheme == "https")
+
+
+def _fault(parts: SplitResult, host: str | None, port: int | None) -> str | None:
+    if not parts.hostname:
+        return "missing host"
+    if parts.scheme not in _PORTS:
+        return f"unsupported scheme {parts.scheme}"
+    if parts.username is not None:
+        return "a name or password in it is not used; headers have a variable of their own"
+    if host is None:
+        return "not a host name of letters, digits and hyphens"
+    return "0 is not a port" if port == 0 else None
 
 
 def _backend(endpoint: _Endpoint) -> Resource:
@@ -107,10 +127,13 @@ def _document(kind: str, name: str, spec: Resource) -> Resource:
 
 def _headers(environment: Mapping[str, str]) -> list[Resource]:
     text = environment.get(f"{_LOGS}HEADERS") or environment.get(f"{_ANY}HEADERS") or ""
+    pairs = [(name, unquote(value)) for name, value in _pairs(text) if value]
+    for name, value in pairs:
+        if not value.isprintable():
+            message = f"OTLP headers: the value of {name} has control characters"
+            raise RunError(message)
     # Texts of resources may hold variables; these are final.
-    return [
-        {"name": name, "value": _plain(unquote(value))} for name, value in _pairs(text) if value
-    ]
+    return [{"name": name, "value": _plain(value)} for name, value in pairs]
 
 
 def _resource(environment: Mapping[str, str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from aigw.console import print_findings, screen_of
 from aigw.credentials import Refresher
 from aigw.errors import AigwError
-from aigw.plan import EndpointPrefixes, Plan
+from aigw.plan import EndpointPrefixes, Plan, Port
 from aigw.render.envoy import DataPlane, envoy_environment, log_arguments
 from aigw.standalone import layout as layouts
 from aigw.standalone import ports, publish, source
@@ -208,17 +208,21 @@ def _announce(
     if address.is_unspecified:
         address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
     host = f"[{address}]" if address.version == 6 else str(address)
-    port = plan.ports[0]
-    scheme = "https" if port.listeners[0].certificates else "http"
-    url = f"{scheme}://{host}:{port.number}"
+    url, *others = (_url(host, port) for port in plan.ports)
+    places = "".join(f"also {other}, " for other in others) + f"admin {layout.admin_socket}"
     lines = [
         found.summary,
-        f"Envoy AI Gateway listening on {url} (admin {layout.admin_socket}) after {seconds:.1f}s",
+        f"Envoy AI Gateway listening on {url} ({places}) after {seconds:.1f}s",
     ]
     if found.demo is not None:
         lines += _what_to_try(url, plan.prefixes)
     sys.stderr.write("\n".join(lines) + "\n")
     sys.stderr.flush()
+
+
+def _url(host: str, port: Port) -> str:
+    scheme = "https" if port.listeners[0].certificates else "http"
+    return f"{scheme}://{host}:{port.number}"
 
 
 def _what_to_try(url: str, prefixes: EndpointPrefixes) -> list[str]:

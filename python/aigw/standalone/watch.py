@@ -45,7 +45,7 @@ class Files:
             OSError: it cannot be read; it is watched all the same.
             UnicodeDecodeError: it is no text.
         """
-        path = Path(name).expanduser().absolute()
+        path = Path(os.path.expanduser(name)).absolute()  # noqa: PTH111 - raises nothing
         self._stamps[path] = _stamp(path)
         return path.read_text(encoding="utf-8")
 
@@ -67,6 +67,6 @@ def _stamp(path: Path) -> _Stamp | None:
     """None where there is no such file."""
     try:
         found = os.stat(path)  # noqa: PTH116 - follows links, as reading does
-    except OSError:
+    except (OSError, ValueError):  # a NUL in a path
         return None
     return _Stamp(found.st_size, found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)

@@ -122,7 +122,8 @@ def _injector(name: str, value: str, target: EnvoyTarget) -> Json:
 
 
 def _secret_name(name: str, value: str) -> str:
-    return f"{name}-{hashlib.sha256(value.encode()).hexdigest()[:16]}"
+    """Also part of a file's name, which cannot be as long as a header's."""
+    return f"{name[:64]}-{hashlib.sha256(f'{name}:{value}'.encode()).hexdigest()[:16]}"
 
 
 def _file(name: str, value: str) -> str:

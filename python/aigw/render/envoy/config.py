@@ -27,6 +27,8 @@ from aigw.render.envoy.ways import ways_of
 CDS_FILE = "cds/clusters.json"
 LDS_FILE = "lds/listeners.json"
 MAX_CONNECTIONS = 50_000
+MAX_EXPRESSION = 1_000_000
+"""Instructions of a regular expression: RE2 has a limit of its own, in bytes."""
 _SOCKET_MODE = 0o600
 
 
@@ -111,6 +113,9 @@ def bootstrap(target: EnvoyTarget) -> Json:
                     "static_layer": {
                         # Its watermarks crash Envoy 1.40 when an upstream filter holds data.
                         "envoy.reloadable_features.grpc_side_stream_flow_control": False,
+                        # An expression of a usual list of models is beyond the default, 100; one
+                        # alone would have all routes of its listener refused.
+                        "re2.max_program_size.error_level": MAX_EXPRESSION,
                     },
                 }
             ]

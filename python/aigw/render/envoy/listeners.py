@@ -1,5 +1,7 @@
 """Listeners and their connection managers."""
 
+import hashlib
+
 from aigw.plan import Gateway, Listener, Plan, Port
 from aigw.render.envoy.access_log import access_logs
 from aigw.render.envoy.client_traffic import (
@@ -21,6 +23,7 @@ from aigw.render.envoy.tls import server_socket
 REQUEST_HEADERS_TIMEOUT = "30s"
 EXTPROC_BUFFER = 268_435_456
 """As large as the largest message of the processor."""
+_LONGEST_NAME = 200
 _NOBODY: Json = {"address_prefix": "255.255.255.255", "prefix_len": 32}
 _INSPECTOR = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -74,8 +77,14 @@ def _buffer_limit(gateway: Gateway, target: EnvoyTarget) -> int:
 
 
 def route_file(listener: Listener) -> str:
-    """Name of the route configuration's file, relative to the xDS directory."""
-    return f"rds/{listener.name.replace('/', '_')}.json"
+    """Name of the route configuration's file, relative to the xDS directory.
+
+    Names of resources have no underscore. Three of them may be longer than a file's name can be.
+    """
+    name = listener.name.replace("/", "_")
+    if len(name) > _LONGEST_NAME:
+        name = f"{name[:_LONGEST_NAME]}@{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return f"rds/{name}.json"
 
 
 def _connection_manager(plan: Plan, port: Port, listener: Listener, target: EnvoyTarget) -> Json:

@@ -9,7 +9,8 @@ import json
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from aigw.plan import EndpointPrefixes
+from aigw.compile.hosts import covers, specificity
+from aigw.plan import EndpointPrefixes, ModelLists
 from aigw.render.envoy.names import METADATA, Json, typed
 
 MAX_LISTED_BYTES = 2000
@@ -122,6 +123,16 @@ def cel_filter(expression: str) -> Json:
             "typed_config": typed(name, expression=expression),
         }
     }
+
+
+def models_on_offer(lists: ModelLists, hostname: str) -> list[str]:
+    """Names of the models for a host name: by the most specific list that covers it.
+
+    A listener may narrow the host names of a route.
+    """
+    covering = [name for name in lists.by_host if covers(name, hostname)]
+    best = max(covering, key=specificity, default="")
+    return [model.name for model in lists.by_host.get(best, lists.unscoped)]
 
 
 def unknown_model_message(models: list[str]) -> str:

@@ -7,6 +7,7 @@ from aigw.render.envoy.backend_traffic import cluster_name, hash_policies, skipp
 from aigw.render.envoy.local_replies import (
     NO_MODEL_MESSAGE,
     error_body,
+    models_on_offer,
     shapes,
     unknown_model_message,
 )
@@ -23,7 +24,7 @@ _SPECIFIER = (
 )
 _PREVIOUS = "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
 # What Envoy and clients add on the way; providers get what the client's library sent.
-_NOT_FOR_PROVIDERS = [
+NOT_FOR_PROVIDERS = [
     "forwarded",
     "via",
     "x-envoy-external-address",
@@ -73,12 +74,12 @@ def _virtual_host(
         **host_filters(host, plan),
     }
     if not host.http:
-        taken_off = {"request_headers_to_remove": _NOT_FOR_PROVIDERS}
+        taken_off = {"request_headers_to_remove": NOT_FOR_PROVIDERS}
         return {**found, **taken_off, **selection(entries, rest)}
     from aigw.render.envoy.http_routes import with_plain_routes  # noqa: PLC0415 - for few plans
 
     for route in (route for entry in entries for route in entry.routes):
-        route["request_headers_to_remove"] = _NOT_FOR_PROVIDERS
+        route["request_headers_to_remove"] = NOT_FOR_PROVIDERS
     return {**found, **with_plain_routes(plan, gateway, host, selection(entries, rest), rest)}
 
 
@@ -97,8 +98,7 @@ def _rest(plan: Plan, gateway: Gateway, host: VirtualHost) -> list[Json]:
     nameless = _direct(plan, {"headers": absent}, 400, "BadRequest", NO_MODEL_MESSAGE)
     if security := plan.security.get(host.security):
         nameless = no_model_routes(absent, security) or nameless
-    models = gateway.models.by_host.get(host.hostname, gateway.models.unscoped)
-    message = unknown_model_message([model.name for model in models])
+    message = unknown_model_message(models_on_offer(gateway.models, host.hostname))
     return [*nameless, *_direct(plan, {}, 404, "NotFound", message)]
 
 

@@ -3,6 +3,6 @@
 Start at `objects_of`.
 """
 
-from aigw.render.kubernetes.routes import Lookup, http_route, objects_of, route_filters
+from aigw.render.kubernetes.routes import Surroundings, http_route, objects_of, route_filters
 
-__all__ = ["Lookup", "http_route", "objects_of", "route_filters"]
+__all__ = ["Surroundings", "http_route", "objects_of", "route_filters"]

@@ -1,6 +1,7 @@
 """An AIGatewayRoute as Envoy Gateway sees it: an HTTPRoute of its name, and two filters."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aigw.api.ai_gateway_route import (
@@ -9,12 +10,24 @@ from aigw.api.ai_gateway_route import (
     AIGatewayRouteRuleBackendRef,
 )
 from aigw.api.ai_service_backend import AIServiceBackend
+from aigw.api.header_match import HTTPHeaderMatch
 from aigw.api.model import ApiModel
+from aigw.errors import ResourceId
 
 Object = dict[str, Any]
 
-Lookup = Callable[[AIGatewayRoute, AIGatewayRouteRuleBackendRef], AIServiceBackend | None]
-"""The backend of a reference; None where it does not exist or must not be used."""
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What is known beside the routes.
+
+    `backend` finds an AIServiceBackend by namespace and name; `permits` says whether a route may
+    refer to an object, which another namespace must have granted.
+    """
+
+    backend: Callable[[str, str], AIServiceBackend | None]
+    permits: Callable[[AIGatewayRoute, ResourceId], bool]
+
 
 _EG = "gateway.envoyproxy.io"
 _NOT_FOUND = "route-not-found"
@@ -27,16 +40,16 @@ _FOREIGN_ANNOTATIONS = "kubectl.kubernetes.io/"
 
 
 def objects_of(
-    routes: Iterable[AIGatewayRoute], lookup: Lookup, root_prefix: str = "/"
+    routes: Iterable[AIGatewayRoute], around: Surroundings, root_prefix: str = "/"
 ) -> Iterator[Object]:
     """HTTPRoutes, then HTTPRouteFilters, each in the order of the routes."""
     routes = list(routes)
-    yield from (http_route(route, lookup, root_prefix) for route in routes)
+    yield from (http_route(route, around, root_prefix) for route in routes)
     for route in routes:
         yield from route_filters(route)
 
 
-def http_route(route: AIGatewayRoute, lookup: Lookup, root_prefix: str = "/") -> Object:
+def http_route(route: AIGatewayRoute, around: Surroundings, root_prefix: str = "/") -> Object:
     """The HTTPRoute; references that cannot be used are left out of it."""
     spec = route.spec
     rendered: Object = {}
@@ -45,7 +58,7 @@ def http_route(route: AIGatewayRoute, lookup: Lookup, root_prefix: str = "/") ->
     if spec.hostnames:
         rendered["hostnames"] = list(spec.hostnames)
     rendered["rules"] = [
-        *(_rule(route, rule, lookup, root_prefix) for rule in spec.rules),
+        *(_rule(route, rule, around, root_prefix) for rule in spec.rules),
         {
             "name": _NOT_FOUND,
             "matches": [{"path": {"value": root_prefix}}],
@@ -119,17 +132,14 @@ def _priorities(route: AIGatewayRoute) -> str:
 
 
 def _rule(
-    route: AIGatewayRoute, rule: AIGatewayRouteRule, lookup: Lookup, root_prefix: str
+    route: AIGatewayRoute, rule: AIGatewayRouteRule, around: Surroundings, root_prefix: str
 ) -> Object:
     timeouts = {"request": _DEFAULT_REQUEST_TIMEOUT}
     if rule.timeouts is not None:
         timeouts |= _written(rule.timeouts)
     path = {"path": {"value": root_prefix}}
-    matches: list[Object] = [
-        {**path, "headers": [_written(header) for header in match.headers]}
-        for match in rule.matches
-    ]
-    references = (_backend_ref(route, ref, lookup) for ref in rule.backend_refs)
+    matches: list[Object] = [{**path, **_headers(match.headers)} for match in rule.matches]
+    references = (_backend_ref(route, ref, around) for ref in rule.backend_refs)
     named = {"name": rule.name} if rule.name else {}
     return {
         **named,
@@ -140,19 +150,28 @@ def _rule(
     }
 
 
+def _headers(conditions: Iterable[HTTPHeaderMatch]) -> Object:
+    written = [_written(condition) for condition in conditions]
+    return {"headers": written} if written else {}
+
+
 def _backend_ref(
-    route: AIGatewayRoute, ref: AIGatewayRouteRuleBackendRef, lookup: Lookup
+    route: AIGatewayRoute, ref: AIGatewayRouteRuleBackendRef, around: Surroundings
 ) -> Object | None:
     weight = {"weight": ref.weight} if "weight" in ref.model_fields_set else {}
+    namespace = ref.namespace or route.namespace
+    group, kind = ref.group or AIServiceBackend.GROUP, ref.kind or AIServiceBackend.KIND
+    if not around.permits(route, ResourceId(group, kind, namespace, ref.name)):
+        return None
     if ref.is_pool:
         return {
             "group": ref.group,
             "kind": ref.kind,
             "name": ref.name,
-            "namespace": ref.namespace or route.namespace,
+            "namespace": namespace,
             **weight,
         }
-    backend = lookup(route, ref)
+    backend = around.backend(namespace, ref.name)
     if backend is None:
         return None
     target = _written(backend.spec.backend_ref)
