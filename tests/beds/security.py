@@ -9,7 +9,7 @@ from aigw.api.load import Source, load
 from aigw.api.secret_sources import Environment
 from aigw.compile.compiler import Compiled, compile_plan
 from aigw.plan import Plan, VirtualHost
-from aigw.plan_security import Security
+from aigw.plan.security import Security
 from beds.resources import GROUP, BackendSpec, Resource, resource, rule
 
 EG = "gateway.envoyproxy.io/v1alpha1"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aigw.plan_traffic import (
+from aigw.plan.traffic import (
     Balance,
     ClientAddress,
     ClientTls,

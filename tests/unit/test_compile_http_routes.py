@@ -13,7 +13,7 @@ from aigw.api.secret_sources import Environment
 from aigw.compile.compiler import Compiled, compile_plan
 from aigw.compile.http_routes import in_order
 from aigw.plan import HeaderMatch
-from aigw.plan_http import (
+from aigw.plan.http import (
     DirectResponse,
     Forward,
     HeaderChanges,

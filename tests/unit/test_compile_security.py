@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from aigw.plan_security import ApiKeys, Cors, Passwords, Place, Tokens
-from aigw.plan_security import Source as Credential
+from aigw.plan.security import ApiKeys, Cors, Passwords, Place, Tokens
+from aigw.plan.security import Source as Credential
 from beds.resources import Resource, resource
 from beds.security import (
     GW,

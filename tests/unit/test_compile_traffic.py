@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aigw.plan import Plan, RetryPolicy, Timeouts
-from aigw.plan_traffic import CircuitBreaker, Traffic
+from aigw.plan.traffic import CircuitBreaker, Traffic
 from beds.policies import (
     HTTP,
     LEFT,

@@ -18,7 +18,7 @@ from aigw.compile.policy_targets import Applied, Target, targets_of
 from aigw.compile.report import Once, Report
 from aigw.compile.traffic_fields import Fields
 from aigw.errors import Code, ResourceId
-from aigw.plan_traffic import (
+from aigw.plan.traffic import (
     ActiveCheck,
     CircuitBreaker,
     Dns,

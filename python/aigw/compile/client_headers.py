@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aigw.compile.expressions import is_regular_expression, unknown_operator
 from aigw.compile.traffic_fields import HEADER_NAME, Fields
 from aigw.errors import Code
-from aigw.plan_traffic import ClientAddress, HeaderEdits, TextMatch, TextMatchType
+from aigw.plan.traffic import ClientAddress, HeaderEdits, TextMatch, TextMatchType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

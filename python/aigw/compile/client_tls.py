@@ -15,7 +15,7 @@ from aigw.compile.pem import authorities_fault
 from aigw.compile.report import Report
 from aigw.compile.traffic_fields import Fields
 from aigw.errors import Code
-from aigw.plan_traffic import ClientTls, ClientValidation, NameType, TextMatch
+from aigw.plan.traffic import ClientTls, ClientValidation, NameType, TextMatch
 
 if TYPE_CHECKING:
     from aigw.api.client_tls import ClientValidation as WrittenValidation

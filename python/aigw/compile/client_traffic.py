@@ -16,7 +16,7 @@ from aigw.compile.report import Report
 from aigw.compile.traffic_fields import Fields
 from aigw.errors import Code
 from aigw.plan import Limits
-from aigw.plan_traffic import ClientTls, ClientTraffic, PortTraffic, ProxyProtocol
+from aigw.plan.traffic import ClientTls, ClientTraffic, PortTraffic, ProxyProtocol
 
 MAX_BODY_LIMIT = 2**31 - 1
 _OF_PORTS = {

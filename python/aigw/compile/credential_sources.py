@@ -19,7 +19,7 @@ from aigw.compile.key_sets import public_keys
 from aigw.compile.report import Report
 from aigw.compile.unseen import UNSEEN, UNSEEN_PREFIXES
 from aigw.errors import Code
-from aigw.plan_security import (
+from aigw.plan.security import (
     ApiKeys,
     Cors,
     Passwords,

@@ -13,7 +13,7 @@ from aigw.compile.report import Once, Report
 from aigw.compile.telemetry import proxy_of, rejected_proxy_of
 from aigw.compile.tls import client_settings
 from aigw.plan import Backend, Endpoint, Proxy, Tls, TlsParameters
-from aigw.plan_http import HttpBackend
+from aigw.plan.http import HttpBackend
 
 T = TypeVar("T", Backend, HttpBackend)
 

@@ -12,7 +12,7 @@ from aigw.compile.grants import Grants, Referrer, not_permitted
 from aigw.compile.index import Index
 from aigw.compile.report import Report
 from aigw.errors import Code, ResourceId
-from aigw.plan_http import HttpBackend
+from aigw.plan.http import HttpBackend
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from aigw.compile.http_backends import Attached, HttpBackends
 from aigw.compile.index import Index
 from aigw.compile.report import Report
 from aigw.errors import Code, ResourceId
-from aigw.plan_http import (
+from aigw.plan.http import (
     DirectResponse,
     HeaderChanges,
     HostRewrite,

@@ -21,7 +21,7 @@ from aigw.compile.security import SecurityPolicies
 from aigw.compile.support import Support
 from aigw.errors import Code, ResourceId
 from aigw.plan import HeaderMatch, Listener, MatchType, Port, Rule, VirtualHost
-from aigw.plan_http import (
+from aigw.plan.http import (
     Forward,
     HttpBackend,
     HttpMatch,

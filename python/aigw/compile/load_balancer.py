@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from aigw.compile.traffic_fields import HEADER_NAME, Fields
 from aigw.compile.unseen import is_unseen
-from aigw.plan_traffic import Balance, Balancer, HashCookie
+from aigw.plan.traffic import Balance, Balancer, HashCookie
 
 if TYPE_CHECKING:
     from aigw.api.load_balancer import ConsistentHash, Cookie, LoadBalancer

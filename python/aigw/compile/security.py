@@ -20,7 +20,7 @@ from aigw.errors import Code, ResourceId
 
 if TYPE_CHECKING:
     from aigw.api.security_policy import SecurityPolicy
-    from aigw.plan_security import Security
+    from aigw.plan.security import Security
 
 _POLICY = ("gateway.envoyproxy.io", "SecurityPolicy")
 _KINDS = ("Gateway", "HTTPRoute")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aigw.api.fields import UINT32_MAX, duration_ms, quantity_bytes
 from aigw.compile.report import Report
 from aigw.errors import Code, ResourceId
-from aigw.plan_traffic import Http2, Keepalive
+from aigw.plan.traffic import Http2, Keepalive
 
 if TYPE_CHECKING:
     from aigw.api.cluster_settings import ConnectionKeepalive, HTTP2Settings, TCPKeepalive

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from enum import Enum
 
 from aigw.plan import AddressKind, Endpoint, Rule
-from aigw.plan_traffic import (
+from aigw.plan.traffic import (
     ActiveCheck,
     Balance,
     Balancer,

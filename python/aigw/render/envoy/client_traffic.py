@@ -3,7 +3,7 @@
 Our own headers are taken off before anything that a policy says about headers.
 """
 
-from aigw.plan_traffic import (
+from aigw.plan.traffic import (
     ClientAddress,
     ClientTls,
     ClientTraffic,

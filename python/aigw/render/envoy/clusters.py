@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from aigw.plan import AddressKind, Backend, Endpoint, Plan, Rule, Tls, TlsParameters
-from aigw.plan_traffic import Traffic
+from aigw.plan.traffic import Traffic
 from aigw.render.envoy.backend_traffic import (
     CONNECT_TIMEOUT,
     Sink,

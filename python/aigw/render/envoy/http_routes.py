@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from aigw.plan import Gateway, MatchType, Plan, VirtualHost
-from aigw.plan_http import (
+from aigw.plan.http import (
     DirectResponse,
     Forward,
     HeaderChanges,

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, cast
 
 from aigw.plan import Listener, Plan, Tls, VirtualHost
-from aigw.plan_security import (
+from aigw.plan.security import (
     ApiKeys,
     Cors,
     Passwords,

@@ -1,4 +1,4 @@
-"""What a data plane must do to protect a route: part of the plan.
+"""What a data plane must do to protect a route.
 
 Texts that must not be shown are kept out of `repr`.
 """

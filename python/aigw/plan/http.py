@@ -1,13 +1,14 @@
-"""Plain HTTP routes of a plan: what is proxied as it is, beside the API of the gateway.
+"""Plain HTTP routes: what is proxied as it is, beside the API of the gateway.
 
-As in `aigw.plan`, all values are final and durations are integer milliseconds. Names of headers
-are lower case.
+Names of headers are lower case.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from aigw.plan import Endpoint, HeaderMatch, MatchType, Tls
+from aigw.plan.endpoint import Endpoint
+from aigw.plan.header_match import HeaderMatch, MatchType
+from aigw.plan.tls import Tls
 
 
 class PathType(StrEnum):

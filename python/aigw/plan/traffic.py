@@ -1,4 +1,4 @@
-"""Connections to clients and to providers, in our words: part of the plan.
+"""Connections to clients and to providers, in our words.
 
 Times are milliseconds, sizes bytes. None means that the user said nothing: our default applies.
 """
