@@ -23,16 +23,23 @@ class Pair:
     chain: str
     key: str
 
+    @property
+    def data(self) -> dict[str, str]:
+        """What its Secret holds."""
+        return {"tls.crt": self.chain, "tls.key": self.key}
+
 
 class Authority:
     """A certificate authority with a key of its own."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str = "authority") -> None:
         """Signs itself."""
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name(name)
+        self._identifier = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
         constraint = x509.BasicConstraints(ca=True, path_length=None)
         builder = self._builder(name, self._key).add_extension(constraint, critical=True)
+        builder = builder.add_extension(self._identifier, critical=False)
         self._certificate = builder.sign(self._key, hashes.SHA256())
 
     @property
@@ -44,7 +51,9 @@ class Authority:
         """A certificate for host names, addresses and URIs."""
         key = ec.generate_private_key(ec.SECP256R1())
         alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(self._identifier)
         builder = self._builder(names[0], key).add_extension(alternatives, critical=False)
+        builder = builder.add_extension(issuer, critical=False)
         chain = builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
         text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         return Pair(chain.decode(), text.decode())

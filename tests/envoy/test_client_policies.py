@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from aigw.providers import FakeProvider, Fault, FaultKind, Match
-from beds.certificates import Authority
+from beds.authority import Authority, Pair
 from beds.chats import CHUNKED_HEAD, JSON_TYPE, UNARY, body_of, chat, error_of
 from beds.gateway import RunningGateway, run_gateway
 from beds.provider import LoopThread, ProviderBed
@@ -104,9 +104,8 @@ class Bed:
 
 def configuration(ports: dict[str, int], provider: int, authority: Authority) -> str:
     """One Gateway, and one ClientTrafficPolicy for each of its listeners."""
-    chain, key = authority.issue("localhost")
-    secret = {"stringData": {"tls.crt": chain, "tls.key": key}}
-    bundle = {"data": {"ca.crt": authority.certificate}}
+    secret = {"stringData": authority.issue("localhost").data}
+    bundle = {"data": {"ca.crt": authority.pem}}
     target = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "gw"}
     file = {"type": "File", "file": {"path": "/dev/stdout"}}
     line = "client=%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %REQ(X-TEST)%\n"
@@ -311,12 +310,12 @@ class Handshake:
             return True
 
 
-def handshake(bed: Bed, folder: Path, pair: tuple[str, str] | None) -> Handshake:
+def handshake(bed: Bed, folder: Path, pair: Pair | None) -> Handshake:
     """A client with a certificate, or without one."""
-    context = ssl.create_default_context(cadata=bed.authority.certificate)
+    context = ssl.create_default_context(cadata=bed.authority.pem)
     if pair:
         file = folder / "client.pem"
-        file.write_text("\n".join(pair))
+        file.write_text(pair.chain + pair.key)
         context.load_cert_chain(file)
     return Handshake(context, bed.ports["secure"])
 

@@ -115,7 +115,7 @@ def authorities(name: str, authority: Authority) -> Resource:
 def certificate(name: str, pair: Pair) -> Resource:
     return {
         **resource("v1", "Secret", name),
-        "stringData": {"tls.crt": pair.chain, "tls.key": pair.key},
+        "stringData": pair.data,
     }
 
 

@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from aigw.providers import FakeProvider
+from beds.authority import Authority, Pair
 from beds.gateway import RunningGateway, run_gateway
 from beds.provider import LoopThread, ProviderBed
 from beds.resources import GROUP, BackendSpec, Resource, resource
-from beds.self_signed import Pair, self_signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 GATEWAY_API = "gateway.networking.k8s.io"
 CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "hi"}]
+AUTHORITY = Authority()
 PAIRS = {
-    "exact": self_signed("one.example.com"),
-    "wildcard": self_signed("*.example.com"),
+    "exact": AUTHORITY.issue("one.example.com"),
+    "wildcard": AUTHORITY.issue("*.example.com"),
 }
 
 
@@ -112,8 +113,7 @@ def grant(name: str, namespace: str, referrer: tuple[str, str, str], *to: Resour
 
 def secret(name: str, pair: Pair, namespace: str = "default") -> Resource:
     """The Secret of a certificate."""
-    data = {"tls.crt": pair.certificate, "tls.key": pair.key}
-    return placed({**resource("v1", "Secret", name), "stringData": data}, namespace)
+    return placed({**resource("v1", "Secret", name), "stringData": pair.data}, namespace)
 
 
 def namespace(name: str, **labels: str) -> Resource:
@@ -170,7 +170,7 @@ def resources(ports: Ports, provider: int) -> list[Resource]:
         ),
         secret("exact", PAIRS["exact"]),
         secret("wildcard", PAIRS["wildcard"], "vault"),
-        secret("closed", self_signed("*.example.org"), "vault"),
+        secret("closed", AUTHORITY.issue("*.example.org"), "vault"),
         grant(
             "certificates",
             "vault",
@@ -276,9 +276,7 @@ def shown(port: int, name: str) -> str:
 
 def ask(port: int, name: str, model: str) -> httpx.Response:
     """A chat request over TLS, with the certificate of the name verified."""
-    context = ssl.create_default_context(
-        cadata="".join(pair.certificate for pair in PAIRS.values())
-    )
+    context = ssl.create_default_context(cadata=AUTHORITY.pem)
     with httpx.Client(verify=context) as client:
         return client.post(
             f"https://127.0.0.1:{port}{CHAT}",
@@ -294,7 +292,7 @@ def ask(port: int, name: str, model: str) -> httpx.Response:
 def test_a_client_gets_the_certificate_for_the_name_that_it_asks_for(
     beds: Beds, name: str, pair: str
 ) -> None:
-    assert shown(beds.ports.tls, name).split() == PAIRS[pair].certificate.split()
+    assert shown(beds.ports.tls, name).split() == PAIRS[pair].chain.split()
     assert ask(beds.ports.tls, name, "tls").status_code == 200
 
 

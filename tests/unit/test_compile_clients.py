@@ -14,7 +14,7 @@ from aigw.plan.traffic import (
     PortTraffic,
     ProxyProtocol,
 )
-from beds.certificates import Authority
+from beds.authority import Authority
 from beds.policies import HTTP, LEFT, backend, client, compiled, findings, gateway, plan_of, target
 from beds.resources import Resource, resource
 
@@ -159,12 +159,11 @@ AUTHORITY = Authority()
 
 def server() -> Resource:
     """The Secret of HTTPS listeners."""
-    chain, key = AUTHORITY.issue("localhost")
-    data = {"tls.crt": chain, "tls.key": key}
+    data = AUTHORITY.issue("localhost").data
     return {**resource("v1", "Secret", "server"), "stringData": data}
 
 
-def bundle(text: str = AUTHORITY.certificate) -> Resource:
+def bundle(text: str = AUTHORITY.pem) -> Resource:
     """The ConfigMap with the authorities of clients."""
     return {**resource("v1", "ConfigMap", "clients"), "data": {"ca.crt": text}}
 
@@ -199,7 +198,7 @@ def test_authorities_of_clients_are_in_the_plan() -> None:
     validation = secure.listeners[0].traffic.tls.validation
     assert validation is not None
     assert validation.optional
-    assert plan.authorities[validation.authorities].strip() == AUTHORITY.certificate.strip()
+    assert plan.authorities[validation.authorities].strip() == AUTHORITY.pem.strip()
 
 
 BROKEN = {

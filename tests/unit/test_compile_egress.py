@@ -71,7 +71,7 @@ VALUES: list[Document] = [
     {**document("", "Secret", "company"), "stringData": {"ca.crt": COMPANY.pem}},
     {
         **document("", "Secret", "client"),
-        "stringData": {"tls.crt": PAIR.chain, "tls.key": PAIR.key},
+        "stringData": PAIR.data,
     },
     {**document("", "Secret", "broken"), "stringData": {"tls.crt": "x", "tls.key": "y"}},
 ]

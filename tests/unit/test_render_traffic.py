@@ -13,7 +13,7 @@ from aigw.api.secret_sources import Environment
 from aigw.compile.client_tls import _CIPHERS, _CURVES, _SIGNATURES
 from aigw.compile.compiler import compile_plan
 from aigw.render.envoy import DataPlane, EnvoyConfig, render_envoy, self_contained
-from beds.certificates import Authority
+from beds.authority import Authority
 from beds.resources import BackendSpec, Resource, gateway_yaml, resource, rule
 
 if TYPE_CHECKING:
@@ -184,12 +184,8 @@ def https(text: str, authority: Authority) -> str:
     documents = list(yaml.safe_load_all(text))
     listener = documents[0]["spec"]["listeners"][0]
     listener |= {"protocol": "HTTPS", "tls": {"certificateRefs": [{"name": "server"}]}}
-    chain, key = authority.issue("localhost")
-    secret = {
-        **resource("v1", "Secret", "server"),
-        "stringData": {"tls.crt": chain, "tls.key": key},
-    }
-    bundle = {**resource("v1", "ConfigMap", "clients"), "data": {"ca.crt": authority.certificate}}
+    secret = {**resource("v1", "Secret", "server"), "stringData": authority.issue("localhost").data}
+    bundle = {**resource("v1", "ConfigMap", "clients"), "data": {"ca.crt": authority.pem}}
     return yaml.safe_dump_all([*documents, secret, bundle])
 
 
