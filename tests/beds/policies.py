@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from aigw.api.load import Source, load
-from aigw.api.secret_sources import Environment
-from aigw.compile.compiler import Compiled, compile_plan
+from beds.documents import compile_documents, faultless
 from beds.resources import BackendSpec, Resource, resource, rule
 
 if TYPE_CHECKING:
+    from aigw.compile.compiler import Compiled
     from aigw.plan import Plan
 
 EG = "gateway.envoyproxy.io/v1alpha1"
@@ -68,7 +65,7 @@ def compiled(*documents: Resource) -> Compiled:
     for kind, default in (("Gateway", gateway()), ("AIGatewayRoute", route())):
         if not any(item["kind"] == kind for item in documents):
             found.append(default)
-    return compile_plan(load([Source("f.yaml", yaml.safe_dump_all(found))], Environment({}, str)))
+    return compile_documents(found)
 
 
 def findings(*documents: Resource) -> list[tuple[str, str, str]]:
@@ -81,7 +78,4 @@ def findings(*documents: Resource) -> list[tuple[str, str, str]]:
 
 def plan_of(*documents: Resource) -> Plan:
     """A plan without findings."""
-    found = compiled(*documents)
-    assert [str(item) for item in found.diagnostics] == []
-    assert found.plan is not None
-    return found.plan
+    return faultless(compiled(*documents))

@@ -3,13 +3,10 @@
 import base64
 import json
 
-import yaml
-
-from aigw.api.load import Source, load
-from aigw.api.secret_sources import Environment
-from aigw.compile.compiler import Compiled, compile_plan
+from aigw.compile.compiler import Compiled
 from aigw.plan import Plan, VirtualHost
 from aigw.plan.security import Security
+from beds.documents import compile_documents
 from beds.resources import GROUP, BackendSpec, Resource, resource, rule
 
 EG = "gateway.envoyproxy.io/v1alpha1"
@@ -80,8 +77,7 @@ def compiled(*documents: Resource) -> Compiled:
     usual = [*BackendSpec("b", 1).resources(), *CLIENTS]
     if not any(item["kind"] == "Gateway" for item in documents):
         usual.append(gateway())
-    text = yaml.safe_dump_all([*usual, *documents])
-    result = compile_plan(load([Source("t", text)], Environment({}, lambda _: "")))
+    result = compile_documents([*usual, *documents])
     assert "canary" not in " ".join(map(str, result.diagnostics))
     assert "canary" not in repr(result.plan)
     return result

@@ -5,11 +5,10 @@ from typing import Any
 import pytest
 import yaml
 
-from aigw.api.load import Source, load
-from aigw.api.secret_sources import Environment
-from aigw.compile.compiler import Compiled, compile_plan
+from aigw.compile.compiler import Compiled
 from aigw.plan import Plan
 from aigw.render.envoy import DataPlane, EnvoyTarget, render_envoy, render_filter_config
+from beds.documents import compile_documents
 from beds.resources import BackendSpec, Resource, api_key, gateway_yaml, resource, rule
 
 SECRET = {"secretRef": {"name": "a"}}
@@ -49,7 +48,7 @@ def compiled(policy: dict[str, Any], *more: Resource, headers: list[Resource] | 
     rules = [rule("m", "a")]
     rules[0]["matches"][0]["headers"] += headers or []
     text = gateway_yaml(1975, [first], rules, *more)
-    return compile_plan(load([Source("t.yaml", text)], Environment({}, lambda _: "")))
+    return compile_documents(text)
 
 
 def policy(kind: str, override: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +113,7 @@ def test_a_fallback_is_the_default_and_needs_its_secret() -> None:
     secret = api_key("a", "k")
     found = BackendSpec("a", 80, auth=({**secret[0], "credentialOverride": override}, secret[1]))
     text = gateway_yaml(1975, [found], [rule("m", "a")])
-    plan = plan_of(compile_plan(load([Source("t.yaml", text)], Environment({}, lambda _: ""))))
+    plan = plan_of(compile_documents(text))
     auth = auth_of(plan)
     assert (auth["credential"], auth["override"]["without"]) == ("default/a", "configured")
 
@@ -173,8 +172,7 @@ def test_envoy_forwards_the_namespaces_of_policies_and_of_the_gateway_config() -
     documents = list(yaml.safe_load_all(text))
     name = {"aigateway.envoyproxy.io/gateway-config": "config"}
     documents[0]["metadata"]["annotations"] = name
-    loaded = load([Source("t.yaml", yaml.safe_dump_all(documents))], Environment({}, lambda _: ""))
-    plan = plan_of(compile_plan(loaded))
+    plan = plan_of(compile_documents(documents))
     assert plan.metadata_namespaces == ("a.own", "z.own")
     target = EnvoyTarget(
         DataPlane.EXTPROC, "/core", "/xds", "/admin.sock", extproc_socket="/extproc.sock"
@@ -203,6 +201,6 @@ def test_headers_are_taken_off_where_a_gateway_has_such_a_backend() -> None:
         rules=[rule("m", "open")],
     )
     text = gateway_yaml(1975, [own, BackendSpec("open", 80)], [rule("m", "own")], gateway, route)
-    plan = plan_of(compile_plan(load([Source("t.yaml", text)], Environment({}, lambda _: ""))))
+    plan = plan_of(compile_documents(text))
     found = {name: item.credential_headers for name, item in plan.gateways.items()}
     assert found == {"default/gw": ("x-own",), "default/other": ()}

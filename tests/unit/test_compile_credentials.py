@@ -5,9 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from aigw.api.load import Source, load
-from aigw.api.secret_sources import Environment
-from aigw.compile.compiler import Compiled, compile_plan
+from aigw.compile.compiler import Compiled
 from aigw.errors import Code
 from aigw.plan import (
     AwsDefaultChain,
@@ -22,6 +20,8 @@ from aigw.plan import (
     Token,
 )
 from aigw.render.envoy import render_credentials, render_filter_config
+from beds.documents import compile_documents
+from beds.resources import BackendSpec, gateway_yaml, resource, rule
 
 KEY = {
     "type": "service_account",
@@ -29,33 +29,9 @@ KEY = {
     "private_key": "secret-key",
     "token_uri": "https://tokens.example/x",
 }
-RESOURCES = """
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: ai}
-spec: {gatewayClassName: c, listeners: [{name: http, port: 1975, protocol: HTTP}]}
----
-apiVersion: aigateway.envoyproxy.io/v1beta1
-kind: AIGatewayRoute
-metadata: {name: chat}
-spec:
-  parentRefs: [{name: ai}]
-  rules:
-    - matches: [{headers: [{name: x-ai-eg-model, value: m}]}]
-      backendRefs: [{name: gemini}]
----
-apiVersion: aigateway.envoyproxy.io/v1beta1
-kind: AIServiceBackend
-metadata: {name: gemini}
-spec:
-  schema: {name: GCPVertexAI}
-  backendRef: {group: gateway.envoyproxy.io, kind: Backend, name: google}
----
-apiVersion: gateway.envoyproxy.io/v1alpha1
-kind: Backend
-metadata: {name: google}
-spec: {endpoints: [{fqdn: {hostname: google.example, port: 443}}]}
-"""
+RESOURCES = gateway_yaml(
+    1975, [BackendSpec("gemini", 443, {"name": "GCPVertexAI"})], [rule("m", "gemini")]
+)
 POLICY = """
 ---
 apiVersion: aigateway.envoyproxy.io/v1beta1
@@ -70,14 +46,14 @@ FILE = "{projectName: p, region: eu, credentialsFile: {secretRef: {name: key}}}"
 
 
 def compiled(text: str, key: object = None) -> Compiled:
-    secret = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": "key"},
-        "stringData": {"service_account.json": key if isinstance(key, str) else json.dumps(key)},
-    }
-    documents = f"{text}\n---\n{json.dumps(secret)}"
-    return compile_plan(load([Source("test.yaml", documents)], Environment({}, lambda _: "")))
+    file = key if isinstance(key, str) else json.dumps(key)
+    return compile_documents(text + secret("key", "service_account.json", file))
+
+
+def secret(name: str, key: str, value: str, **more: str) -> str:
+    """A further document with a Secret."""
+    data = {key: value, **more}
+    return "\n---\n" + json.dumps({**resource("v1", "Secret", name), "stringData": data})
 
 
 def test_a_service_account_reaches_the_core_as_a_token_only() -> None:
@@ -146,16 +122,11 @@ AUDIENCE = (
 
 def policy(kind: str, member: str, spec: str) -> str:
     """The resources with a policy of another kind, and a Secret of the OIDC client."""
-    secret = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": "oidc"},
-        "stringData": {"client-secret": " canary\n", "client-id": "c-of-secret"},
-    }
+    client = secret("oidc", "client-secret", " canary\n", **{"client-id": "c-of-secret"})
     text = POLICY.replace("GCPCredentials", kind).replace("gcpCredentials", member)
-    schema = {"AWSCredentials": "AWSBedrock", "AzureCredentials": "AzureOpenAI, version: v1"}
+    schema = {"AWSCredentials": "AWSBedrock", "AzureCredentials": "AzureOpenAI\n    version: v1"}
     resources = RESOURCES.replace("GCPVertexAI", schema.get(kind, "GCPVertexAI"))
-    return f"{resources}{text.replace('SPEC', spec)}\n---\n{json.dumps(secret)}"
+    return resources + text.replace("SPEC", spec) + client
 
 
 def aws(spec: str) -> str:
@@ -246,13 +217,7 @@ KEYS = "aws_access_key_id = a\naws_secret_access_key = canary\n"
 
 
 def with_file(spec: str, content: str) -> str:
-    secret = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": "file"},
-        "stringData": {"credentials": content},
-    }
-    return f"{aws(spec)}\n---\n{json.dumps(secret)}"
+    return aws(spec) + secret("file", "credentials", content)
 
 
 def test_a_file_wins_over_the_exchange() -> None:

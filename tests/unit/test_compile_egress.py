@@ -3,11 +3,8 @@
 from typing import Any
 
 import pytest
-import yaml
 
-from aigw.api.load import Source, load
-from aigw.api.secret_sources import Environment
-from aigw.compile.compiler import Compiled, compile_plan
+from aigw.compile.compiler import Compiled
 from aigw.compile.proxies import Exceptions, proxy_at, proxy_of
 from aigw.errors import Code
 from aigw.plan import (
@@ -22,24 +19,14 @@ from aigw.plan import (
     Verification,
 )
 from beds.authority import Authority
+from beds.documents import AIGW, EG, GW, Document, compile_documents, document
 
-EG = "gateway.envoyproxy.io"
-GW = "gateway.networking.k8s.io"
-AIGW = "aigateway.envoyproxy.io"
-VERSIONS = {EG: "v1alpha1", GW: "v1", AIGW: "v1beta1", "": "v1"}
-Document = dict[str, Any]
 PUBLIC = Authority("public")
 COMPANY = Authority("company")
 PAIR = COMPANY.issue("gateway.test")
 OWN = [{"group": "", "kind": "ConfigMap", "name": "public"}]
 CERTIFICATE = {"clientCertificateRef": {"name": "client"}}
 HOST = "provider.test"
-
-
-def document(group: str, kind: str, name: str, **spec: Any) -> Document:  # noqa: ANN401
-    api = f"{group}/{VERSIONS[group]}" if group else "v1"
-    found: Document = {"apiVersion": api, "kind": kind, "metadata": {"name": name}}
-    return {**found, "spec": spec} if spec else found
 
 
 def service(name: str, **backend: Any) -> list[Document]:  # noqa: ANN401
@@ -78,9 +65,7 @@ VALUES: list[Document] = [
 
 
 def compiled(*documents: Document, **variables: str) -> Compiled:
-    text = yaml.safe_dump_all([*documents, *VALUES])
-    loaded = load([Source("t.yaml", text)], Environment({}, lambda _: ""))
-    return compile_plan(loaded, variables=variables)
+    return compile_documents([*documents, *VALUES], variables=variables)
 
 
 def one(*extra: Document, own: Document | None = None, **backend: Any) -> Compiled:  # noqa: ANN401

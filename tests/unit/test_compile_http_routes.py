@@ -4,13 +4,10 @@ import itertools
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aigw.api.load import Source, load
-from aigw.api.secret_sources import Environment
-from aigw.compile.compiler import Compiled, compile_plan
+from aigw.compile.compiler import Compiled
 from aigw.compile.http_routes import in_order
 from aigw.plan import HeaderMatch
 from aigw.plan.http import (
@@ -24,36 +21,31 @@ from aigw.plan.http import (
     QueryMatch,
     Share,
 )
+from beds.documents import AIGW, EG, GW, compile_documents, document
 
-GATEWAY = "gateway.networking.k8s.io"
-EXTENSION = "gateway.envoyproxy.io"
-OWN = "aigateway.envoyproxy.io"
 Json = dict[str, Any]
 
 
-def document(group: str, kind: str, name: str, namespace: str = "default", **spec: Any) -> Json:  # noqa: ANN401
-    """A resource."""
-    versions = {GATEWAY: "v1", EXTENSION: "v1alpha1", OWN: "v1beta1"}
-    metadata = {"name": name, "namespace": namespace}
-    api = f"{group}/{versions[group]}"
-    return {"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec}
+def placed(found: Json, namespace: str) -> Json:
+    """The document in a namespace."""
+    return {**found, "metadata": {**found["metadata"], "namespace": namespace}}
 
 
 def gateway(**listener: Any) -> Json:  # noqa: ANN401
     """A Gateway with one listener."""
     written = {"name": "http", "port": 80, "protocol": "HTTP", **listener}
-    return document(GATEWAY, "Gateway", "gw", gatewayClassName="c", listeners=[written])
+    return document(GW, "Gateway", "gw", gatewayClassName="c", listeners=[written])
 
 
 def backend(name: str, namespace: str = "default") -> Json:
     """A Backend."""
     endpoint = {"ip": {"address": "127.0.0.1", "port": 1}}
-    return document(EXTENSION, "Backend", name, namespace, endpoints=[endpoint])
+    return placed(document(EG, "Backend", name, endpoints=[endpoint]), namespace)
 
 
 def to(name: str, **more: Any) -> Json:  # noqa: ANN401
     """A reference to a Backend."""
-    return {"group": EXTENSION, "kind": "Backend", "name": name, **more}
+    return {"group": EG, "kind": "Backend", "name": name, **more}
 
 
 def route(
@@ -65,17 +57,17 @@ def route(
     """An HTTPRoute."""
     parents = [{"name": "gw", "namespace": "default"}]
     rest = {"parentRefs": parents, "rules": list(rules) or [{"backendRefs": [to("b")]}]}
-    return document(GATEWAY, "HTTPRoute", name, namespace, **{**rest, **spec})
+    return placed(document(GW, "HTTPRoute", name, **{**rest, **spec}), namespace)
 
 
 def ai_route(**spec: Any) -> Json:  # noqa: ANN401
     """An AIGatewayRoute without backends."""
-    return document(OWN, "AIGatewayRoute", "ai", parentRefs=[{"name": "gw"}], rules=[{}], **spec)
+    return document(AIGW, "AIGatewayRoute", "ai", parentRefs=[{"name": "gw"}], rules=[{}], **spec)
 
 
 def extension(name: str = "f") -> Json:
     """A filter that an HTTPRouteFilter describes."""
-    ref = {"group": EXTENSION, "kind": "HTTPRouteFilter", "name": name}
+    ref = {"group": EG, "kind": "HTTPRouteFilter", "name": name}
     return {"type": "ExtensionRef", "extensionRef": ref}
 
 
@@ -84,8 +76,7 @@ def compiled(*documents: Json) -> Compiled:
     found = list(documents)
     kinds = {item["kind"] for item in found}
     found += [item for item in (gateway(), backend("b")) if item["kind"] not in kinds]
-    text = yaml.safe_dump_all(found)
-    return compile_plan(load([Source("t.yaml", text)], Environment({}, str)))
+    return compile_documents(found)
 
 
 def findings(result: Compiled) -> list[tuple[str, str]]:
@@ -221,17 +212,17 @@ def test_the_name_of_a_route_of_ours_is_taken() -> None:
 
 @pytest.mark.parametrize(("kind", "name"), [("HTTPRoute", "web"), ("Gateway", "gw")])
 def test_a_route_whose_protection_cannot_be_enforced_is_not_served(kind: str, name: str) -> None:
-    target = {"group": GATEWAY, "kind": kind, "name": name}
-    policy = document(EXTENSION, "SecurityPolicy", "p", targetRefs=[target], unknown={})
+    target = {"group": GW, "kind": kind, "name": name}
+    policy = document(EG, "SecurityPolicy", "p", targetRefs=[target], unknown={})
     result = compiled(route(), policy)
     assert any("SecurityPolicy default/p protects it" in item for _, item in findings(result))
     assert action(result, "default/web/http/0/withheld") == Forward(())
 
 
 def test_a_traffic_policy_for_a_plain_route_is_refused_by_name() -> None:
-    target = {"group": GATEWAY, "kind": "HTTPRoute", "name": "web"}
+    target = {"group": GW, "kind": "HTTPRoute", "name": "web"}
     retry = {"numRetries": 1}
-    policy = document(EXTENSION, "BackendTrafficPolicy", "p", targetRefs=[target], retry=retry)
+    policy = document(EG, "BackendTrafficPolicy", "p", targetRefs=[target], retry=retry)
     said = "a plain HTTPRoute is not supported as a target, only an AIGatewayRoute"
     assert findings(compiled(route(), policy)) == [("spec.targetRefs[0]", said)]
 
@@ -273,24 +264,23 @@ def test_a_backend_that_cannot_be_had_is_named_and_answered_with_500(
 
 @pytest.mark.parametrize("kind", ["HTTPRoute", "AIGatewayRoute"])
 def test_a_grant_is_for_the_kind_that_refers(kind: str) -> None:
-    group = GATEWAY if kind == "HTTPRoute" else OWN
+    group = GW if kind == "HTTPRoute" else AIGW
     grant = document(
-        GATEWAY,
+        GW,
         "ReferenceGrant",
         "g",
-        "far",
         **{"from": [{"group": group, "kind": kind, "namespace": "default"}]},
-        to=[{"group": EXTENSION, "kind": "Backend"}],
+        to=[{"group": EG, "kind": "Backend"}],
     )
     written = route({"backendRefs": [to("b", namespace="far")]})
-    result = compiled(written, backend("b", "far"), grant)
+    result = compiled(written, backend("b", "far"), placed(grant, "far"))
     allowed = kind == "HTTPRoute"
     assert action(result) == Forward((Share("far/b", 1),) if allowed else ())
     assert (not findings(result)) == allowed
 
 
 def test_a_listener_for_other_kinds_takes_no_plain_route() -> None:
-    kinds = {"kinds": [{"group": OWN, "kind": "AIGatewayRoute"}]}
+    kinds = {"kinds": [{"group": AIGW, "kind": "AIGatewayRoute"}]}
     result = compiled(gateway(allowedRoutes=kinds), route())
     said = ("spec.parentRefs[0]", "no listener of the Gateway accepts this route")
     assert findings(result) == [said]
@@ -352,7 +342,7 @@ def test_expressions_that_envoy_would_refuse_are_named(
 ) -> None:
     change = {"pattern": pattern, "substitution": substitution}
     path = {"type": "ReplaceRegexMatch", "replaceRegexMatch": change}
-    written = document(EXTENSION, "HTTPRouteFilter", "f", urlRewrite={"path": path})
+    written = document(EG, "HTTPRouteFilter", "f", urlRewrite={"path": path})
     result = compiled(route({"filters": [extension()], "backendRefs": [to("b")]}), written)
     place = f"spec.urlRewrite.path.replaceRegexMatch.{fault}"
     assert any(path == place for path, _ in findings(result)) == (fault is not None)
@@ -366,7 +356,7 @@ def test_an_answer_comes_from_a_config_map() -> None:
         "body": {"type": "ValueRef", "valueRef": ref},
         "header": {"add": [{"name": "X-A", "value": "b"}]},
     }
-    written = document(EXTENSION, "HTTPRouteFilter", "f", directResponse=direct)
+    written = document(EG, "HTTPRouteFilter", "f", directResponse=direct)
     plain = route({"filters": [extension()]})
     texts = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "texts"}}
     result = compiled(plain, written, {**texts, "data": {"a": "x", "response.body": "y"}})

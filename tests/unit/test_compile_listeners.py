@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
-from aigw.api.load import Source, load
-from aigw.api.secret_sources import Environment
-from aigw.compile.compiler import Compiled, compile_plan
 from aigw.errors import Severity
 from aigw.plan import Listener
 from aigw.render.envoy.listeners import route_file
+from beds.documents import compile_documents
 from beds.resources import BackendSpec, resource, rule
+
+if TYPE_CHECKING:
+    from aigw.compile.compiler import Compiled
 
 GATEWAY = "gateway.networking.k8s.io/v1"
 PLAIN = {"name": "a", "port": 80, "protocol": "HTTP"}
@@ -45,8 +45,7 @@ def compiled(parents: list[str], *gateways: dict[str, Any]) -> Compiled:
         ),
         *BackendSpec("main", 8001).resources(),
     ]
-    environment = Environment({}, lambda path: path)
-    return compile_plan(load([Source("f", yaml.safe_dump_all(documents))], environment))
+    return compile_documents(documents)
 
 
 def errors(found: Compiled) -> list[str]:

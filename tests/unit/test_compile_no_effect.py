@@ -5,53 +5,18 @@ from typing import Any
 import pytest
 import yaml
 
-from aigw.api.load import Source, load
-from aigw.api.secret_sources import Environment
-from aigw.compile.compiler import Compiled, compile_plan
+from aigw.compile.compiler import Compiled
 from aigw.errors import Code, Severity
 from aigw.plan import Plan
+from beds.documents import VERSIONS, Document, compile_documents
+from beds.resources import BackendSpec, gateway_yaml, resource, rule
 
-HEAD = """
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: ai}
-spec:
-  gatewayClassName: envoy
-  listeners: [{name: http, port: 1975, protocol: HTTP}]
----
-apiVersion: aigateway.envoyproxy.io/v1beta1
-kind: AIGatewayRoute
-metadata: {name: chat}
-spec:
-  parentRefs: [{name: ai}]
-  rules:
-    - name: first
-      matches: [{headers: [{name: x-ai-eg-model, value: m}]}]
-      backendRefs: [{name: a}]
----
-apiVersion: aigateway.envoyproxy.io/v1beta1
-kind: AIServiceBackend
-metadata: {name: a}
-spec:
-  schema: {name: OpenAI}
-  backendRef: {group: gateway.envoyproxy.io, kind: Backend, name: a}
----
-apiVersion: gateway.envoyproxy.io/v1alpha1
-kind: Backend
-metadata: {name: a}
-spec: {endpoints: [{ip: {address: 127.0.0.1, port: 1}}]}
----
-apiVersion: v1
-kind: Secret
-metadata: {name: key}
-stringData: {apiKey: k}
-"""
-VERSIONS = {
-    "aigateway.envoyproxy.io": "v1beta1",
-    "gateway.envoyproxy.io": "v1alpha1",
-    "gateway.networking.k8s.io": "v1",
-}
-Document = dict[str, Any]
+HEAD = gateway_yaml(
+    1975,
+    [BackendSpec("a", 1)],
+    [{**rule("m", "a"), "name": "first"}],
+    {**resource("v1", "Secret", "key"), "stringData": {"apiKey": "k"}},
+)
 
 
 def documents(**changes: Document) -> list[Document]:
@@ -68,12 +33,7 @@ def policy(group: str, kind: str, target: str | None, **spec: Any) -> Document: 
         target_kind, name, *section = target.split("/")
         ref = {"group": GROUPS[target_kind], "kind": target_kind, "name": name}
         spec["targetRefs"] = [{**ref, **({"sectionName": section[0]} if section else {})}]
-    return {
-        "apiVersion": f"{group}/{VERSIONS[group]}",
-        "kind": kind,
-        "metadata": {"name": "p"},
-        "spec": spec,
-    }
+    return resource(f"{group}/{VERSIONS[group]}", kind, "p", **spec)
 
 
 GROUPS = {
@@ -117,8 +77,7 @@ def proxy(**spec: Any) -> Document:  # noqa: ANN401
 
 def compiled(*extra: Document, **changes: Document) -> Compiled:
     """The configuration with more documents and changed specs."""
-    text = yaml.safe_dump_all([*documents(**changes), *extra])
-    return compile_plan(load([Source("f.yaml", text)], Environment({}, lambda _: "")))
+    return compile_documents([*documents(**changes), *extra])
 
 
 def findings(result: Compiled) -> set[tuple[str, str, str]]:
@@ -138,7 +97,11 @@ def backends(result: Compiled) -> set[str]:
 
 
 def test_without_faults_nothing_is_said() -> None:
-    routed = (security("AIServiceBackend/a"), traffic("HTTPRoute/chat/first"), client("Gateway/ai"))
+    routed = (
+        security("AIServiceBackend/a"),
+        traffic("HTTPRoute/route/first"),
+        client("Gateway/gw"),
+    )
     assert findings(compiled(*routed)) == set()
 
 
@@ -151,9 +114,9 @@ def test_without_faults_nothing_is_said() -> None:
         (tls("Backend/other"), "warning", "spec.targetRefs[0]", Code.NOT_FOUND),
         (tls("Service/a"), "error", "spec.targetRefs[0]", Code.UNSUPPORTED),
         (traffic("HTTPRoute/other"), "warning", "spec.targetRefs[0]", Code.NOT_FOUND),
-        (traffic("HTTPRoute/chat/x"), "warning", "spec.targetRefs[0].sectionName", Code.NOT_FOUND),
+        (traffic("HTTPRoute/route/x"), "warning", "spec.targetRefs[0].sectionName", Code.NOT_FOUND),
         (traffic("Gateway/other"), "warning", "spec.targetRefs[0]", Code.NOT_FOUND),
-        (traffic("Gateway/ai/http"), "error", "spec.targetRefs[0].sectionName", Code.UNSUPPORTED),
+        (traffic("Gateway/gw/http"), "error", "spec.targetRefs[0].sectionName", Code.UNSUPPORTED),
         (traffic(None), "warning", "spec.targetRefs", Code.NO_EFFECT),
         (client("Gateway/other"), "warning", "spec.targetRefs[0]", Code.NOT_FOUND),
         (client(None), "warning", "spec.targetRefs", Code.NO_EFFECT),
@@ -194,20 +157,20 @@ def test_a_field_without_a_meaning_is_named(kind: str, spec: Document, path: str
     assert findings(compiled(**{kind: spec})) == {("warning", path, Code.NO_EFFECT.value)}
 
 
-def rule(**header: str) -> Document:
+def condition(**header: str) -> Document:
     """A rule with one condition."""
     return {"matches": [{"headers": [header]}], "backendRefs": [{"name": "a"}]}
 
 
 def test_a_match_that_an_equal_one_precedes_is_named() -> None:
-    rules = [rule(name="x-ai-eg-model", value="m"), rule(name="X-AI-EG-Model", value="m")]
+    rules = [condition(name="x-ai-eg-model", value="m"), condition(name="X-AI-EG-Model", value="m")]
     result = compiled(AIGatewayRoute={"rules": rules})
     assert findings(result) == {("warning", "spec.rules[1].matches", Code.NO_EFFECT.value)}
 
 
 @pytest.mark.parametrize("name", ["Authorization", "x-api-key", "x-envoy-foo", "x-aigw-key"])
 def test_a_condition_on_a_header_that_routes_never_see_is_named(name: str) -> None:
-    result = compiled(AIGatewayRoute={"rules": [rule(name=name, value="v")]})
+    result = compiled(AIGatewayRoute={"rules": [condition(name=name, value="v")]})
     path = "spec.rules[0].matches[0].headers[0].name"
     assert findings(result) == {("warning", path, Code.NO_EFFECT.value)}
 
@@ -251,7 +214,7 @@ def gateway_class(**reference: str) -> Document:
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "GatewayClass",
-        "metadata": {"name": "envoy"},
+        "metadata": {"name": "aigw"},
         "spec": {"controllerName": "x", "parametersRef": ref},
     }
 
@@ -261,7 +224,7 @@ def test_the_proxy_settings_of_the_class_apply() -> None:
         gateway_class(namespace="default"), proxy(logging={"level": {"http": "info"}})
     )
     assert findings(result) == set()
-    assert plan(result).gateways["default/ai"].telemetry.log_levels == {"http": "info"}
+    assert plan(result).gateways["default/gw"].telemetry.log_levels == {"http": "info"}
 
 
 def test_the_class_says_in_which_namespace_its_parameters_are() -> None:

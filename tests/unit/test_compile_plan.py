@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from aigw.api.load import Source, load
 from aigw.api.secret_sources import Environment
-from aigw.compile.compiler import Compiled, compile_plan
+from aigw.compile.compiler import Compiled
 from aigw.compile.expressions import is_log_condition, is_regular_expression, unknown_operator
 from aigw.compile.hosts import intersect
 from aigw.errors import Code, Severity
@@ -26,17 +24,13 @@ from aigw.plan import (
     Timeouts,
     Tls,
 )
+from beds.documents import Document, compile_documents, faultless
+from beds.resources import resource
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/*.yaml"))
 AIGW = "aigateway.envoyproxy.io/v1beta1"
 EG = "gateway.envoyproxy.io/v1alpha1"
 GW = "gateway.networking.k8s.io/v1"
-Document = dict[str, Any]
-
-
-def resource(api: str, kind: str, name: str, **spec: Any) -> Document:  # noqa: ANN401
-    """A document."""
-    return {"apiVersion": api, "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
 def gateway(**spec: Any) -> Document:  # noqa: ANN401
@@ -83,17 +77,13 @@ def secret(name: str, **values: str) -> Document:
 
 def compiled(*documents: Document, variables: Mapping[str, str] | None = None) -> Compiled:
     """Compiles documents."""
-    text = yaml.dump_all(documents)
     environment = Environment(variables or {}, lambda path: Path(path).read_text("utf-8"))
-    return compile_plan(load([Source("test.yaml", text)], environment))
+    return compile_documents(documents, environment)
 
 
 def plan_of(*documents: Document) -> Plan:
     """The plan of documents without findings."""
-    result = compiled(*documents)
-    assert [str(item) for item in result.diagnostics] == []
-    assert result.plan is not None
-    return result.plan
+    return faultless(compiled(*documents))
 
 
 def only_rule(*documents: Document) -> Rule:
@@ -106,10 +96,7 @@ def only_rule(*documents: Document) -> Rule:
 def test_every_example_compiles_without_findings(path: Path) -> None:
     names = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     environment = Environment(dict.fromkeys(names, "value"), os.fspath)
-    result = compile_plan(load([Source(path.name, path.read_text("utf-8"))], environment))
-    assert [str(item) for item in result.diagnostics] == []
-    assert result.plan is not None
-    assert result.plan.backends
+    assert faultless(compile_documents(path.read_text("utf-8"), environment)).backends
 
 
 def test_a_backend_gets_everything_that_an_attempt_needs() -> None:

@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
-from aigw.api.load import Source, load
 from aigw.api.secret_sources import Environment
-from aigw.compile.compiler import Compiled, compile_plan
+from aigw.compile.compiler import Compiled
+from beds.documents import Document, compile_documents
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-Document = dict[str, Any]
 
 HEAD = """
 apiVersion: gateway.networking.k8s.io/v1
@@ -113,9 +112,8 @@ KEYS = [(document["kind"], document["metadata"]["name"]) for document in DOCUMEN
 
 def compiled(documents: list[Document]) -> Compiled:
     """Compiles documents."""
-    text = "\n---\n".join(json.dumps(document) for document in documents)
     environment = Environment({}, lambda path: Path(path).read_text("utf-8"))
-    return compile_plan(load([Source("test.yaml", text)], environment))
+    return compile_documents(documents, environment)
 
 
 def changed(kind: str, name: str, **spec: Any) -> list[Document]:  # noqa: ANN401

@@ -1,48 +1,16 @@
 """Backends that cannot serve an endpoint are skipped there."""
 
-from aigw.api.load import Source, load
-from aigw.api.secret_sources import Environment
-from aigw.compile.compiler import compile_plan
 from aigw.plan import Plan
-
-HEAD = """
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: ai}
-spec: {gatewayClassName: c, listeners: [{name: http, port: 1975, protocol: HTTP}]}
----
-apiVersion: gateway.envoyproxy.io/v1alpha1
-kind: Backend
-metadata: {name: up}
-spec: {endpoints: [{fqdn: {hostname: up.example, port: 443}}]}
----
-apiVersion: aigateway.envoyproxy.io/v1beta1
-kind: AIGatewayRoute
-metadata: {name: chat}
-spec:
-  parentRefs: [{name: ai}]
-  rules:
-    - matches: [{headers: [{name: x-ai-eg-model, value: m}]}]
-      backendRefs: REFS
-"""
-BACKEND = """
----
-apiVersion: aigateway.envoyproxy.io/v1beta1
-kind: AIServiceBackend
-metadata: {name: NAME}
-spec:
-  schema: {name: SCHEMA}
-  backendRef: {group: gateway.envoyproxy.io, kind: Backend, name: up}
-"""
+from beds.documents import compile_documents
+from beds.resources import BackendSpec, Resource, gateway_yaml, rule
 
 
-def plan_of(refs: str, **schemas: str) -> Plan:
-    text = HEAD.replace("REFS", refs)
-    for name, schema in schemas.items():
-        text += BACKEND.replace("NAME", name).replace("SCHEMA", schema)
-    compiled = compile_plan(load([Source("t.yaml", text)], Environment({}, lambda _: "")))
-    assert compiled.plan is not None
-    return compiled.plan
+def plan_of(*refs: Resource, **schemas: str) -> Plan:
+    """A route to backends of these schemas."""
+    backends = [BackendSpec(name, 443, {"name": schema}) for name, schema in schemas.items()]
+    plan = compile_documents(gateway_yaml(1975, backends, [rule("m", *refs)])).plan
+    assert plan is not None
+    return plan
 
 
 def served(plan: Plan, path: str) -> list[list[str]]:
@@ -54,8 +22,8 @@ def served(plan: Plan, path: str) -> list[list[str]]:
 
 
 def test_each_endpoint_has_the_backends_that_can_serve_it() -> None:
-    refs = "[{name: a, weight: 3}, {name: c}, {name: o, priority: 1}]"
-    plan = plan_of(refs, a="Anthropic", c="Cohere", o="OpenAI")
+    refs = ({"name": "a", "weight": 3}, {"name": "c"}, {"name": "o", "priority": 1})
+    plan = plan_of(*refs, a="Anthropic", c="Cohere", o="OpenAI")
     assert served(plan, "/v1/images/generations") == [["o"]]
     assert served(plan, "/cohere/v2/rerank") == [["c"]]
     assert served(plan, "/anthropic/v1/messages/count_tokens") == [["a"]]
@@ -64,7 +32,7 @@ def test_each_endpoint_has_the_backends_that_can_serve_it() -> None:
 
 
 def test_one_group_that_is_left_is_not_retried() -> None:
-    plan = plan_of("[{name: a}, {name: o, priority: 1}]", a="Anthropic", o="OpenAI")
+    plan = plan_of({"name": "a"}, {"name": "o", "priority": 1}, a="Anthropic", o="OpenAI")
     retries = {
         tuple(group.members[0].backend.split("/")[1] for group in rule.groups): rule.retry
         for rule in plan.rules.values()
@@ -74,10 +42,10 @@ def test_one_group_that_is_left_is_not_retried() -> None:
 
 
 def test_an_endpoint_that_nobody_serves_keeps_all_backends() -> None:
-    plan = plan_of("[{name: a}, {name: c}]", a="Anthropic", c="Cohere")
+    plan = plan_of({"name": "a"}, {"name": "c"}, a="Anthropic", c="Cohere")
     assert served(plan, "/v1/audio/speech") == [["a", "c"]]
 
 
 def test_equal_backends_need_no_further_rule() -> None:
-    plan = plan_of("[{name: a}, {name: b}]", a="OpenAI", b="OpenAI")
+    plan = plan_of({"name": "a"}, {"name": "b"}, a="OpenAI", b="OpenAI")
     assert len(plan.rules) == 1

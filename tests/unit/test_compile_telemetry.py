@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from aigw.api.load import Source, load
-from aigw.api.secret_sources import Environment
-from aigw.compile.compiler import Compiled, compile_plan
 from aigw.render.envoy.collectors import collector_secrets
+from beds.documents import compile_documents
 from beds.resources import gateway_yaml, resource
+
+if TYPE_CHECKING:
+    from aigw.compile.compiler import Compiled
 
 GROUP = "gateway.envoyproxy.io"
 
@@ -25,8 +26,7 @@ def compiled(*headers: dict[str, str]) -> Compiled:
     documents: list[Any] = list(yaml.safe_load_all(gateway_yaml(80, [], [], proxy)))
     reference = {"group": GROUP, "kind": "EnvoyProxy", "name": "p"}
     documents[0]["spec"]["infrastructure"] = {"parametersRef": reference}
-    environment = Environment({}, lambda path: path)
-    return compile_plan(load([Source("f", yaml.safe_dump_all(documents))], environment))
+    return compile_documents(documents)
 
 
 def test_a_header_that_cannot_be_sent_takes_its_sink_out() -> None:

@@ -3,14 +3,11 @@
 from typing import Any
 
 import pytest
-import yaml
 
-from aigw.api.load import Source, load
-from aigw.api.secret_sources import Environment
-from aigw.compile.compiler import Compiled, compile_plan
+from aigw.compile.compiler import Compiled
 from aigw.errors import Severity
+from beds.documents import AIGW, VERSIONS, compile_documents
 
-GROUP = "aigateway.envoyproxy.io"
 GATEWAY: dict[str, Any] = {
     "apiVersion": "gateway.networking.k8s.io/v1",
     "kind": "Gateway",
@@ -27,10 +24,10 @@ SERVER = {"name": "b", "port": 80}
 
 
 def resource(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
-    version = "v1alpha1" if kind == "QuotaPolicy" else "v1beta1"
+    version = "v1alpha1" if kind == "QuotaPolicy" else VERSIONS[AIGW]
     name = "config" if kind == "GatewayConfig" else "x"
     return {
-        "apiVersion": f"{GROUP}/{version}",
+        "apiVersion": f"{AIGW}/{version}",
         "kind": kind,
         "metadata": {"name": name},
         "spec": spec,
@@ -47,8 +44,7 @@ def config(**members: Any) -> dict[str, Any]:  # noqa: ANN401 - any YAML value
 
 
 def compiled(*documents: dict[str, Any]) -> Compiled:
-    text = yaml.safe_dump_all([GATEWAY, *documents])
-    return compile_plan(load([Source("t.yaml", text)], Environment({}, lambda _: "")))
+    return compile_documents([GATEWAY, *documents])
 
 
 def errors(*documents: dict[str, Any]) -> list[tuple[str, str]]:
@@ -58,7 +54,7 @@ def errors(*documents: dict[str, Any]) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("kind", ["MCPRoute", "QuotaPolicy"])
 def test_a_kind_is_refused_by_name(kind: str) -> None:
     value = route() if kind == "MCPRoute" else resource(kind, {})
-    assert errors(value) == [("kind", f"{kind} of {GROUP} is not supported yet")]
+    assert errors(value) == [("kind", f"{kind} of {AIGW} is not supported yet")]
 
 
 @pytest.mark.parametrize(

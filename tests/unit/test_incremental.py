@@ -17,6 +17,7 @@ from aigw.api.ai_gateway_route import AIGatewayRoute
 from aigw.api.load import Loaded, Loader, Source, load
 from aigw.api.secret_sources import Environment
 from aigw.compile.compiler import Compiled, Compiler, compile_plan
+from beds.resources import resource
 
 TESTS = Path(__file__).parents[1]
 EXAMPLES = sorted((TESTS.parent / "examples").glob("*/*.yaml"))
@@ -25,10 +26,6 @@ EG = "gateway.envoyproxy.io/v1alpha1"
 AIGW = "aigateway.envoyproxy.io/v1beta1"
 Document = dict[str, Any]
 ENVIRONMENT = Environment({"OPENAI_API_KEY": "k"}, lambda path: f"content of {path}")
-
-
-def resource(api: str, kind: str, name: str, **spec: object) -> Document:
-    return {"apiVersion": api, "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
 def model(name: str, *refs: Document, **members: object) -> Document:

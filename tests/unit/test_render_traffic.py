@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from test_render_envoy import authorities, module_path, target, validate
 
-from aigw.api.load import Source, load
-from aigw.api.secret_sources import Environment
 from aigw.compile.client_tls import _CIPHERS, _CURVES, _SIGNATURES
-from aigw.compile.compiler import compile_plan
 from aigw.render.envoy import DataPlane, EnvoyConfig, render_envoy, self_contained
 from beds.authority import Authority
+from beds.documents import compile_documents, faultless
+from beds.rendering import authorities, module_path, target, validate
 from beds.resources import BackendSpec, Resource, gateway_yaml, resource, rule
 
 if TYPE_CHECKING:
@@ -191,10 +189,7 @@ def https(text: str, authority: Authority) -> str:
 
 def plan_of(text: str) -> Plan:
     """A plan without findings."""
-    found = compile_plan(load([Source("test.yaml", text)], Environment({}, str)))
-    assert [str(item) for item in found.diagnostics] == []
-    assert found.plan is not None
-    return found.plan
+    return faultless(compile_documents(text))
 
 
 @pytest.fixture(scope="module")
