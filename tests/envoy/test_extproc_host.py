@@ -422,11 +422,16 @@ def test_many_requests_at_once_do_not_mix(bed: Bed) -> None:
         assert all(pool.map(one, range(200)))
 
 
+def without_credentials(bed: Bed) -> bytes:
+    """Takes all credentials away, and returns the file as it was."""
+    original = (bed.gateway.core / "credentials.json").read_bytes()
+    replace(bed.gateway, b'{"version":1,"credentials":{}}')
+    return original
+
+
 def test_a_missing_credential_is_waited_for(bed: Bed) -> None:
     bed.first.on(Reply(200, JSON, ANSWER))
-    credentials = bed.gateway.core / "credentials.json"
-    original = credentials.read_bytes()
-    replace(bed.gateway, b'{"version":1,"credentials":{}}')
+    original = without_credentials(bed)
     with bed.open() as client:
         client.send(chat("renamed"))
         bed.gateway.wait_until(lambda: bed.streams() == 2, "the attempt")
@@ -437,9 +442,7 @@ def test_a_missing_credential_is_waited_for(bed: Bed) -> None:
 
 
 def test_a_credential_that_does_not_come_is_an_error(bed: Bed) -> None:
-    credentials = bed.gateway.core / "credentials.json"
-    original = credentials.read_bytes()
-    replace(bed.gateway, b'{"version":1,"credentials":{}}')
+    original = without_credentials(bed)
     response = bed.ask("renamed")
     replace(bed.gateway, original)
     assert response.status == 503
@@ -449,9 +452,7 @@ def test_a_credential_that_does_not_come_is_an_error(bed: Bed) -> None:
 
 
 def test_a_client_that_leaves_while_a_credential_is_waited_for_frees_everything(bed: Bed) -> None:
-    credentials = bed.gateway.core / "credentials.json"
-    original = credentials.read_bytes()
-    replace(bed.gateway, b'{"version":1,"credentials":{}}')
+    original = without_credentials(bed)
     with bed.open() as client:
         client.send(chat("renamed"))
         bed.gateway.wait_until(lambda: bed.streams() == 2, "the attempt")

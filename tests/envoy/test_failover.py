@@ -208,6 +208,29 @@ def test_attempts_per_priority_are_used_up_before_the_next_priority(
     assert (len(seen.first), len(seen.second)) == (2, 2)
 
 
+def broken_stream(gateway: RunningGateway, message: bytes, gate: Gate | None) -> bytes:
+    """The body of a stream that ends with an error or breaks off, never with a success marker.
+
+    The gate is opened when the first piece of it is here.
+    """
+    body = b""
+    broken = False
+    with RawConnection(gateway.port) as client:
+        client.send(message)
+        head = client.head()
+        assert head.status == 200
+        try:
+            for piece in client.pieces(head):
+                body += piece.data
+                if gate is not None:
+                    gate.open()
+        except ConnectionError:
+            broken = True
+    assert b"[DONE]" not in body
+    assert broken or b'"error"' in body
+    return body
+
+
 DYING = {
     "reset": ("default", FaultKind.RESET, Phase.MID_BODY, len(EVENTS[0])),
     "close": ("default", FaultKind.CLOSE, Phase.MID_BODY, len(EVENTS[0]) + 3),
@@ -229,22 +252,8 @@ def test_a_provider_that_dies_in_mid_stream_leaves_no_success_marker(
     fault = Fault(kind, phase, after, gate)
     case = Case(model, replace(STREAM, body=EVENTS[:2]).failing(fault), stream=True)
     script = scripted(beds, case)
-    body = b""
-    broken = False
-    with RawConnection(gateway.port) as client:
-        client.send(case.message(script))
-        head = client.head()
-        assert head.status == 200
-        try:
-            for piece in client.pieces(head):
-                body += piece.data
-                if gate is not None:
-                    gate.open()
-        except ConnectionError:
-            broken = True
+    body = broken_stream(gateway, case.message(script), gate)
     assert body.startswith(EVENTS[0])
-    assert b"[DONE]" not in body
-    assert broken or b'"error"' in body
     assert received(beds.second, script) == []
 
 
@@ -268,21 +277,8 @@ def test_half_a_translated_stream_has_no_success_marker(
 
     case = Case(model, reply, stream=True)
     script = scripted(beds, case)
-    body = b""
-    broken = False
-    with RawConnection(gateway.port) as client:
-        client.send(case.message(script))
-        head = client.head()
-        assert head.status == 200
-        try:
-            for piece in client.pieces(head):
-                body += piece.data
-                gate.open()
-        except ConnectionError:
-            broken = True
+    body = broken_stream(gateway, case.message(script), gate)
     assert body.startswith(b"data: {")
-    assert b"[DONE]" not in body
-    assert broken or b'"error"' in body
     assert received(beds.second, script) == []
 
 

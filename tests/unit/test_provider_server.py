@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import json
 import os
-import shutil
 import ssl
 import subprocess
 import sys
@@ -33,11 +32,11 @@ from aigw.providers import (
     default_reply,
 )
 from aigw.providers.routes import ROUTES, Route
+from beds.authority import Authority
 from beds.raw_http import request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from beds.fixtures import RawHttp
     from beds.provider import ProviderBed
@@ -412,33 +411,12 @@ def test_a_body_of_the_wrong_shape_is_a_client_error(
     assert isinstance(json.loads(response.body), dict)
 
 
-def _server_context(folder: Path, openssl: str) -> ssl.SSLContext:
-    """A context with a new self-signed certificate for the loopback address."""
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1")
-    kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1")
-    files = ("-keyout", str(key), "-out", str(cert))
-    subprocess.run(
-        [openssl, "req", "-x509", *kind, *subject, *files], check=True, capture_output=True
-    )
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(cert, key)
-    return context
-
-
-@pytest.fixture
-def tls(tmp_path: Path) -> ssl.SSLContext:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("makes its certificate with the openssl command")
-    return _server_context(tmp_path, openssl)
-
-
-async def test_a_provider_serves_tls_and_resets_it(tls: ssl.SSLContext, tmp_path: Path) -> None:
-    async with FakeProvider(tls=tls) as provider:
+async def test_a_provider_serves_tls_and_resets_it() -> None:
+    authority = Authority()
+    async with FakeProvider(tls=authority.server("127.0.0.1")) as provider:
         gate = Gate()
         provider.on(HELLO, HELLO.failing(Fault(FaultKind.RESET, Phase.AFTER_HEAD, gate=gate)))
-        trust = ssl.create_default_context(cafile=tmp_path / "cert.pem")
+        trust = ssl.create_default_context(cadata=authority.pem)
         reader, writer = await asyncio.open_connection("127.0.0.1", provider.port, ssl=trust)
         writer.write(GET + GET)
         assert (await reader.readuntil(b"world!")).startswith(b"HTTP/1.1 200 OK")

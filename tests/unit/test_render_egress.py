@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aigw.compile import tls as known
+from aigw.compile.tls_algorithms import CIPHERS, CURVES, RSA_SHA1, SIGNATURES
 from aigw.plan import (
     AddressKind,
     Backend,
@@ -109,9 +109,9 @@ def validate(config: EnvoyConfig, tmp_path: Path) -> None:
 PARAMETERS = TlsParameters(
     min_version="1.2",
     max_version="1.3",
-    ciphers=(*sorted(known.CIPHERS), "[AES128-SHA|AES256-SHA]"),
-    curves=tuple(sorted(known.CURVES)),
-    signature_algorithms=tuple(sorted(known.SIGNATURES)),
+    ciphers=(*sorted(CIPHERS), "[AES128-SHA|AES256-SHA]"),
+    curves=tuple(sorted(CURVES)),
+    signature_algorithms=tuple(sorted({*SIGNATURES, RSA_SHA1})),
     alpn=("h2", "http/1.1"),
 )
 SAN = (SubjectAltName(SanType.DNS, "san.test"), SubjectAltName(SanType.URI, "spiffe://a/b"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from aigw.compile.client_tls import _CIPHERS, _CURVES, _SIGNATURES
+from aigw.compile.tls_algorithms import CIPHERS, CURVES, SIGNATURES
 from aigw.render.envoy import DataPlane, EnvoyConfig, render_envoy, self_contained
 from beds.authority import Authority
 from beds.documents import compile_documents, faultless
@@ -250,10 +250,10 @@ def test_envoy_accepts_all_settings_of_tls(check: Any, authority: Authority) -> 
         "maxVersion": "1.3",
         "ciphers": [
             "[ECDHE-ECDSA-AES128-GCM-SHA256|ECDHE-ECDSA-CHACHA20-POLY1305]",
-            *sorted(_CIPHERS),
+            *sorted(CIPHERS),
         ],
-        "ecdhCurves": sorted(_CURVES),
-        "signatureAlgorithms": sorted(_SIGNATURES),
+        "ecdhCurves": sorted(CURVES),
+        "signatureAlgorithms": sorted(SIGNATURES),
         "alpnProtocols": ["http/1.1"],
         "clientValidation": validation,
     }

@@ -5,8 +5,9 @@ For a Gateway, for a route, or for one rule of a route.
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from aigw.api.model import Later, Resource, Rule
+from aigw.api.model import Later, Resource
 from aigw.api.policy_targets import TargetedSpec
+from aigw.api.preconnect import PREDICTIVE_PRECONNECT
 from aigw.api.retry import Retry
 
 if TYPE_CHECKING:
@@ -53,16 +54,7 @@ class BackendTrafficPolicySpec(TargetedSpec):
             "useClientProtocol",
         }
     )
-    RULES = (
-        Rule(
-            "EG-7",
-            "!(has(self.connection) && has(self.connection.preconnect) && "
-            "has(self.connection.preconnect.predictivePercent)) || "
-            "(has(self.loadBalancer) && self.loadBalancer.type in ['Random', 'RoundRobin'])",
-            "predictivePercent in preconnect policy only works with RoundRobin or Random load "
-            "balancers",
-        ),
-    )
+    RULES = (PREDICTIVE_PRECONNECT,)
 
     circuit_breaker: CircuitBreaker | None = None
     connection: BackendConnection | None = None

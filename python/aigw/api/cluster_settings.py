@@ -20,6 +20,7 @@ from aigw.api.fields import (
 from aigw.api.health_check import HealthCheck
 from aigw.api.load_balancer import LoadBalancer
 from aigw.api.model import ApiModel, Rule
+from aigw.api.preconnect import PREDICTIVE_PRECONNECT
 from aigw.api.retry import PerRetry, RetryOn
 
 
@@ -165,16 +166,7 @@ class Timeout(ApiModel):
 class ClusterSettings(ApiModel):
     """Connection settings."""
 
-    RULES = (
-        Rule(
-            "EG-7",
-            "!(has(self.connection) && has(self.connection.preconnect) && "
-            "has(self.connection.preconnect.predictivePercent)) || "
-            "(has(self.loadBalancer) && self.loadBalancer.type in ['Random', 'RoundRobin'])",
-            "predictivePercent in preconnect policy only works with RoundRobin or Random load "
-            "balancers",
-        ),
-    )
+    RULES = (PREDICTIVE_PRECONNECT,)
 
     circuit_breaker: CircuitBreaker | None = None
     connection: BackendConnection | None = None

@@ -13,6 +13,7 @@ from aigw.compile.grants import Reference, Values
 from aigw.compile.index import Index
 from aigw.compile.pem import authorities_fault
 from aigw.compile.report import Report
+from aigw.compile.tls_algorithms import CIPHERS, CURVES, SIGNATURES
 from aigw.compile.traffic_fields import Fields
 from aigw.errors import Code
 from aigw.plan.traffic import ClientTls, ClientValidation, NameType, TextMatch
@@ -22,40 +23,6 @@ if TYPE_CHECKING:
     from aigw.api.client_tls import SubjectAltNames
 
 _PATH = "tls.clientValidation"
-_CIPHERS = frozenset(
-    {
-        *(
-            f"ECDHE-{key}-{cipher}"
-            for key in ("ECDSA", "RSA")
-            for cipher in (
-                "AES128-GCM-SHA256",
-                "AES128-SHA",
-                "AES256-GCM-SHA384",
-                "AES256-SHA",
-                "CHACHA20-POLY1305",
-            )
-        ),
-        "AES128-GCM-SHA256",
-        "AES128-SHA",
-        "AES256-GCM-SHA384",
-        "AES256-SHA",
-    }
-)
-_CURVES = frozenset({"X25519", "X25519MLKEM768", "P-256", "P-384", "P-521"})
-_SIGNATURES = frozenset(
-    {
-        "ecdsa_secp256r1_sha256",
-        "ecdsa_secp384r1_sha384",
-        "ecdsa_secp521r1_sha512",
-        "ed25519",
-        "rsa_pkcs1_sha256",
-        "rsa_pkcs1_sha384",
-        "rsa_pkcs1_sha512",
-        "rsa_pss_rsae_sha256",
-        "rsa_pss_rsae_sha384",
-        "rsa_pss_rsae_sha512",
-    }
-)
 _HEX_HASH = re.compile(r"[0-9a-fA-F]{64}|([0-9a-fA-F]{2}:){31}[0-9a-fA-F]{2}")
 _BASE64_HASH = re.compile(r"[A-Za-z0-9+/]{43}=")
 _NAMES = {
@@ -90,10 +57,10 @@ class ClientTlsReader:
         return ClientTls(
             min_version=_version(written.min_version),
             max_version=_version(written.max_version),
-            ciphers=_known(written.ciphers, "ciphers", _CIPHERS, fields),
-            curves=_known(written.ecdh_curves, "ecdhCurves", _CURVES, fields),
+            ciphers=_known(written.ciphers, "ciphers", CIPHERS, fields),
+            curves=_known(written.ecdh_curves, "ecdhCurves", CURVES, fields),
             signature_algorithms=_known(
-                written.signature_algorithms, "signatureAlgorithms", _SIGNATURES, fields
+                written.signature_algorithms, "signatureAlgorithms", SIGNATURES, fields
             ),
             protocols=None if protocols is None else tuple(protocols),
             validation=validation,

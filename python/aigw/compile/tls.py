@@ -18,44 +18,11 @@ from aigw.compile.grants import Reference
 from aigw.compile.hosts import is_address
 from aigw.compile.index import Index
 from aigw.compile.report import Finding, Report
+from aigw.compile.tls_algorithms import CIPHERS, CURVES, RSA_SHA1, SIGNATURES
 from aigw.errors import Code
 from aigw.plan import SanType, SubjectAltName, Tls, TlsParameters, Verification
 
 _KIND = (BackendTLSPolicy.GROUP, BackendTLSPolicy.KIND)
-CIPHERS = frozenset(
-    {
-        "AES128-GCM-SHA256",
-        "AES128-SHA",
-        "AES256-GCM-SHA384",
-        "AES256-SHA",
-        "ECDHE-ECDSA-AES128-GCM-SHA256",
-        "ECDHE-ECDSA-AES128-SHA",
-        "ECDHE-ECDSA-AES256-GCM-SHA384",
-        "ECDHE-ECDSA-AES256-SHA",
-        "ECDHE-ECDSA-CHACHA20-POLY1305",
-        "ECDHE-RSA-AES128-GCM-SHA256",
-        "ECDHE-RSA-AES128-SHA",
-        "ECDHE-RSA-AES256-GCM-SHA384",
-        "ECDHE-RSA-AES256-SHA",
-        "ECDHE-RSA-CHACHA20-POLY1305",
-    }
-)
-CURVES = frozenset({"P-256", "P-384", "P-521", "X25519", "X25519MLKEM768"})
-SIGNATURES = frozenset(
-    {
-        "ecdsa_secp256r1_sha256",
-        "ecdsa_secp384r1_sha384",
-        "ecdsa_secp521r1_sha512",
-        "ed25519",
-        "rsa_pkcs1_sha1",
-        "rsa_pkcs1_sha256",
-        "rsa_pkcs1_sha384",
-        "rsa_pkcs1_sha512",
-        "rsa_pss_rsae_sha256",
-        "rsa_pss_rsae_sha384",
-        "rsa_pss_rsae_sha512",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +151,7 @@ def _faults(written: BackendTLSConfig, path: str) -> Iterator[Finding]:
     fields = (
         ("ciphers", written.ciphers, CIPHERS),
         ("ecdhCurves", written.ecdh_curves, CURVES),
-        ("signatureAlgorithms", written.signature_algorithms, SIGNATURES),
+        ("signatureAlgorithms", written.signature_algorithms, SIGNATURES | {RSA_SHA1}),
     )
     for field, values, known in fields:
         for position, value in enumerate(values):
