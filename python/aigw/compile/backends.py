@@ -7,7 +7,7 @@ from aigw.api.ai_service_backend import AIServiceBackend, VersionedAPISchema
 from aigw.api.backend import Backend as BackendResource
 from aigw.api.gateway import Gateway
 from aigw.compile import mutations
-from aigw.compile.credentials import Credentials, Unusable
+from aigw.compile.credentials.policies import Credentials, Unusable
 from aigw.compile.egress import Egress
 from aigw.compile.endpoints import Upstreams
 from aigw.compile.grants import Grants, Referrer, not_permitted

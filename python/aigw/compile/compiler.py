@@ -16,7 +16,7 @@ from aigw.api.gateway import Gateway
 from aigw.api.load import Loaded
 from aigw.api.model import Resource
 from aigw.compile import models
-from aigw.compile.credential_override import headers_of
+from aigw.compile.credentials.override import headers_of
 from aigw.compile.guards import guarded, withheld
 from aigw.compile.index import Index
 from aigw.compile.metadata import namespaces_of
@@ -30,7 +30,7 @@ from aigw.errors import Diagnostic, ResourceId, Severity
 from aigw.plan import Auth, Backend, Certificate, EndpointPrefixes, Plan, Proxy, Rule
 
 if TYPE_CHECKING:
-    from aigw.compile.http_routes import HttpRoutes
+    from aigw.compile.http.routes import HttpRoutes
 
 _DEFAULT_PREFIXES = EndpointPrefixes()
 
@@ -208,8 +208,8 @@ def _plain_routes(around: Surroundings) -> "HttpRoutes | None":
     """HTTPRoutes, if there are any: their models cost start time."""
     if (Gateway.GROUP, "HTTPRoute") not in around.index.kinds:
         return None
-    from aigw.compile.http_backends import HttpBackends  # noqa: PLC0415
-    from aigw.compile.http_routes import HttpRoutes  # noqa: PLC0415
+    from aigw.compile.http.backends import HttpBackends  # noqa: PLC0415
+    from aigw.compile.http.routes import HttpRoutes  # noqa: PLC0415
 
     backends = HttpBackends(around.index, around.report, around.upstreams, around.egress)
     http = HttpRoutes(around.index, around.report, backends, around.support, around.security)

@@ -29,7 +29,7 @@ def guarded(
     """The rules as they are, or without backends when the protection of the route is missing.
 
     Serving a route without the limits that its owner asked for would be worse than not serving
-    it. Authentication is the matter of `aigw.compile.security`.
+    it. Authentication is the matter of `aigw.compile.security.policies`.
     """
     guard = unenforced(route, gateway, index)
     if guard is None:

@@ -9,11 +9,11 @@ from aigw.api.gateway import Gateway, Listener, RouteNamespaces
 from aigw.api.namespace import Namespace
 from aigw.api.references import ParentReference
 from aigw.compile.certificates import Certificates
-from aigw.compile.client_traffic import ClientPolicies, ListenerTraffic
 from aigw.compile.grants import Reference
 from aigw.compile.hosts import intersect
 from aigw.compile.index import Index
 from aigw.compile.report import Report
+from aigw.compile.traffic.client import ClientPolicies, ListenerTraffic
 from aigw.errors import Code, ResourceId
 from aigw.plan import Certificate
 

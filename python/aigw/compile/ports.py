@@ -8,7 +8,7 @@ from aigw.compile.hosts import covers, intersect, patterns, specificity
 from aigw.compile.listeners import Entrance
 from aigw.compile.report import Report
 from aigw.compile.routes import CompiledRule
-from aigw.compile.security import SecurityPolicies, Verdict
+from aigw.compile.security.policies import SecurityPolicies, Verdict
 from aigw.errors import Code
 from aigw.plan import HeaderMatch, Listener, Port, RouteMatch, VirtualHost
 

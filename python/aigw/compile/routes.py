@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from aigw.api.ai_gateway_route import AIGatewayRoute, AIGatewayRouteRuleMatch
 from aigw.api.gateway import Gateway
 from aigw.api.header_match import HTTPHeaderMatch
-from aigw.compile.backend_traffic import BackendPolicies
 from aigw.compile.backends import Backends, RefPlace
 from aigw.compile.expressions import is_regular_expression
 from aigw.compile.mixtures import notes_of
 from aigw.compile.report import Report
-from aigw.compile.retry import retry_policy, timeouts_of
 from aigw.compile.support import Support
+from aigw.compile.traffic.backend import BackendPolicies
+from aigw.compile.traffic.retry import retry_policy, timeouts_of
 from aigw.compile.unseen import UNSEEN, is_unseen
 from aigw.errors import Code
 from aigw.plan import (

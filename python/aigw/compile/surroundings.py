@@ -12,11 +12,9 @@ from aigw.api.backend_security_policy import BackendSecurityPolicy
 from aigw.api.gateway import Gateway
 from aigw.api.model import Resource
 from aigw.compile import telemetry
-from aigw.compile.backend_traffic import BackendPolicies
 from aigw.compile.backends import Backends
-from aigw.compile.client_traffic import ClientPolicies
-from aigw.compile.credential_override import headers_of, override_of
-from aigw.compile.credentials import Credentials
+from aigw.compile.credentials.override import headers_of, override_of
+from aigw.compile.credentials.policies import Credentials
 from aigw.compile.egress import Egress
 from aigw.compile.endpoints import Upstreams
 from aigw.compile.index import Index
@@ -24,8 +22,10 @@ from aigw.compile.listeners import Attachments, Entrance, Entrances
 from aigw.compile.ports import Ports
 from aigw.compile.report import Report
 from aigw.compile.routes import Routes
-from aigw.compile.security import SecurityPolicies
+from aigw.compile.security.policies import SecurityPolicies
 from aigw.compile.support import Support
+from aigw.compile.traffic.backend import BackendPolicies
+from aigw.compile.traffic.client import ClientPolicies
 from aigw.compile.unserved import report_unserved
 from aigw.errors import Code, Diagnostic, ResourceId
 from aigw.plan import EndpointPrefixes

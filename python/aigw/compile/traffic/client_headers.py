@@ -5,7 +5,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from aigw.compile.expressions import is_regular_expression, unknown_operator
-from aigw.compile.traffic_fields import HEADER_NAME, Fields
+from aigw.compile.traffic.fields import HEADER_NAME, Fields
 from aigw.errors import Code
 from aigw.plan.traffic import ClientAddress, HeaderEdits, TextMatch, TextMatchType
 

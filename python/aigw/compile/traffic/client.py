@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from aigw.api.client_traffic_policy import ClientTrafficPolicy, ClientTrafficPolicySpec
 from aigw.api.gateway import Gateway, Listener
-from aigw.compile.client_headers import address_of, certificate_of, edits_of, text_matches
-from aigw.compile.client_tls import ClientTlsReader
 from aigw.compile.index import Index
 from aigw.compile.policy_targets import Applied, Target, targets_of
 from aigw.compile.report import Report
-from aigw.compile.traffic_fields import Fields
+from aigw.compile.traffic.client_headers import address_of, certificate_of, edits_of, text_matches
+from aigw.compile.traffic.client_tls import ClientTlsReader
+from aigw.compile.traffic.fields import Fields
 from aigw.errors import Code
 from aigw.plan import Limits
 from aigw.plan.traffic import ClientTls, ClientTraffic, PortTraffic, ProxyProtocol

@@ -15,8 +15,8 @@ from aigw.api.references import SecretObjectReference
 from aigw.api.security_policy import CORS, JWT, BasicAuth, JWTProvider, SecurityPolicy
 from aigw.compile.grants import Reference, Values
 from aigw.compile.index import Index
-from aigw.compile.key_sets import public_keys
 from aigw.compile.report import Report
+from aigw.compile.security.key_sets import public_keys
 from aigw.compile.unseen import UNSEEN, UNSEEN_PREFIXES
 from aigw.errors import Code
 from aigw.plan.security import (

@@ -73,7 +73,7 @@ class SecurityPolicies:
         if _POLICY not in self.index.kinds:
             return
         from aigw.api.security_policy import SecurityPolicy  # noqa: PLC0415
-        from aigw.compile.credential_sources import Reader  # noqa: PLC0415
+        from aigw.compile.security.clients import Reader  # noqa: PLC0415
 
         reader = Reader(self.index, self.report)
         for policy in self.index.all(SecurityPolicy):

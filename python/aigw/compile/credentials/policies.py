@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from aigw.api.ai_service_backend import AIServiceBackend
 from aigw.api.backend_security_policy import BackendSecurityPolicy, KeyInSecret
 from aigw.api.references import SecretObjectReference
-from aigw.compile.clouds import Clouds
-from aigw.compile.credential_override import faults_of, override_of
+from aigw.compile.credentials.clouds import Clouds
+from aigw.compile.credentials.override import faults_of, override_of
 from aigw.compile.grants import Reference, Values
 from aigw.compile.index import Index
 from aigw.compile.report import Once, Report

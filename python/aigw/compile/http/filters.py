@@ -20,7 +20,7 @@ from aigw.api.http_filters import (
 from aigw.api.http_route_filter import HTTPDirectResponse, HTTPRouteFilter, HTTPURLRewrite
 from aigw.api.references import LocalObjectReference
 from aigw.compile.expressions import is_regular_expression
-from aigw.compile.http_backends import Attached, HttpBackends
+from aigw.compile.http.backends import Attached, HttpBackends
 from aigw.compile.index import Index
 from aigw.compile.report import Report
 from aigw.errors import Code, ResourceId

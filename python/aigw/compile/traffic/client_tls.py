@@ -8,13 +8,13 @@ import re
 from typing import TYPE_CHECKING
 
 from aigw.api.client_traffic_policy import ClientTrafficPolicy
-from aigw.compile.client_headers import text_matches
 from aigw.compile.grants import Reference, Values
 from aigw.compile.index import Index
 from aigw.compile.pem import authorities_fault
 from aigw.compile.report import Report
 from aigw.compile.tls_algorithms import CIPHERS, CURVES, SIGNATURES
-from aigw.compile.traffic_fields import Fields
+from aigw.compile.traffic.client_headers import text_matches
+from aigw.compile.traffic.fields import Fields
 from aigw.errors import Code
 from aigw.plan.traffic import ClientTls, ClientValidation, NameType, TextMatch
 

@@ -13,10 +13,10 @@ from aigw.api.backend_traffic_policy import BackendTrafficPolicy, BackendTraffic
 from aigw.api.gateway import Gateway
 from aigw.api.retry import Retry
 from aigw.compile.index import Index
-from aigw.compile.load_balancer import balancer
 from aigw.compile.policy_targets import Applied, Target, targets_of
 from aigw.compile.report import Once, Report
-from aigw.compile.traffic_fields import Fields
+from aigw.compile.traffic.fields import Fields
+from aigw.compile.traffic.load_balancer import balancer
 from aigw.errors import Code, ResourceId
 from aigw.plan.traffic import (
     ActiveCheck,

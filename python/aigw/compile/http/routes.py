@@ -11,13 +11,13 @@ from aigw.api.http_route import HTTPPathMatch, HTTPRoute, HTTPRouteMatch, HTTPRo
 from aigw.compile.expressions import is_regular_expression
 from aigw.compile.guards import unenforced
 from aigw.compile.hosts import covers, specificity
-from aigw.compile.http_backends import Attached, HttpBackends
-from aigw.compile.http_filters import HttpFilters, Steps
+from aigw.compile.http.backends import Attached, HttpBackends
+from aigw.compile.http.filters import HttpFilters, Steps
 from aigw.compile.index import Index
 from aigw.compile.listeners import Entrance
 from aigw.compile.ports import Ports
 from aigw.compile.report import Report
-from aigw.compile.security import SecurityPolicies
+from aigw.compile.security.policies import SecurityPolicies
 from aigw.compile.support import Support
 from aigw.errors import Code, ResourceId
 from aigw.plan import HeaderMatch, Listener, MatchType, Port, Rule, VirtualHost

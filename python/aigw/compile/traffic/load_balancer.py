@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from aigw.compile.traffic_fields import HEADER_NAME, Fields
+from aigw.compile.traffic.fields import HEADER_NAME, Fields
 from aigw.compile.unseen import is_unseen
 from aigw.plan.traffic import Balance, Balancer, HashCookie
 

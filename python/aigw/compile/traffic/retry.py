@@ -3,7 +3,7 @@
 from aigw.api.ai_gateway_route import AIGatewayRouteRule
 from aigw.api.fields import duration_ms
 from aigw.api.retry import Retry
-from aigw.compile.backend_traffic import BackendSettings
+from aigw.compile.traffic.backend import BackendSettings
 from aigw.plan import RetryPolicy, Timeouts
 
 DEFAULT_REQUEST_MS = 60_000

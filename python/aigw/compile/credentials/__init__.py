@@ -1,0 +1,1 @@
+"""BackendSecurityPolicies: credentials for providers."""

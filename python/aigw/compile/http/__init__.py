@@ -1,0 +1,1 @@
+"""HTTPRoutes: plain proxying beside the API."""

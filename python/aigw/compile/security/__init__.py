@@ -1,0 +1,1 @@
+"""SecurityPolicies: who may call."""

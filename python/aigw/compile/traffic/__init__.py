@@ -1,0 +1,1 @@
+"""ClientTrafficPolicies and BackendTrafficPolicies."""
