@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -314,7 +315,9 @@ def test_boto_raises_an_exception_in_mid_stream(provider: ProviderBed, bedrock: 
     provider.on(
         Reply(200, STREAM_HEADERS, (start, broken)), match=Match(path="/model/m/converse-stream")
     )
-    stream = iter(bedrock.converse_stream(modelId="m", messages=BEDROCK_ASK)["stream"])
-    assert next(stream) == {"messageStart": {"role": "assistant"}}
-    with pytest.raises(botocore.exceptions.EventStreamError, match="slow down"):
-        next(stream)
+    reply = bedrock.converse_stream(modelId="m", messages=BEDROCK_ASK)
+    with contextlib.closing(reply["stream"]) as stream:
+        events = iter(stream)
+        assert next(events) == {"messageStart": {"role": "assistant"}}
+        with pytest.raises(botocore.exceptions.EventStreamError, match="slow down"):
+            next(events)
