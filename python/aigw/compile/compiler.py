@@ -6,7 +6,7 @@ routes compiles these routes only, and any other change compiles everything (see
 for resources with which that is not so).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -27,10 +27,11 @@ from aigw.compile.report import Report
 from aigw.compile.surroundings import Surroundings, looks_at_routes
 from aigw.compile.targets import report_targets
 from aigw.errors import Diagnostic, ResourceId, Severity
-from aigw.plan import Auth, Backend, Certificate, EndpointPrefixes, Plan, Proxy, Rule
+from aigw.plan import Auth, Backend, Certificate, Collector, EndpointPrefixes, Plan, Proxy, Rule
 
 if TYPE_CHECKING:
     from aigw.compile.http.routes import HttpRoutes
+    from aigw.plan.http import HttpBackend
 
 _DEFAULT_PREFIXES = EndpointPrefixes()
 
@@ -73,6 +74,8 @@ class _Served:
     mounted: tuple[Mounted, ...]
     headers: Mapping[str, frozenset[str]]
     auths: frozenset[Auth]
+    ways: frozenset[str]
+    """Keys of the certificates, authorities and proxies that its backends are reached with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +176,7 @@ def _split(
     return routes, others
 
 
-_NOTHING = _Served({}, {}, (), (), {}, frozenset())
+_NOTHING = _Served({}, {}, (), (), {}, frozenset(), frozenset())
 
 
 def _served(route: AIGatewayRoute, around: Surroundings, loaded_at: int) -> _Served:
@@ -198,10 +201,12 @@ def _served(route: AIGatewayRoute, around: Surroundings, loaded_at: int) -> _Ser
             mounted.extend(around.ports.mounted(entrance, route, served, verdict))
         backends.update({found.name: found for item in offered for found in item.backends})
         overrides = [b.auth.override for item in offered for b in item.backends if b.auth]
-        headers[gateway.id.path] = headers_of(overrides)
+        if named := headers_of(overrides):
+            headers[gateway.id.path] = named
         offers.append((gateway.id.path, models.offer_of(route, offered, loaded_at)))
     auths = frozenset(found.auth for found in backends.values() if found.auth)
-    return _Served(rules, backends, tuple(offers), tuple(mounted), headers, auths)
+    ways = frozenset(_keys(backends.values()))
+    return _Served(rules, backends, tuple(offers), tuple(mounted), headers, auths, ways)
 
 
 def _plain_routes(around: Surroundings) -> "HttpRoutes | None":
@@ -228,19 +233,25 @@ class _Ways:
     proxies: Mapping[str, Proxy]
 
 
-def _ways(backends: Iterable[Backend], http: "HttpRoutes | None", around: Surroundings) -> _Ways:
+def _keys(reached: "Iterable[Backend | HttpBackend | Collector]") -> Iterator[str]:
+    """Keys of what they are reached with; an empty one stands for nothing."""
+    for item in reached:
+        if item.tls:
+            yield item.tls.client_certificate
+            yield item.tls.authorities
+        for endpoint in item.endpoints:
+            yield endpoint.proxy
+
+
+def _ways(keys: set[str], http: "HttpRoutes | None", around: Surroundings) -> _Ways:
     """Of all that was read, what is in use: what an edit leaves behind is not."""
-    plain = http.backends.values() if http else ()
     logs = (
         log.collector
         for gateway in around.gateways.values()
         for log in gateway.telemetry.access_logs or ()
     )
-    keys: set[str] = set()
-    for item in (*backends, *plain, *(log for log in logs if log)):
-        if item.tls:
-            keys |= {item.tls.client_certificate, item.tls.authorities}
-        keys.update(endpoint.proxy for endpoint in item.endpoints)
+    plain = http.backends.values() if http else ()
+    keys = keys.union(_keys(plain), _keys(log for log in logs if log))
     found = around.egress.certificates
     return _Ways(
         {key: value for key, value in found.pairs.items() if key in keys},
@@ -257,20 +268,22 @@ def _assembled(routes: Iterable[_Known], around: Surroundings, http: "HttpRoutes
     mounted: list[Mounted] = []
     headers: dict[str, frozenset[str]] = dict.fromkeys(around.gateways, frozenset())
     auths: set[Auth] = set()
+    ways: set[str] = set()
     for known in routes:
         served = known.served
         rules.update(served.rules)
         backends.update(served.backends)
-        mounted.extend(served.mounted)
-        auths |= served.auths
+        mounted += served.mounted
+        ways |= served.ways
+        if served.auths:
+            auths |= served.auths
         for gateway, names in served.headers.items():
-            if names:
-                headers[gateway] |= names
+            headers[gateway] |= names
         for gateway, offer in served.offers:
             offers[gateway].append(offer)
     used = {auth.credential for auth in auths if auth.credential}
     ports = around.ports.ports(mounted)
-    way = _ways(backends.values(), http, around)
+    way = _ways(ways, http, around)
     return Plan(
         gateways={
             name: replace(

@@ -59,8 +59,9 @@ def _declared(compiled: CompiledRule) -> Iterable[str]:
 
 def _unique(offers: list[tuple[int, Offer]]) -> tuple[Model, ...]:
     """Models of offers with their positions, in order."""
+    offers.sort(key=itemgetter(0))
     seen: dict[str, Model] = {}
-    for _, offer in sorted(offers, key=itemgetter(0)):
+    for _, offer in offers:
         for model in offer.models:
             seen.setdefault(model.name, model)
     return tuple(seen.values())

@@ -187,19 +187,20 @@ class Ports:
 
 def _ranked(found: Iterable[Mounted], verdict: Verdict) -> list[Candidate]:
     """Matches for one host name under the policy of a host, those with more conditions first."""
-    kept = (_under(item, verdict) for item in found)
-    return sorted(
-        (candidate for item in kept if item for candidate in item.candidates),
-        key=lambda candidate: len(candidate.conditions),
-        reverse=True,
-    )
+    ranked = [candidate for item in found for candidate in _under(item, verdict)]
+    ranked.sort(key=_conditions, reverse=True)
+    return ranked
 
 
-def _under(item: Mounted, verdict: Verdict) -> Mounted | None:
-    """As it is served under a policy; None where it has another one."""
+def _conditions(candidate: Candidate) -> int:
+    return len(candidate.conditions)
+
+
+def _under(item: Mounted, verdict: Verdict) -> tuple[Candidate, ...]:
+    """The matches as they are served under a policy; none where their route has another one."""
     if item.is_withheld:
-        return item.under(verdict.key)
-    return None if verdict.guard or item.security != verdict.key else item
+        return item.under(verdict.key).candidates
+    return () if verdict.guard or item.security != verdict.key else item.candidates
 
 
 def _conflict(entrance: Entrance, port: dict[str, _Listener]) -> str | None:
@@ -234,16 +235,18 @@ def _matches(headers: tuple[HeaderMatch, ...], compiled: CompiledRule) -> Iterat
 def _first_of_each(ranked: Iterable[Candidate]) -> tuple[RouteMatch, ...]:
     """Without matches that an equal one before them hides."""
     found: list[RouteMatch] = []
-    seen: set[object] = set()
+    whole: set[object] = set()
+    some: set[object] = set()
     for item in ranked:
         conditions, match = item.conditions, item.match
-        if conditions in seen:
-            continue
-        if not match.paths:
-            seen.add(conditions)
-        else:
-            if (conditions, match.paths) in seen:
+        if match.paths:
+            if conditions in whole:
                 continue
-            seen.add((conditions, match.paths))
-        found.append(match)
+            seen, key = some, (conditions, match.paths)
+        else:
+            seen, key = whole, conditions
+        size = len(seen)
+        seen.add(key)  # one look, where asking first would be two
+        if len(seen) > size:
+            found.append(match)
     return tuple(found)
