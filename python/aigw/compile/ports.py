@@ -237,6 +237,7 @@ def _first_of_each(ranked: Iterable[Candidate]) -> tuple[RouteMatch, ...]:
     found: list[RouteMatch] = []
     whole: set[object] = set()
     some: set[object] = set()
+    key: object
     for item in ranked:
         conditions, match = item.conditions, item.match
         if match.paths:
