@@ -42,6 +42,8 @@ class EnvoyCommand:
         return (
             *(str(binaries.envoy()), "--config-path", self.config, "--disable-hot-restart"),
             *("--concurrency", str(workers), *self.log_arguments),
+            # Connections of a listener that was replaced end with their next reply.
+            *("--drain-strategy", "immediate"),
             *("--log-format", "%l %n %v", "--file-flush-interval-msec", "1000"),
         )
 
