@@ -128,12 +128,6 @@ class Envoy:
         except AdminError as error:
             logger.warning("log levels change when Envoy starts the next time: %s", error)
 
-    def set_environment(self, variables: Mapping[str, str]) -> bool:
-        """Variables of later starts; whether they are others than those of this one."""
-        changed = self._command.environment != variables
-        self._command = replace(self._command, environment=variables)
-        return changed
-
     def _log_line(self, line: str) -> None:
         """Envoy's own log lines, as they are: level, logger, text."""
         if _UNFINISHED in line:
