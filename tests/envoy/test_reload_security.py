@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,10 +38,14 @@ def configuration(port: int, provider: int, *more: Resource) -> str:
     return gateway_yaml(port, [BackendSpec("a", provider)], [rule("a", "a")], *more)
 
 
-def send(client: RawConnection, headers: dict[str, str]) -> int:
+def asking(headers: dict[str, str]) -> bytes:
     body = b'{"model":"a","messages":[{"role":"user","content":"hello"}]}'
     kind = {"content-type": "application/json", **headers}
-    client.send(request("POST", CHAT, *kind.items(), body=body))
+    return request("POST", CHAT, *kind.items(), body=body)
+
+
+def send(client: RawConnection, headers: dict[str, str]) -> int:
+    client.send(asking(headers))
     return client.response().status
 
 
@@ -64,6 +70,47 @@ def policies(issuer: Issuer) -> dict[str, tuple[list[Resource], dict[str, str]]]
             {"authorization": f"Bearer {issuer.token()}"},
         ),
     }
+
+
+def test_tokens_that_both_policies_accept_are_accepted_all_the_time(
+    free_port: FreePorts, host: tuple[str, ...], provider: ProviderBed
+) -> None:
+    port = free_port()
+    found, headers = policies(Issuer())["tokens"]
+    other = copy.deepcopy(found)
+    other[0]["spec"]["jwt"]["providers"][0]["audiences"] = ["gateway"]
+    texts = [configuration(port, provider.port, *items) for items in (found, other)]
+    answers: list[int] = []
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.is_set():
+            with RawConnection(port, 30) as client:
+                # A connection of a listener that was replaced says so and ends.
+                while not stop.is_set() and answer(client, headers, answers):
+                    pass
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    with run_gateway(*host, config=texts[0]) as gateway:
+        for thread in threads:
+            thread.start()
+        try:
+            for number in range(4):
+                gateway.wait_until(lambda n=number: len(answers) > 50 * (n + 1), "answers")
+                Editor(gateway).write(texts[1 - number % 2])
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+    assert set(answers) == {200}
+
+
+def answer(client: RawConnection, headers: dict[str, str], answers: list[int]) -> bool:
+    """Asks once; whether the connection goes on."""
+    client.send(asking(headers))
+    found = client.response()
+    answers.append(found.status)
+    return "close" not in (found.head.header("connection") or "")
 
 
 @pytest.mark.parametrize(

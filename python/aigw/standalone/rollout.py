@@ -1,9 +1,9 @@
 """Brings a new configuration to a data plane that serves, without a request noticing.
 
 First everything that is new is added to what is there: backends and credentials of the core; of
-Envoy, listeners by which clusters go out, and clusters. When both have it, Envoy's routes move
-over, then the listeners for clients. What is old goes when the requests that may need it have
-ended. Whatever is refused on the way is taken back.
+Envoy, listeners by which clusters go out, clusters, and issuers of tokens. When both have it,
+Envoy's routes move over, then the listeners for clients. What is old goes when the requests that
+may need it have ended. Whatever is refused on the way is taken back.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from typing import TypeVar
 from aigw.render.envoy import CDS_FILE, LDS_FILE, joined_filter_config
 from aigw.render.envoy.discovery import joined, resources_of, written
 from aigw.render.envoy.names import Json
+from aigw.render.envoy.token_filters import with_tokens
 from aigw.render.envoy.ways import is_way
 from aigw.standalone import layout as files
 from aigw.standalone import publish
@@ -113,6 +114,8 @@ class Rollout:
         for result in results:
             if result is not None:
                 raise result
+        listeners = {LDS_FILE: with_tokens(listeners[LDS_FILE], new.envoy.files[LDS_FILE])}
+        await self._accepted(listeners, undo, _WARMING_LISTENERS)
 
     async def _move(self, past: Sequence[Publication], new: Publication, undo: _Undo) -> None:
         """Routes, then listeners."""
