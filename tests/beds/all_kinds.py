@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from beds.certificates import Authority
+from beds.authority import Authority
 from beds.resources import GROUP, BackendSpec, Resource, resource, rule
 
 EG = "gateway.envoyproxy.io/v1alpha1"
 GW = "gateway.networking.k8s.io"
 KEYS = {"extractFrom": [{"headers": ["x-key"], "cookies": ["key"]}]}
 _AUTHORITY = Authority()
-_CERTIFICATE, _PRIVATE = _AUTHORITY.issue("x.example.com")
+_PAIR = _AUTHORITY.issue("x.example.com").data
 _KEY_SET = json.dumps({"keys": [{"kty": "RSA", "kid": "k", "e": "AQAB", "n": "_" * 342 + "8"}]})
 
 
@@ -71,8 +71,8 @@ def gateways() -> list[Resource]:
             forwardProxy={"address": "127.0.0.1:3128"},
             extProc={"metadataForwardingNamespaces": ["ns"]},
         ),
-        data("Secret", "pair", **{"tls.crt": _CERTIFICATE, "tls.key": _PRIVATE}),
-        elsewhere(data("Secret", "pair", **{"tls.crt": _CERTIFICATE, "tls.key": _PRIVATE})),
+        data("Secret", "pair", **_PAIR),
+        elsewhere(data("Secret", "pair", **_PAIR)),
         grant("Gateway", "Secret"),
         resource(f"{GW}/v1", "GatewayClass", "c", controllerName="x.io/y"),
     ]
@@ -163,7 +163,7 @@ def traffic() -> list[Resource]:
         policy(backend, "ways", "Gateway", "b", healthCheck=check),
         policy(backend, "merged", "HTTPRoute", "one", mergeType="StrategicMerge", retry={}),
         policy(backend, "site", "HTTPRoute", "site", retry={"numRetries": 1}),
-        data("ConfigMap", "ca", **{"ca.crt": _AUTHORITY.certificate}),
+        data("ConfigMap", "ca", **{"ca.crt": _AUTHORITY.pem}),
         resource(
             f"{GW}/v1",
             "BackendTLSPolicy",

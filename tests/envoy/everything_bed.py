@@ -15,9 +15,9 @@ from beds.raw_http import RawConnection, request
 from beds.resources import GROUP, BackendSpec, Resource, api_key, resource, rule
 
 if TYPE_CHECKING:
+    from beds.authority import Pair
     from beds.gateway import RunningGateway
     from beds.raw_http import Response
-    from beds.self_signed import Pair
 
 ALICE, BOB = "canary-key-of-alice", "canary-key-of-bob"
 PROVIDER_KEY = "canary-key-of-the-provider"
@@ -43,7 +43,7 @@ class Addresses:
 
 
 def pair(name: str, found: Pair) -> Resource:
-    return secret(name, **{"tls.crt": found.certificate, "tls.key": found.key})
+    return secret(name, **found.data)
 
 
 def oidc(**more: object) -> Resource:

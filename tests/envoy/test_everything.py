@@ -34,9 +34,9 @@ from security_bed import OK, Issuer
 from test_otlp_logs import running as running_collector
 from test_reload import KEPT, Editor
 
+from beds.authority import Authority
 from beds.gateway import environment, run_gateway
 from beds.raw_http import RawConnection
-from beds.self_signed import self_signed
 from beds.tunnels import ConnectProxy
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def world(free_port: FreePorts, loop_thread: LoopThread, provider: ProviderBed) 
         ports = sorted(free_port() for _ in range(3))
         at = Addresses(*ports, provider.port, proxies[0].port, collector.port)
         issuer = Issuer()
-        found = documents(at, issuer, self_signed("*.example.test"))
+        found = documents(at, issuer, Authority().issue("*.example.test"))
         yield World(at, issuer, found, provider, (proxies[0], proxies[1]))
 
 
@@ -226,7 +226,7 @@ def test_each_part_changes_without_a_failed_request(
         assert client.get("/more", KEY).status == 200
 
         before = shown_certificate(at.https)
-        found["Secret/pair"] = pair("pair", self_signed("*.example.test"))
+        found["Secret/pair"] = pair("pair", Authority().issue("*.example.test"))
         proxy = f"127.0.0.1:{world.proxies[1].port}"
         found["GatewayConfig/settings"]["spec"]["forwardProxy"]["address"] = proxy
         editor.write(text_of(found))
