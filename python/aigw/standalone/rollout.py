@@ -31,6 +31,8 @@ ACCEPT_TIMEOUT = 15.0
 RESTORE_TIMEOUT = 2.0
 LONGEST_DRAIN = 60.0
 """How long old parts are kept for requests that were there before; later ones do not need them."""
+_GRACE = 0.3
+"""Connections that are busy end meanwhile, and come back to a listener that knows new issuers."""
 _WARMING_CLUSTERS = "cluster_manager.warming_clusters"
 _WARMING_LISTENERS = "listener_manager.total_listeners_warming"
 _POLL = 0.02
@@ -114,8 +116,11 @@ class Rollout:
         for result in results:
             if result is not None:
                 raise result
+        before = self._files[LDS_FILE]
         listeners = {LDS_FILE: with_tokens(listeners[LDS_FILE], new.envoy.files[LDS_FILE])}
         await self._accepted(listeners, undo, _WARMING_LISTENERS)
+        if self._files[LDS_FILE] != before:
+            await asyncio.sleep(_GRACE)
 
     async def _move(self, past: Sequence[Publication], new: Publication, undo: _Undo) -> None:
         """Routes, then listeners."""
