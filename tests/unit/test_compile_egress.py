@@ -429,7 +429,7 @@ def configured(name: str, port: int, address: str) -> list[Document]:
 def test_a_gateway_config_comes_before_the_environment() -> None:
     documents = [*configured("ai", 1975, "[::1]:3128"), route("a"), *service("a", tls={})]
     result = compiled(*documents, HTTPS_PROXY="http://p:1")
-    assert dict(plan(result).proxies) == {"GatewayConfig default/ai": Proxy("::1", 3128)}
+    assert dict(plan(result).proxies) == {"GatewayConfig default/ai@::1:3128": Proxy("::1", 3128)}
     excepted = compiled(*documents, NO_PROXY=HOST)
     assert served(excepted).endpoints[0].proxy == ""
 

@@ -17,6 +17,8 @@ from aigw.api.ai_gateway_route import AIGatewayRoute
 from aigw.api.load import Loaded, Loader, Source, load
 from aigw.api.secret_sources import Environment
 from aigw.compile.compiler import Compiled, Compiler, compile_plan
+from aigw.errors import Code
+from beds.all_kinds import all_kinds
 from beds.resources import resource
 
 TESTS = Path(__file__).parents[1]
@@ -117,11 +119,13 @@ def looking_at_routes() -> list[Document]:
 POOL = [
     *web(),
     *looking_at_routes(),
+    *all_kinds(),
     *(item for path in EXAMPLES for item in yaml.safe_load_all(path.read_text()) if item),
     *matrix(),
 ]
 WEB = len(web()) + len(looking_at_routes())
-positions = st.one_of(st.integers(0, WEB - 1), st.integers(0, len(POOL) - 1))
+RICH = WEB + len(all_kinds())
+positions = st.one_of(st.integers(0, RICH - 1), st.integers(0, len(POOL) - 1))
 
 
 @st.composite
@@ -152,7 +156,7 @@ def loaded(text: str, loader: Loader | None = None) -> Loaded:
 @given(st.data())
 def test_any_edit_gives_what_a_fresh_start_gives(data: st.DataObject) -> None:
     loader, compiler = Loader(), Compiler(7)
-    documents = list(POOL[: data.draw(st.sampled_from([WEB, len(web())]))])
+    documents = list(POOL[: data.draw(st.sampled_from([RICH, WEB, len(web())]))])
     for _ in range(data.draw(st.integers(1, 6))):
         edit = data.draw(st.sampled_from(["remove", "add", "break", "swap", "restore"]))
         place = data.draw(st.integers(0, max(len(documents) - 1, 0)))
@@ -165,7 +169,7 @@ def test_any_edit_gives_what_a_fresh_start_gives(data: st.DataObject) -> None:
         elif edit == "swap":
             documents[0], documents[place] = documents[place], documents[0]
         else:
-            documents = list(POOL[:WEB])
+            documents = list(POOL[:RICH])
         text = at_all(documents)
         again = loaded(text, loader)
         assert again == load([Source("f.yaml", text)], ENVIRONMENT)
@@ -173,7 +177,7 @@ def test_any_edit_gives_what_a_fresh_start_gives(data: st.DataObject) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(positions, max_size=30, unique=True), st.randoms(use_true_random=False))
+@given(st.lists(positions, max_size=60, unique=True), st.randoms(use_true_random=False))
 def test_any_documents_compile_and_their_order_does_not_matter(
     chosen: list[int], random: Random
 ) -> None:
@@ -185,9 +189,21 @@ def test_any_documents_compile_and_their_order_does_not_matter(
     assert _said(second) == _said(first)
 
 
+def test_all_kinds_together_are_served_for_the_most_part() -> None:
+    compiled = compile_plan(loaded(at_all(POOL[:RICH])))
+    known = {"broken"}
+    invalid = [item for item in compiled.diagnostics if item.code is Code.INVALID_FIELD]
+    assert {item.resource.name for item in invalid if item.resource} == known
+    assert compiled.plan is not None
+    assert len(compiled.plan.gateways) == 3
+    assert compiled.plan.http_rules
+    assert compiled.plan.security
+    assert compiled.plan.proxies
+
+
 def _key(document: Document) -> object:
     metadata = document.get("metadata") or {}
-    return document.get("kind"), metadata.get("namespace"), metadata.get("name")
+    return document.get("kind"), metadata.get("namespace", "default"), metadata.get("name")
 
 
 def _said(compiled: Compiled) -> list[str]:

@@ -161,7 +161,7 @@ def test_a_proxy_is_asked_for_the_name_and_told_what_no_file_holds(
     assert header["header"]["value"] == f"%ENVIRONMENT({variable})%"
     assert SECRET not in json.dumps([config.files, config.bootstrap])
     assert SECRET not in "".join(config.secrets.values())
-    assert envoy_environment(plan(backend("a", PROXIED))) == {variable: SECRET}
+    assert envoy_environment(plan(backend("a", PROXIED)).proxies) == {variable: SECRET}
     found = clusters(config)
     assert "cluster_type" in found["aigw.proxy/HTTPS_PROXY"]
     (own,) = [item for key, item in found.items() if not key.startswith("aigw.")]

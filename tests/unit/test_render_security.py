@@ -31,11 +31,19 @@ def rendered(result: Compiled) -> tuple[list[dict[str, Any]], dict[str, dict[str
     return chain["filters"][0]["typed_config"]["http_filters"], found
 
 
-def test_without_policies_nothing_is_added() -> None:
+def test_without_policies_nothing_is_on() -> None:
     filters, found = rendered(compiled(route("r")))
-    assert [item["name"] for item in filters] == ["aigw.request", "envoy.filters.http.router"]
+    on = [item["name"] for item in filters if not item.get("disabled")]
+    assert on == ["aigw.request", "envoy.filters.http.router"]
     assert "typed_per_filter_config" not in found["*"]
     assert "security_policy" not in json.dumps(found)
+
+
+def test_the_first_policy_of_keys_or_passwords_changes_no_listener() -> None:
+    users = secret("users", **{".htpasswd": f"a:{SHA}"})
+    spec = {**keys(), "cors": {"allowOrigins": ["*"]}, "basicAuth": {"users": {"name": "users"}}}
+    protected = compiled(route("r"), users, policy("p", ("Gateway", "gw"), **spec))
+    assert rendered(protected)[0] == rendered(compiled(route("r")))[0]
 
 
 def test_filters_stand_in_order_and_are_off() -> None:

@@ -21,6 +21,7 @@ from aigw.plan import AddressKind, Endpoint, Proxy
 CONFIG_ANNOTATION = "aigateway.envoyproxy.io/gateway-config"
 """Annotation of a Gateway with the name of its GatewayConfig."""
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:/\s]+):([0-9]{1,5})")
+_NAMES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -57,8 +58,10 @@ class Proxies:
         proxy = proxy_at(written.address) if written else None
         if proxy is None:
             return ""
-        self.found[str(identity)] = proxy
-        return str(identity)
+        # With another address it is another way: connections through the old one are not used.
+        key = f"{identity}@{proxy.host}:{proxy.port}"
+        self.found[key] = proxy
+        return key
 
     def _of_variables(self, *, has_tls: bool) -> str | None:
         names = ("HTTPS_PROXY" if has_tls else "HTTP_PROXY", "ALL_PROXY")
@@ -71,6 +74,12 @@ class Proxies:
             return None
         self.found[name] = proxy
         return name
+
+
+def proxies_of(variables: Mapping[str, str]) -> Mapping[str, Proxy]:
+    """Proxies of the environment that can be used, by their keys in a plan."""
+    found = {name: proxy_of(value) for name in _NAMES if (value := _variable(variables, name))}
+    return {name: proxy for name, proxy in found.items() if isinstance(proxy, Proxy)}
 
 
 def proxy_at(address: str) -> Proxy | None:

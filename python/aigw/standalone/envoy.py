@@ -42,6 +42,8 @@ class EnvoyCommand:
         return (
             *(str(binaries.envoy()), "--config-path", self.config, "--disable-hot-restart"),
             *("--concurrency", str(workers), *self.log_arguments),
+            # Connections of a listener that was replaced end with their next reply.
+            *("--drain-strategy", "immediate"),
             *("--log-format", "%l %n %v", "--file-flush-interval-msec", "1000"),
         )
 
@@ -125,12 +127,6 @@ class Envoy:
                 await self.admin.call("POST", target)
         except AdminError as error:
             logger.warning("log levels change when Envoy starts the next time: %s", error)
-
-    def set_environment(self, variables: Mapping[str, str]) -> bool:
-        """Variables of later starts; whether they are others than those of this one."""
-        changed = self._command.environment != variables
-        self._command = replace(self._command, environment=variables)
-        return changed
 
     def _log_line(self, line: str) -> None:
         """Envoy's own log lines, as they are: level, logger, text."""

@@ -12,7 +12,6 @@ from aigw.console import print_findings, screen_of
 from aigw.credentials import Refresher
 from aigw.errors import AigwError
 from aigw.plan import Plan
-from aigw.render.envoy import envoy_environment
 from aigw.standalone import ports, publish
 from aigw.standalone.configuration import Configuration
 from aigw.standalone.envoy import Envoy
@@ -87,8 +86,7 @@ class Reloader:
             self._rollout.credentials.issue(self._refresher.issued)
             self._settling = asyncio.create_task(self._rollout.settle())
         await self._set_log_levels(last.plan, plan)
-        variables_changed = self._envoy.set_environment(envoy_environment(plan))
-        if variables_changed or new.envoy.bootstrap != last.envoy.bootstrap:
+        if new.envoy.bootstrap != last.envoy.bootstrap:
             publish.write_bootstrap(new.envoy, self._rollout.layout)
             logger.warning("a part of the change takes effect when Envoy starts the next time")
 

@@ -1,8 +1,9 @@
 """Brings a new configuration to a data plane that serves, without a request noticing.
 
-First everything that is new is added to what is there: backends and credentials of the core,
-clusters of Envoy. When both have it, Envoy's routes move over, then its listeners. What is old
-goes when the requests that may need it have ended. Whatever is refused on the way is taken back.
+First everything that is new is added to what is there: backends and credentials of the core; of
+Envoy, listeners by which clusters go out, clusters, and issuers of tokens. When both have it,
+Envoy's routes move over, then the listeners for clients. What is old goes when the requests that
+may need it have ended. Whatever is refused on the way is taken back.
 """
 
 import asyncio
@@ -15,6 +16,8 @@ from typing import TypeVar
 from aigw.render.envoy import CDS_FILE, LDS_FILE, joined_filter_config
 from aigw.render.envoy.discovery import joined, resources_of, written
 from aigw.render.envoy.names import Json
+from aigw.render.envoy.token_filters import with_tokens
+from aigw.render.envoy.ways import is_way
 from aigw.standalone import layout as files
 from aigw.standalone import publish
 from aigw.standalone.admin import Admin, AdminError
@@ -28,6 +31,10 @@ ACCEPT_TIMEOUT = 15.0
 RESTORE_TIMEOUT = 2.0
 LONGEST_DRAIN = 60.0
 """How long old parts are kept for requests that were there before; later ones do not need them."""
+_GRACE = 0.3
+"""Connections that are busy end meanwhile, and come back to a listener that knows new issuers."""
+_WARMING_CLUSTERS = "cluster_manager.warming_clusters"
+_WARMING_LISTENERS = "listener_manager.total_listeners_warming"
 _POLL = 0.02
 _DRAIN_POLL = 1.0
 # Of quick changes in a row, what is older than this many is not waited for.
@@ -71,7 +78,7 @@ class Rollout:
         past = [*(old for _, old in self._past), self.current]
         try:
             await self._add(past, new, undo)
-            await self._move(new, undo)
+            await self._move(past, new, undo)
         except (RefusedError, OSError) as error:
             said = self._refusals(began)
             await self._restore(past, undo)
@@ -95,24 +102,33 @@ class Rollout:
         publish.write_config(config, self.layout)
         publish.write_secrets(new.envoy, self.layout)
         self._secrets |= {*new.envoy.secrets}
-        clusters = reduce(joined, (item.envoy.files[CDS_FILE] for item in (*past, new)))
-        warming = "cluster_manager.warming_clusters"
+        clusters = reduce(joined, (item.envoy.files[CDS_FILE] for item in past))
+        ways = {CDS_FILE: joined(clusters, _ways(new, CDS_FILE))}
+        await self._accepted(ways, undo, _WARMING_CLUSTERS)
+        listeners = {LDS_FILE: _with_ways(self.current, *past, new)}
+        await self._accepted(listeners, undo, _WARMING_LISTENERS)
+        clusters = joined(clusters, new.envoy.files[CDS_FILE])
         results = await asyncio.gather(
             await_generation(self.layout, str(config["generation"])),
-            self._accepted({CDS_FILE: clusters}, undo, warming),
+            self._accepted({CDS_FILE: clusters}, undo, _WARMING_CLUSTERS),
             return_exceptions=True,  # both have ended when anything is taken back
         )
         for result in results:
             if result is not None:
                 raise result
+        before = self._files[LDS_FILE]
+        listeners = {LDS_FILE: with_tokens(listeners[LDS_FILE], new.envoy.files[LDS_FILE])}
+        await self._accepted(listeners, undo, _WARMING_LISTENERS)
+        if self._files[LDS_FILE] != before:
+            await asyncio.sleep(_GRACE)
 
-    async def _move(self, new: Publication, undo: _Undo) -> None:
+    async def _move(self, past: Sequence[Publication], new: Publication, undo: _Undo) -> None:
         """Routes, then listeners."""
         found = new.envoy.files
         routes = {path: found[path] for path in found if path not in (CDS_FILE, LDS_FILE)}
         await self._accepted(routes, undo, "")
-        warming = "listener_manager.total_listeners_warming"
-        await self._accepted({LDS_FILE: found[LDS_FILE]}, undo, warming)
+        listeners = _with_ways(new, *past)
+        await self._accepted({LDS_FILE: listeners}, undo, _WARMING_LISTENERS)
 
     async def _accepted(self, responses: Mapping[str, Json], undo: _Undo, warming: str) -> None:
         """Moves files in and waits until Envoy has them in force.
@@ -207,9 +223,10 @@ class Rollout:
         """Leaves what the configuration in force needs."""
         self._past = []
         config, layout = self.current, self.layout
-        text = written(config.envoy.files[CDS_FILE])[0]
-        if self._files[CDS_FILE] != text:
-            self._write(CDS_FILE, text)
+        for path in (CDS_FILE, LDS_FILE):
+            text = written(config.envoy.files[path])[0]
+            if self._files[path] != text:
+                self._write(path, text)
         publish.write_config(config.config, layout)
         self.credentials.show(config.plan)
         for path in [path for path in self._files if path not in config.envoy.files]:
@@ -229,6 +246,17 @@ class Rollout:
             return
         files.write(self.layout.envoy / path, text)
         self._files[path] = text
+
+
+def _ways(publication: Publication, path: str) -> Json:
+    """What clusters of backends need before they are there."""
+    return {"resources": [*filter(is_way, resources_of(publication.envoy.files[path]))]}
+
+
+def _with_ways(publication: Publication, *others: Publication) -> Json:
+    """Listeners for clients, and the ways of other publications too."""
+    ways = reduce(joined, (_ways(other, LDS_FILE) for other in others))
+    return joined(ways, publication.envoy.files[LDS_FILE])
 
 
 def _statistic(found: Json, path: str, versions: Iterable[str]) -> str | None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from aigw.compile.proxies import proxies_of
 from aigw.console import print_findings, screen_of
 from aigw.credentials import Refresher
 from aigw.errors import AigwError
@@ -63,7 +64,10 @@ async def _run(options: RunOptions, began: float) -> None:
         configuration = Configuration(found, files, options.prefixes)
         plan = _plan(configuration)
         for name, proxy in plan.proxies.items():
-            logger.info("providers are reached through %s:%s (%s)", proxy.host, proxy.port, name)
+            source_name, _, _ = name.partition("@")
+            logger.info(
+                "providers are reached through %s:%s (%s)", proxy.host, proxy.port, source_name
+            )
         with layouts.created(options.runtime_dir, options.run_id) as layout:
             first = publish.prepared(plan, layout, options)
             publish.publish(first, layout)
@@ -126,7 +130,9 @@ async def _started(
 def _envoy(options: RunOptions, layout: Layout, plan: Plan) -> Envoy:
     levels = _DEBUG_LEVELS if options.debug else log_levels(plan)
     bootstrap = str(layout.envoy / publish.BOOTSTRAP)
-    arguments, variables = tuple(log_arguments(levels)), envoy_environment(plan)
+    # All proxies of the environment: an edit may be the first to need one.
+    variables = envoy_environment(proxies_of(os.environ))
+    arguments = tuple(log_arguments(levels))
     command = EnvoyCommand(bootstrap, options.concurrency, arguments, variables)
     return Envoy(command, Admin(layout.admin_socket))
 

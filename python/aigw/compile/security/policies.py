@@ -7,6 +7,7 @@ are served. The data plane compares once more, by the hashes of both routes.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from aigw.api.ai_gateway_route import AIGatewayRoute
@@ -34,13 +35,8 @@ class Verdict:
     guard: ResourceId | None = None
 
 
-@dataclass(slots=True)
-class _Admitted:
-    """A route that is served on a listener."""
-
-    route: AIGatewayRoute
-    hostnames: list[str]
-    key: str
+_Admitted = dict[str, dict[str, tuple[int, AIGatewayRoute]]]
+"""Of a listener: by policy and host the oldest route that is served, and how many are older."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +62,7 @@ class SecurityPolicies:
     found: "dict[str, Security]" = field(default_factory=dict)
     _targets: "dict[_Level, SecurityPolicy]" = field(default_factory=dict)
     _verdicts: dict[ResourceId, Verdict] = field(default_factory=dict)
-    _admitted: dict[str, list[_Admitted]] = field(default_factory=dict)
+    _admitted: dict[str, _Admitted] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Reads and reports each policy once; the models are imported where there is one."""
@@ -180,12 +176,14 @@ class SecurityPolicies:
             return verdict  # nobody has another one
         written = route.spec.hostnames or ["*"]
         hosts = [host for name in written if (host := intersect(entrance.listener.hostname, name))]
-        admitted = self._admitted.setdefault(entrance.name, [])
-        for other in admitted:
-            if other.key != verdict.key and _overlap(hosts, other.hostnames):
-                self._report_conflict(entrance, route, other.route)
-                return Verdict(guard=other.route.id)
-        admitted.append(_Admitted(route, hosts, verdict.key))
+        admitted = self._admitted.setdefault(entrance.name, {})
+        if older := _conflict(admitted, hosts, verdict.key):
+            self._report_conflict(entrance, route, older)
+            return Verdict(guard=older.id)
+        same = admitted.setdefault(verdict.key, {})
+        age = sum(map(len, admitted.values()))
+        for host in hosts:
+            same.setdefault(host, (age, route))
         return verdict
 
     def _report_conflict(
@@ -202,5 +200,13 @@ class SecurityPolicies:
         self.report.error(older.id, Code.CONFLICT, "", f"{message}served, because {why}")
 
 
-def _overlap(hosts: list[str], others: list[str]) -> bool:
-    return any(covers(host, other) or covers(other, host) for host in hosts for other in others)
+def _conflict(admitted: _Admitted, hosts: list[str], key: str) -> AIGatewayRoute | None:
+    """The oldest route with another policy on one of these hosts."""
+    found = (
+        older
+        for policy, others in admitted.items()
+        if policy != key
+        for other, older in others.items()
+        if any(covers(host, other) or covers(other, host) for host in hosts)
+    )
+    return min(found, key=itemgetter(0), default=(0, None))[1]

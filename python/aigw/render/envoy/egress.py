@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 
-from aigw.plan import Plan, Tls
+from aigw.plan import Plan, Proxy, Tls
 from aigw.render.envoy.backend_traffic import CONNECT_TIMEOUT, circuit_breakers
 from aigw.render.envoy.clusters import DNS_CLUSTER
 from aigw.render.envoy.names import Json, typed
@@ -18,12 +18,10 @@ BOOTSTRAP_EXTENSION: Json = {
 _TCP_PROXY = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 
 
-def envoy_environment(plan: Plan) -> Mapping[str, str]:
+def envoy_environment(proxies: Mapping[str, Proxy]) -> Mapping[str, str]:
     """Variables that Envoy needs: what proxies are told is in no configuration of it."""
     return {
-        _variable(key): proxy.authorization
-        for key, proxy in plan.proxies.items()
-        if proxy.authorization
+        _variable(key): proxy.authorization for key, proxy in proxies.items() if proxy.authorization
     }
 
 

@@ -1,10 +1,14 @@
 """Authentication of clients by Envoy's own filters, in front of the request filter.
 
 Each filter is in the chain once and off; virtual hosts, and routes that differ from theirs, turn
-on what their policy asks for. Credentials of clients stand in the files of routes, so that a new
-key changes no listener, in members that Envoy leaves out when it shows its configuration. Which
-filters are on is decided by the first match of the route, before the model is known: routes carry
-a hash of their policy, and the core compares that of the first match with that of the last.
+on what their policy asks for. All are there from the start: an open connection keeps the chain that
+it began with, and takes new routes. What a policy needs beyond that is in a new chain only, so each
+policy turns on a filter that refuses where it is missing.
+
+Credentials of clients stand in the files of routes, so that a new key changes no listener, in
+members that Envoy leaves out when it shows its configuration. Which filters are on is decided by
+the first match of the route, before the model is known: routes carry a hash of their policy, and
+the core compares that of the first match with that of the last.
 """
 
 import re
@@ -69,25 +73,25 @@ class _PerRoute(StrEnum):
 
 
 def security_filters(plan: Plan, listener: Listener) -> list[Json]:
-    """`http_filters` in front of the request filter: only those that some policy needs."""
-    used = [plan.security[key] for key in sorted(_keys(listener)) if key in plan.security]
-    found: list[Json] = []
-    if any(item.cors for item in used):
-        found.append(_filter(CORS_FILTER, typed(_CORS)))
-    if any(any(item.identity) for item in used):
-        found.append(_filter(STRANGER_FILTER, typed(_MUTATION)))
-    if any(item.api_keys for item in used):
-        found.append(_filter(API_KEY_FILTER, typed(_API_KEY)))
-    for forward in sorted({item.passwords.forward for item in used if item.passwords}):
-        settings: Json = {"users": {"inline_string": _NOBODY}}
-        if forward:
-            settings["forward_username_header"] = forward
-        found.append(_filter(_basic_name(forward), typed(_BASIC, **settings)))
-    if any(item.tokens for item in used):
-        found.append(_filter(JWT_FILTER, _jwt(plan, _keys(listener))))
-    if any(any(item.sources) for item in used):
-        found.append(_filter(SPENT_FILTER, typed(_MUTATION)))
-    return found
+    """`http_filters` in front of the request filter."""
+    keys = _keys(listener)
+    used = [plan.security[key] for key in sorted(keys) if key in plan.security]
+    forwards = {item.passwords.forward for item in used if item.passwords}
+    return [
+        _filter(CORS_FILTER, typed(_CORS)),
+        _filter(STRANGER_FILTER, typed(_MUTATION)),
+        _filter(API_KEY_FILTER, typed(_API_KEY)),
+        *(_basic(forward) for forward in sorted({"", *forwards})),
+        _filter(JWT_FILTER, _jwt(plan, keys)),
+        _filter(SPENT_FILTER, typed(_MUTATION)),
+    ]
+
+
+def _basic(forward: str) -> Json:
+    settings: Json = {"users": {"inline_string": _NOBODY}}
+    if forward:
+        settings["forward_username_header"] = forward
+    return _filter(_basic_name(forward), typed(_BASIC, **settings))
 
 
 def _keys(listener: Listener) -> set[str]:
@@ -105,7 +109,10 @@ def _filter(name: str, config: Json) -> Json:
 
 
 def _basic_name(forward: str) -> str:
-    """The header of the user name is a setting of the filter, not of routes."""
+    """The header of the user name is a setting of the filter, not of routes.
+
+    The filter without a name checks too, for the sake of chains that lack this one.
+    """
     return f"{BASIC_FILTER}.{forward}" if forward else BASIC_FILTER
 
 
@@ -188,6 +195,7 @@ def _per_filter(plan: Plan, key: str) -> Json:
     if security.api_keys:
         config[API_KEY_FILTER] = _api_keys(security.api_keys)
     if security.passwords:
+        config[BASIC_FILTER] = _passwords(security.passwords)
         config[_basic_name(security.passwords.forward)] = _passwords(security.passwords)
     if security.tokens:
         config[JWT_FILTER] = typed(f"{_JWT}.PerRouteConfig", requirement_name=key)

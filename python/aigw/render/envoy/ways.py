@@ -16,6 +16,7 @@ from aigw.plan import AddressKind, Endpoint
 from aigw.render.envoy.names import Json
 
 LOOPBACK = "127.0.0.1"
+_EGRESS, _PROXY, _DIRECT = "aigw.egress/", "aigw.proxy/", "aigw.direct/"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -34,12 +35,17 @@ class Way:
     @property
     def listener(self) -> str:
         """Name of the listener."""
-        return f"aigw.egress/{self.proxy or 'direct'}/{self.authority}"
+        return f"{_EGRESS}{self.proxy or 'direct'}/{self.authority}"
 
     @property
     def cluster(self) -> str:
         """Name of the cluster behind it."""
-        return f"aigw.proxy/{self.proxy}" if self.proxy else f"aigw.direct/{self.authority}"
+        return f"{_PROXY}{self.proxy}" if self.proxy else f"{_DIRECT}{self.authority}"
+
+
+def is_way(resource: Json) -> bool:
+    """Whether a listener or cluster is part of a way: clusters of backends need it first."""
+    return str(resource["name"]).startswith((_EGRESS, _PROXY, _DIRECT))
 
 
 def resolves_names(endpoints: Iterable[Endpoint]) -> bool:
