@@ -18,6 +18,7 @@ from aigw.api.crd import GROUP, NAMES, crd
 from aigw.api.model import ApiModel
 from aigw.api.parse import models_in
 from aigw.api.rules import NOT_EVALUATED
+from aigw.compile.gateway_config import COSTS
 from aigw.compile.unserved import VALIDATED_ONLY
 
 ROOT = Path(__file__).parent.parent
@@ -129,6 +130,7 @@ def unserved() -> str:
     """What is read and changes nothing, and how that is reported."""
     whole = [kind for _, kind in kinds.NOT_YET] + list(VALIDATED_ONLY)
     rows = [[kind, "", "error: not supported yet"] for kind in sorted(whole)]
+    rows.append(["GatewayConfig", f"`{COSTS}`", "error: not supported yet; the rest is served"])
     for group, kind in sorted(kinds.KINDS, key=lambda key: key[1]):
         model = kinds.model_of(group, kind)
         rows += [[kind, f"`{path}`", verdict] for path, verdict in fields(model, "", ())]
@@ -136,7 +138,8 @@ def unserved() -> str:
         f"{NOTE}# What is not served\n\n`aigw run` and `aigw validate` name each of these that a "
         "configuration has. An *error* takes the object out: serving it without the field would "
         "not be what its author wants. A *warning* is for what has an effect in a cluster only, or "
-        "has none any more. Anything that is not known at all is an error as well.\n\n"
+        "has none any more. Anything that is not known at all is an error as well, and so are "
+        "values that are not served, such as a type: the finding names them.\n\n"
         f"{table(['Kind', 'Field', 'Verdict'], rows)}"
     )
 

@@ -173,6 +173,20 @@ def test_explain_shows_the_order_the_shares_and_the_requests(
     assert found["limits"]["whole request"] == "90 s"
 
 
+def test_explain_shows_the_proxy_on_the_way_without_its_password(
+    config: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://me:canary-password@proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "")
+    path = Path(config)
+    path.write_text(path.read_text().replace("127.0.0.1", "10.0.0.9"))
+    _, found = explained(capsys, config, "--model", "m")
+    assert {tuple(item["proxies"]) for item in found["backends"]} == {("proxy.example:3128",)}
+    _, text, _ = answer(capsys, "explain", config, "--model", "m")
+    assert "through the proxy proxy.example:3128" in text
+    assert "canary-password" not in text + json.dumps(found)
+
+
 def test_explain_shows_no_credential(config: str, capsys: pytest.CaptureFixture[str]) -> None:
     for output in ("text", "json"):
         code, out, err = answer(capsys, "explain", config, "--model", "m", "--output", output)

@@ -117,6 +117,7 @@ def _backend_lines(backend: "BackendView", found: "Explanation") -> list[str]:
         f"{backend.credential}",
     ]
     lines += [f"  cost {cost}" for cost in backend.costs]
+    lines += [f"  through the proxy {proxy}" for proxy in backend.proxies]
     if asked.refusal:
         return [*lines, f"  not asked: {asked.refusal}"]
     lines.append(f"  {asked.method} {asked.url}")

@@ -43,7 +43,9 @@ def read(names: Sequence[str], prefixes: EndpointPrefixes | None = None) -> tupl
         message = "standard input can be read once only"
         raise UsageError(message)
     loaded = load([Source(_shown(name), _read(name)) for name in names], environment)
-    return loaded, compile_plan(loaded, int(time.time()), prefixes or EndpointPrefixes())
+    return loaded, compile_plan(
+        loaded, int(time.time()), prefixes or EndpointPrefixes(), os.environ
+    )
 
 
 def _shown(name: str) -> str:

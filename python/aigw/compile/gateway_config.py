@@ -8,6 +8,9 @@ from aigw.compile.expressions import expression_faults
 from aigw.compile.proxies import proxy_at
 from aigw.compile.report import Finding
 
+COSTS = "spec.globalLLMRequestCosts"
+"""Read and checked, and not served yet; the rest of the object is."""
+
 
 def faults_of(config: GatewayConfig) -> Iterator[Finding]:
     """An address or costs that cannot work."""
@@ -15,14 +18,14 @@ def faults_of(config: GatewayConfig) -> Iterator[Finding]:
     if proxy and proxy_at(proxy.address) is None:
         yield "spec.forwardProxy.address", "must be host:port, with brackets around IPv6"
     for position, cost in enumerate(config.spec.global_llm_request_costs or []):
-        yield from _cost_faults(cost, f"spec.globalLLMRequestCosts[{position}]")
+        yield from _cost_faults(cost, f"{COSTS}[{position}]")
 
 
 def unserved_of(config: GatewayConfig) -> Iterator[str]:
     """Paths of fields that are set and have no effect."""
     spec = config.spec
     if spec.global_llm_request_costs:
-        yield "spec.globalLLMRequestCosts"
+        yield COSTS
 
 
 def _cost_faults(cost: LLMRequestCost, path: str) -> Iterator[Finding]:

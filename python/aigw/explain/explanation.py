@@ -16,7 +16,10 @@ class QuestionError(AigwError):
 
 @dataclass(frozen=True, slots=True)
 class BackendView:
-    """A backend of the rule: its place in the order, its share, and what it would be asked."""
+    """A backend of the rule: its place in the order, its share, and what it would be asked.
+
+    `proxies` are those on the way, as `host:port`.
+    """
 
     name: str
     schema: str
@@ -24,6 +27,7 @@ class BackendView:
     weight: int
     credential: str
     costs: tuple[str, ...]
+    proxies: tuple[str, ...]
     asked: Asked
 
 
@@ -159,8 +163,15 @@ def _view(backend: Backend, group: int, weight: int, asking: Asking) -> BackendV
         weight=weight,
         credential=_credential(backend.auth),
         costs=tuple(f"{cost.metadata_key} = {cost.type.value}" for cost in backend.costs),
+        proxies=_proxies(asking.plan, backend),
         asked=asking.of(backend),
     )
+
+
+def _proxies(plan: Plan, backend: Backend) -> tuple[str, ...]:
+    keys = dict.fromkeys(item.proxy for item in backend.endpoints if item.proxy)
+    found = (plan.proxies[key] for key in keys)
+    return tuple(f"{proxy.host}:{proxy.port}" for proxy in found)
 
 
 def _credential(auth: Auth | None) -> str:

@@ -1,13 +1,12 @@
 """Is the gateway of this machine well: asked from outside, within a second."""
 
 import asyncio
-import fcntl
-import os
 from pathlib import Path
 
 from aigw.errors import AigwError
+from aigw.standalone import layout as layouts
 from aigw.standalone.admin import Admin
-from aigw.standalone.layout import MARK, Layout
+from aigw.standalone.layout import Layout
 
 BUDGET_SECONDS = 1.0
 
@@ -52,33 +51,9 @@ async def _check(layout: Layout) -> None:
 def _layout(runtime_dir: Path, run_id: str | None) -> Layout:
     if run_id is not None:
         return Layout(runtime_dir / run_id)
-    runs = [path for path in _folders(runtime_dir) if _is_running(path)]
+    runs = layouts.running(runtime_dir)
     if len(runs) != 1:
         many = f"{len(runs)} gateways run" if runs else "no gateway runs"
         message = f"{many} below {runtime_dir}" + (": name one with --run-id" if runs else "")
         raise HealthError(message)
-    return Layout(runs[0])
-
-
-def _folders(runtime_dir: Path) -> list[Path]:
-    try:
-        return [path for path in runtime_dir.iterdir() if path.is_dir() and not path.is_symlink()]
-    except OSError:
-        return []
-
-
-def _is_running(folder: Path) -> bool:
-    """Whether a run holds the lock of its directory; one that starts is not disturbed."""
-    if not (folder / MARK).exists():
-        return False
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return runs[0]

@@ -76,6 +76,29 @@ def created(runtime_dir: Path, run_id: str | None) -> Iterator[Layout]:
         yield layout
 
 
+def running(runtime_dir: Path) -> list[Layout]:
+    """The runs that hold the lock of their directory; one that starts is not disturbed."""
+    try:
+        folders = [path for path in runtime_dir.iterdir() if not path.is_symlink()]
+    except OSError:
+        return []
+    return [Layout(path) for path in folders if (path / MARK).is_file() and _is_held(path)]
+
+
+def _is_held(directory: Path) -> bool:
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def write(path: Path, content: bytes) -> None:
     """Replaces a file at once; readers see the old content or the new."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

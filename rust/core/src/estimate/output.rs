@@ -350,7 +350,7 @@ fn unescape(raw: &[u8]) -> String {
         return String::from_utf8_lossy(raw).into_owned();
     }
     let mut quoted = Vec::with_capacity(raw.len() + 2);
-    // The longest character is a pair of `\uXXXX`.
+    // The longest character is two escapes of six bytes each.
     for missing in 0..=12 {
         quoted.clear();
         quoted.push(b'"');
