@@ -225,15 +225,6 @@ impl Exchange {
         });
     }
 
-    /// The end of the request: its record, as far as the attempts know it.
-    fn log_end(&self) {
-        debug::log(|| {
-            let last = lock(&self.attempts).last().cloned().unwrap_or_default();
-            let record = redact::record(self.record(last.status, last.outcome));
-            format!("event=end id={:032x} record={record}", self.id())
-        });
-    }
-
     /// The usage record of the request, whose client got `status` (0: unknown).
     pub fn record(&self, status: u16, outcome: Outcome) -> UsageRecord {
         let attempts = lock(&self.attempts).clone();
@@ -254,7 +245,9 @@ impl Exchange {
             error_kind: last.error_kind.clone(),
             usage: last.usage,
             estimated: last.estimated,
+            price: last.price,
             attempts,
+            ..UsageRecord::default()
         }
     }
 }
@@ -270,7 +263,9 @@ fn route_of(backend_name: &str) -> String {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.log_end();
+        let last = lock(&self.attempts).last().cloned().unwrap_or_default();
+        let record = self.record(last.status, last.outcome);
+        self.runtime.records.add(&record);
         if let Some(slot) = self.slot {
             self.runtime.inflight.close(slot);
         }

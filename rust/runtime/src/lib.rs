@@ -15,6 +15,7 @@ mod exchange;
 mod files;
 mod inflight;
 mod mapping;
+mod records;
 mod table;
 mod wait;
 
@@ -56,6 +57,7 @@ pub struct Runtime {
     credentials: ArcSwap<Credentials>,
     pub(crate) inflight: InFlight,
     pub(crate) waits: wait::Waits,
+    pub(crate) records: records::Records,
 }
 
 impl Runtime {
@@ -85,6 +87,7 @@ impl Runtime {
             credentials: ArcSwap::from_pointee(credentials),
             inflight: InFlight::create(dir),
             waits: wait::Waits::default(),
+            records: records::Records::default(),
         });
         files::report(&runtime, None);
         wait::spawn_watcher(&runtime, seen).map_err(StartError::Thread)?;
