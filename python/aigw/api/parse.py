@@ -1,7 +1,9 @@
 """One document to one resource, with everything that is wrong about it."""
 
+import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import ValidationError
@@ -29,7 +31,15 @@ class Parsed:
     diagnostics: tuple[Diagnostic, ...]
 
 
-def parse(document: object) -> Parsed:
+class Unknown(Enum):
+    """What becomes of fields that the models do not know, or that are not implemented."""
+
+    REFUSED = auto()
+    DROPPED = auto()
+    """For objects that others serve, and that an API server has checked."""
+
+
+def parse(document: object, unknown: Unknown = Unknown.REFUSED) -> Parsed:
     """Reads one document. Never raises for its content."""
     if not isinstance(document, dict):
         return _failed(None, Code.INVALID_FIELD, "", "a document must be a mapping")
@@ -39,7 +49,10 @@ def parse(document: object) -> Parsed:
         return _failed(None, Code.INVALID_FIELD, "", message)
     if refusal := _refused_kind(document, identity):
         return refusal
-    return _validate(document, identity, kinds.model_of(identity.group, identity.kind))
+    model = kinds.model_of(identity.group, identity.kind)
+    if unknown is Unknown.DROPPED:
+        return _checked_elsewhere(document, identity, model)
+    return _validate(document, identity, model)
 
 
 def identify(document: Mapping[str, Any]) -> ResourceId | None:
@@ -71,6 +84,37 @@ def _refused_kind(document: Mapping[str, Any], identity: ResourceId) -> Parsed |
         message = f"version {version} of {where} is not read, only {', '.join(versions)}"
         return _failed(identity, Code.UNKNOWN_KIND, "apiVersion", message)
     return None
+
+
+def _checked_elsewhere(
+    document: Mapping[str, Any], identity: ResourceId, model: type[Resource]
+) -> Parsed:
+    """What the model has of a document; rules over several fields are not repeated."""
+    kept = {key: value for key, value in document.items() if key not in model.IGNORED}
+    try:
+        return Parsed(model.model_validate(kept), identity, ())
+    except ValidationError as error:
+        unknown = [item["loc"] for item in error.errors() if item["type"] == "extra_forbidden"]
+    kept = copy.deepcopy(kept)
+    for location in unknown:
+        _drop(kept, location)
+    try:
+        return Parsed(model.model_validate(kept), identity, ())
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False, include_input=False)
+        findings = tuple(_explain(detail, model, identity) for detail in details)
+        return Parsed(None, identity, findings)
+
+
+def _drop(document: Any, location: Location) -> None:  # noqa: ANN401 - any JSON value
+    *way, last = location
+    for part in way:
+        is_item = isinstance(document, list) and isinstance(part, int)
+        if is_item or (isinstance(document, dict) and part in document):
+            document = document[part]
+        # Other parts name the member of a union.
+    if isinstance(document, dict):
+        document.pop(last, None)
 
 
 def _failed(identity: ResourceId | None, code: Code, path: str, message: str) -> Parsed:

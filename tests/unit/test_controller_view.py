@@ -1,0 +1,151 @@
+"""What the controller makes of the objects of a cluster."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from aigw.controller.objects import Objects
+from aigw.controller.view import View, Viewer
+from aigw.errors import ResourceId
+from aigw.plan import EndpointPrefixes
+from beds.resources import resource
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/*.yaml"))
+AIGW = "aigateway.envoyproxy.io/v1beta1"
+EG = "gateway.envoyproxy.io/v1alpha1"
+GW = "gateway.networking.k8s.io/v1"
+Document = dict[str, Any]
+
+LISTENER = {"name": "http", "port": 80, "protocol": "HTTP"}
+
+
+def gateway(name: str = "edge", **spec: object) -> Document:
+    return resource(GW, "Gateway", name, gatewayClassName="eg", **{"listeners": [LISTENER], **spec})
+
+
+def backend(name: str) -> list[Document]:
+    endpoints = [{"fqdn": {"hostname": f"{name}.example.com", "port": 443}}]
+    ref = {"group": "gateway.envoyproxy.io", "kind": "Backend", "name": name}
+    return [
+        resource(EG, "Backend", name, endpoints=endpoints),
+        resource(AIGW, "AIServiceBackend", name, schema={"name": "OpenAI"}, backendRef=ref),
+    ]
+
+
+def route(name: str, *models: tuple[str, str], parent: str = "edge") -> Document:
+    rules = [
+        {
+            "matches": [{"headers": [{"name": "x-ai-eg-model", "value": model}]}],
+            "backendRefs": [{"name": to}],
+        }
+        for model, to in models
+    ]
+    return resource(AIGW, "AIGatewayRoute", name, parentRefs=[{"name": parent}], rules=rules)
+
+
+def held(*documents: Document) -> Objects:
+    objects = Objects()
+    for document in documents:
+        objects.put(document)
+    return objects
+
+
+def view_of(*documents: Document) -> View:
+    return Viewer(EndpointPrefixes()).view(held(*documents))
+
+
+def own(kind: str, name: str) -> ResourceId:
+    return ResourceId("aigateway.envoyproxy.io", kind, "default", name)
+
+
+def said(view: View, identity: ResourceId) -> list[tuple[str, str, str]]:
+    return [(item.type, item.status, item.reason) for item in view.conditions[identity]]
+
+
+def test_a_route_is_accepted_and_gets_its_objects() -> None:
+    view = view_of(gateway(), *backend("openai"), route("chat", ("m", "openai")))
+    assert said(view, own("AIGatewayRoute", "chat")) == [
+        ("ResolvedRefs", "True", "ResolvedRefs"),
+        ("Accepted", "True", "ReconciliationSucceeded"),
+    ]
+    assert {(item.kind, item.name) for item in view.generated} == {
+        ("HTTPRoute", "chat"),
+        ("HTTPRouteFilter", "ai-eg-host-rewrite-chat"),
+        ("HTTPRouteFilter", "ai-eg-route-not-found-response-chat"),
+    }
+    assert view.shares["default/edge"].routes == {"default/chat"}
+
+
+def test_of_a_route_with_a_missing_backend_the_rest_is_served_and_the_part_is_named() -> None:
+    chat = route("chat", ("a", "openai"), ("b", "missing"))
+    view = view_of(gateway(), *backend("openai"), chat)
+    resolved, accepted = view.conditions[own("AIGatewayRoute", "chat")]
+    assert (resolved.status, resolved.reason) == ("False", "BackendNotFound")
+    assert (accepted.type, accepted.reason) == ("Accepted", "PartiallyAccepted")
+    for condition in (resolved, accepted):
+        assert "spec.rules[1].backendRefs[0]" in condition.message
+        assert "AIServiceBackend missing.default not found" in condition.message
+
+
+@pytest.mark.parametrize("documents", [[], [gateway("other")]])
+def test_a_route_without_its_gateway_is_not_accepted(documents: list[Document]) -> None:
+    view = view_of(*documents, *backend("openai"), route("chat", ("m", "openai")))
+    assert said(view, own("AIGatewayRoute", "chat"))[-1] == (
+        "NotAccepted",
+        "False",
+        "ReconciliationFailed",
+    )
+
+
+def test_what_others_serve_may_have_fields_that_are_not_known_here() -> None:
+    listener = {**LISTENER, "protocol": "HTTPS", "tls": {"certificateRefs": [{"name": "none"}]}}
+    edge = gateway(listeners=[listener], defaultScope="All", infrastructure={"news": 1})
+    documents = backend("openai")
+    documents[0]["spec"] |= {"tls": {"caCertificateRefs": [{"name": "none"}]}, "news": {"a": 1}}
+    view = view_of(edge, *documents, route("chat", ("m", "openai")))
+    assert said(view, own("AIGatewayRoute", "chat"))[-1][0] == "Accepted"
+
+
+def test_gateways_get_their_own_part_only() -> None:
+    documents = [
+        gateway(),
+        gateway("other", listeners=[{**LISTENER, "port": 81}]),
+        *backend("a"),
+        *backend("b"),
+        route("one", ("a", "a")),
+        route("two", ("b", "b"), parent="other"),
+    ]
+    shares = view_of(*documents).shares
+    reached = {
+        name: {b.backend for b in share.plan.backends.values()} for name, share in shares.items()
+    }
+    assert reached == {"default/edge": {"default/a"}, "default/other": {"default/b"}}
+
+
+def test_a_route_that_is_being_deleted_is_served_no_more() -> None:
+    chat = route("chat", ("m", "openai"))
+    chat["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    view = view_of(gateway(), *backend("openai"), chat)
+    assert not view.generated
+    assert not view.shares["default/edge"].routes
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
+def test_every_example_gives_the_same_in_steps_as_at_once(path: Path) -> None:
+    documents = [item for item in yaml.safe_load_all(path.read_text()) if item]
+    viewer, objects = Viewer(EndpointPrefixes()), Objects()
+    for document in documents:
+        objects.put(document)
+        viewer.view(objects)
+    for document in documents[::2]:
+        changed = copy.deepcopy(document)
+        changed["metadata"].setdefault("labels", {})["a"] = "b"
+        objects.put(changed)
+        viewer.view(objects)
+        objects.put(document)
+    assert viewer.view(objects) == Viewer(EndpointPrefixes()).view(objects)
