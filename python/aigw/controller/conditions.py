@@ -58,6 +58,14 @@ def accepted(kind: str, acceptance: Acceptance, faults: Sequence[Diagnostic]) ->
     return Condition("Accepted", "True", "ReconciliationSucceeded", _SUCCESS[kind])
 
 
+def withdrawn(condition: Condition, faults: Sequence[Diagnostic]) -> Condition:
+    """`Accepted` where the cluster does not let us write what follows from the object."""
+    message = _text(faults)
+    if condition.type == "NotAccepted":
+        message = f"{condition.message}; {message}"[:_LONGEST]
+    return Condition("NotAccepted", "False", "ReconciliationFailed", message)
+
+
 def resolved_refs(faults: Sequence[Diagnostic]) -> Condition:
     """Whether everything that the object refers to is there and may be referred to."""
     broken = [fault for fault in faults if fault.code in _REFERENCES or _is_pool(fault)]

@@ -21,16 +21,17 @@ _METADATA = ("name", "namespace", "labels", "annotations", "creationTimestamp")
 class Held:
     """One object: what it says, and what the cluster says about it.
 
-    `uid` and `generation` are the API server's; `resource` is None where it cannot be used.
+    `uid`, `generation` and `version` (of the whole object) are the API server's; `resource` is
+    None where it cannot be used.
     """
 
     id: ResourceId
     content: Document = field(repr=False)
     uid: str
     generation: int
+    version: str = field(compare=False)
     is_deleting: bool
     finalizers: tuple[str, ...]
-    owners: tuple[str, ...]
     status: Document = field(repr=False)
     resource: Resource | None
     findings: tuple[Diagnostic, ...]
@@ -42,6 +43,12 @@ class Objects:
     def __init__(self) -> None:
         """Empty."""
         self._held: dict[ResourceId, Held] = {}
+
+    def copy(self) -> "Objects":
+        """All of it as it is now."""
+        copied = Objects()
+        copied._held = dict(self._held)
+        return copied
 
     def __contains__(self, identity: ResourceId) -> bool:
         return identity in self._held
@@ -68,17 +75,13 @@ class Objects:
         """Forgets an object; True when it was known."""
         return self._held.pop(identity, None) is not None
 
-    def keep_only(self, group: str, kind: str, names: Iterable[ResourceId]) -> list[ResourceId]:
-        """Forgets the objects of a kind that are not among `names`: deletions nobody told of."""
-        kept = set(names)
-        gone = [
-            identity
-            for identity in self._held
-            if (identity.group, identity.kind) == (group, kind) and identity not in kept
-        ]
-        for identity in gone:
-            del self._held[identity]
-        return gone
+    def ids(self, group: str, kind: str) -> list[ResourceId]:
+        """Identities of all objects of a kind."""
+        return [item for item in self._held if (item.group, item.kind) == (group, kind)]
+
+    def of_group(self, group: str) -> Iterable[Held]:
+        """All objects of a group."""
+        return (held for held in self._held.values() if held.id.group == group)
 
     def loaded(self) -> Loaded:
         """What the compiler gets to see: all objects but those that are being deleted."""
@@ -105,9 +108,9 @@ def _held(identity: ResourceId, document: Document, last: Held | None) -> Held:
         content=content,
         uid=str(metadata.get("uid", "")),
         generation=int(metadata.get("generation", 0)),
+        version=str(metadata.get("resourceVersion", "")),
         is_deleting="deletionTimestamp" in metadata,
         finalizers=tuple(metadata.get("finalizers", ())),
-        owners=tuple(str(owner.get("uid")) for owner in metadata.get("ownerReferences", ())),
         status=document.get("status", {}) if is_own else {},
         resource=parsed.resource,
         findings=parsed.diagnostics,
