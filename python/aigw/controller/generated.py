@@ -41,10 +41,13 @@ def is_in_place(wanted: Json, live: Json) -> bool:
 
 
 def _contains(live: Any, wanted: Any) -> bool:  # noqa: ANN401 - JSON values
-    """Whether `wanted` is in `live`, which may have more members by default."""
+    """Whether `wanted` is in `live`, which may have more members by default.
+
+    Nothing is stored of an empty list.
+    """
     if isinstance(wanted, dict):
         return isinstance(live, Mapping) and all(
-            name in live and _contains(live[name], value) for name, value in wanted.items()
+            _contains(live.get(name, []), value) for name, value in wanted.items()
         )
     if isinstance(wanted, list):
         return (

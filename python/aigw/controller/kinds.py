@@ -1,14 +1,16 @@
 """Kinds that the controller reads or writes, and where the API server has them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from aigw.errors import ResourceId
 
-_AIGW = "aigateway.envoyproxy.io"
+OWN_GROUP = "aigateway.envoyproxy.io"
 _EG = "gateway.envoyproxy.io"
 _GW = "gateway.networking.k8s.io"
 
-FINALIZER = f"{_AIGW}/finalizer"
+FINALIZER = f"{OWN_GROUP}/finalizer"
 """Keeps an object until what it leads to is gone."""
 
 
@@ -27,6 +29,11 @@ class Kind:
         """`group/version`, or the version alone for the core group."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
+    def identity(self, document: Mapping[str, Any]) -> ResourceId:
+        """The identity of an object of this kind."""
+        metadata = document["metadata"]
+        return ResourceId(self.group, self.name, metadata.get("namespace", ""), metadata["name"])
+
     def path(self, namespace: str = "", name: str = "", part: str = "") -> str:
         """The path of a collection, an object, or a part of an object."""
         root = f"/{'apis' if self.group else 'api'}/{self.api_version}"
@@ -35,12 +42,12 @@ class Kind:
 
 
 OWN = (
-    Kind(_AIGW, "v1beta1", "aigatewayroutes", "AIGatewayRoute"),
-    Kind(_AIGW, "v1beta1", "aiservicebackends", "AIServiceBackend"),
-    Kind(_AIGW, "v1beta1", "backendsecuritypolicies", "BackendSecurityPolicy"),
-    Kind(_AIGW, "v1beta1", "gatewayconfigs", "GatewayConfig"),
-    Kind(_AIGW, "v1beta1", "mcproutes", "MCPRoute"),
-    Kind(_AIGW, "v1alpha1", "quotapolicies", "QuotaPolicy"),
+    Kind(OWN_GROUP, "v1beta1", "aigatewayroutes", "AIGatewayRoute"),
+    Kind(OWN_GROUP, "v1beta1", "aiservicebackends", "AIServiceBackend"),
+    Kind(OWN_GROUP, "v1beta1", "backendsecuritypolicies", "BackendSecurityPolicy"),
+    Kind(OWN_GROUP, "v1beta1", "gatewayconfigs", "GatewayConfig"),
+    Kind(OWN_GROUP, "v1beta1", "mcproutes", "MCPRoute"),
+    Kind(OWN_GROUP, "v1alpha1", "quotapolicies", "QuotaPolicy"),
 )
 """Those with a status that is ours."""
 

@@ -8,9 +8,8 @@ from aigw.api.load import Loaded
 from aigw.api.model import Resource
 from aigw.api.parse import Parsed, Unknown, identify, parse
 from aigw.controller.foreign import as_compiled
+from aigw.controller.kinds import OWN_GROUP
 from aigw.errors import Diagnostic, ResourceId
-
-OWN_GROUP = "aigateway.envoyproxy.io"
 
 Document = Mapping[str, Any]
 

@@ -11,7 +11,8 @@ from aigw.compile.grants import Grants, Referrer
 from aigw.compile.index import Index
 from aigw.controller import conditions
 from aigw.controller.conditions import Acceptance, Condition
-from aigw.controller.objects import OWN_GROUP, Held, Objects
+from aigw.controller.kinds import OWN_GROUP
+from aigw.controller.objects import Held, Objects
 from aigw.controller.shares import Share, shares_of
 from aigw.errors import Code, Diagnostic, ResourceId, Severity
 from aigw.plan import EndpointPrefixes, Plan

@@ -52,19 +52,17 @@ def objects_of(
 def http_route(route: AIGatewayRoute, around: Surroundings, root_prefix: str = "/") -> Object:
     """The HTTPRoute; references that cannot be used are left out of it."""
     spec = route.spec
-    rendered: Object = {}
-    if spec.parent_refs:
-        rendered["parentRefs"] = [_written(ref) for ref in spec.parent_refs]
-    if spec.hostnames:
-        rendered["hostnames"] = list(spec.hostnames)
-    rendered["rules"] = [
-        *(_rule(route, rule, around, root_prefix) for rule in spec.rules),
-        {
-            "name": _NOT_FOUND,
-            "matches": [{"path": {"value": root_prefix}}],
-            "filters": [_filter(_not_found_name(route))],
-        },
-    ]
+    not_found = {
+        "name": _NOT_FOUND,
+        "matches": [{"path": {"value": root_prefix}}],
+        "filters": [_filter(_not_found_name(route))],
+    }
+    # Empty lists too: who applies it owns them, so nobody else can add to them.
+    rendered: Object = {
+        "parentRefs": [_written(ref) for ref in spec.parent_refs],
+        "hostnames": list(spec.hostnames),
+        "rules": [*(_rule(route, rule, around, root_prefix) for rule in spec.rules), not_found],
+    }
     annotations = {
         name: value
         for name, value in route.metadata.annotations.items()
