@@ -16,6 +16,7 @@ from beds.resources import resource
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from aigw.controller.view import View
     from kube.bed.api_server import ApiServer
     from kube.bed.cluster import Cluster
 
@@ -32,8 +33,11 @@ def controller(api_server: ApiServer) -> Iterator[None]:
     stop = threading.Event()
 
     async def run() -> None:
+        async def deliver(view: View) -> None:
+            del view
+
         options = Options("default", "test")
-        controller = Controller(Api(api_server.kubeconfig), options, lambda _: None)
+        controller = Controller(Api(api_server.kubeconfig), options, deliver)
         task = asyncio.create_task(controller.run())
         await asyncio.to_thread(stop.wait)
         task.cancel()

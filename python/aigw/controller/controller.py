@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,16 +45,17 @@ class Controller:
         self,
         api: Api,
         options: Options,
-        on_view: Callable[[View], None],
+        deliver: Callable[[View], Awaitable[None]],
         programmed: Callable[[ResourceId], Condition | None] = lambda _: None,
     ) -> None:
-        """`on_view` gets every new view, first of all when everything was seen once.
+        """`deliver` gets every new view, the first one when everything was seen.
 
-        `programmed` says what data planes report of a route.
+        It returns when data planes have it or cannot be waited for: what is written then makes
+        Envoys name what they must know. `programmed` says what data planes report of a route.
         """
         self._api = api
         self._options = options
-        self._on_view = on_view
+        self._deliver = deliver
         self._viewer = Viewer(options.prefixes, int(time.time()))
         self._cache = Cache()
         self._view: View | None = None
@@ -137,8 +138,8 @@ class Controller:
             touched, self._touched = self._touched, set()
             objects = self._cache.objects.copy()
             view = await asyncio.to_thread(self._viewer.view, objects)
+            await self._deliver(view)
             before, self._view = self._view, view
-            self._on_view(view)
             self._work.add(_differences(before, view, touched))
 
     def _add(self, tasks: Iterable[Task]) -> None:
