@@ -65,20 +65,22 @@ def client_filters(plan: Plan, target: EnvoyTarget, gateway: str) -> list[Json]:
         settings = {"runtime": target.runtime_dir, "gateway": gateway}
         request = _module(target, REQUEST_FILTER, "request", settings)
         return [request, *_members(plan), _ROUTER]
-    mode = {
-        "request_header_mode": "SEND",
-        "request_body_mode": "BUFFERED",
-        "response_header_mode": "SKIP",
-        "response_body_mode": "NONE",
-    }
-    metadata = {"x-aigw-filter": "request", "x-aigw-gateway": gateway}
-    return [_request_ext_proc(plan, metadata, mode), _ROUTER]
+    return [request_ext_proc(plan, {"x-aigw-gateway": gateway}), _ROUTER]
 
 
-def _request_ext_proc(plan: Plan, metadata: dict[str, str], mode: dict[str, str]) -> Json:
-    attributes = [POLICY_ATTRIBUTE]
+def request_ext_proc(plan: Plan, metadata: dict[str, str]) -> Json:
+    """The request filter where the core is a processor; `metadata` may name the Gateway."""
     return _ext_proc(
-        plan, REQUEST_FILTER, metadata, processing_mode=mode, request_attributes=attributes
+        plan,
+        REQUEST_FILTER,
+        {"x-aigw-filter": "request", **metadata},
+        processing_mode={
+            "request_header_mode": "SEND",
+            "request_body_mode": "BUFFERED",
+            "response_header_mode": "SKIP",
+            "response_body_mode": "NONE",
+        },
+        request_attributes=[POLICY_ATTRIBUTE],
     )
 
 
