@@ -22,7 +22,7 @@ def config(backends: dict[str, object], generation: str = "g") -> dict[str, obje
 @given(entries)
 def test_files_come_out_as_they_went_in(backends: dict[str, object]) -> None:
     document = config(backends)
-    text = packed(Cutter().snapshot(document, SECRETS))
+    text = packed(Cutter().snapshot(document, SECRETS, 7))
     config_text, credentials = assembled(*unpacked(text))
     assert (json.loads(config_text), json.loads(credentials)) == (document, SECRETS)
 
@@ -30,14 +30,14 @@ def test_files_come_out_as_they_went_in(backends: dict[str, object]) -> None:
 def test_a_change_of_one_backend_changes_two_pieces() -> None:
     cutter = Cutter()
     backends = {f"n/b{number}@0": {"a": number} for number in range(1000)}
-    first = cutter.snapshot(config(backends), SECRETS)
+    first = cutter.snapshot(config(backends), SECRETS, 7)
     changed = {**backends, "n/b7@0": {"a": "other"}}
-    second = cutter.snapshot(config(changed, "h"), SECRETS)
+    second = cutter.snapshot(config(changed, "h"), SECRETS, 7)
     assert len(second.missing(first.pieces)) == 2  # the part, and what names the generation
 
 
 def test_what_is_missing_or_damaged_is_named() -> None:
-    snapshot = Cutter().snapshot(config({"a": {}}), SECRETS)
+    snapshot = Cutter().snapshot(config({"a": {}}), SECRETS, 7)
     without = dict(snapshot.pieces)
     del without[snapshot.credentials]
     with pytest.raises(SnapshotError, match="is missing"):
@@ -49,7 +49,7 @@ def test_what_is_missing_or_damaged_is_named() -> None:
 
 @given(st.integers(0, 400), st.binary(max_size=5))
 def test_a_cut_text_is_never_taken_for_a_whole_one(at: int, end: bytes) -> None:
-    snapshot = Cutter().snapshot(config({"a": {}, "b": {}}), SECRETS)
+    snapshot = Cutter().snapshot(config({"a": {}, "b": {}}), SECRETS, 7)
     text = packed(snapshot)
     torn = text[: min(at, len(text) - 1)] + end
     if torn == text:
@@ -59,6 +59,6 @@ def test_a_cut_text_is_never_taken_for_a_whole_one(at: int, end: bytes) -> None:
 
 
 def test_a_version_of_the_future_is_refused() -> None:
-    snapshot = Cutter().snapshot(config({}), SECRETS)
+    snapshot = Cutter().snapshot(config({}), SECRETS, 7)
     with pytest.raises(SnapshotError, match="version 2 is not supported"):
         assembled({**snapshot.manifest, "version": 2}, snapshot.pieces)

@@ -1,6 +1,7 @@
 """Everything that follows from the objects of the cluster at one moment. Pure."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,9 @@ from aigw.render.kubernetes import Surroundings, http_route, route_filters
 
 Json = dict[str, Any]
 
+XDS_HASH = "gateway.envoyproxy.io/aigw-xds-hash"
+"""Envoy Gateway does not watch our kinds: it translates again when this annotation changes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Generated:
@@ -34,13 +38,15 @@ class View:
     """What is to be written, and what data planes get.
 
     `generated` are objects beside the routes, `conditions` those of our kinds without `Programmed`,
-    `shares` the parts of the plan by Gateway (`<ns>/<name>`).
+    `shares` the parts of the plan by Gateway (`<ns>/<name>`), `hashes` those of all that a route
+    (`<ns>/<name>`) is in the plan.
     """
 
     plan: Plan | None
     shares: Mapping[str, Share]
     generated: Mapping[ResourceId, Generated] = field(repr=False)
     conditions: Mapping[ResourceId, tuple[Condition, ...]] = field(repr=False)
+    hashes: Mapping[str, str] = field(repr=False)
 
 
 class Viewer:
@@ -64,31 +70,35 @@ class Viewer:
             if item.resource is not None and item.resource.group == OWN_GROUP:
                 findings.setdefault(item.resource, []).append(item)
         served = _served_routes(compiled.plan)
+        generated = self._generated(Index.of(loaded), compiled.plan)
         return View(
             plan=compiled.plan,
             shares=shares_of(compiled.plan) if compiled.plan else {},
-            generated=self._generated(Index.of(loaded)),
+            generated=generated,
             conditions={
                 held.id: _conditions(held, findings.get(held.id, ()), served)
-                for held in objects.all()
-                if held.id.group == OWN_GROUP and not held.is_deleting
+                for held in objects.of_group(OWN_GROUP)
+                if not held.is_deleting
             },
+            hashes={name.path: item.hash for name, item in self._rendered.items()},
         )
 
-    def _generated(self, index: Index) -> Mapping[ResourceId, Generated]:
+    def _generated(self, index: Index, plan: Plan | None) -> Mapping[ResourceId, Generated]:
         grants = Grants(index)
         around = Surroundings(
             backend=lambda namespace, name: index.get(AIServiceBackend, namespace, name),
             permits=lambda route, target: grants.allow(Referrer.of(route), target),
         )
+        parts = _parts(plan)
         root = self._prefixes.path("")
         before, self._rendered = self._rendered, {}
         found: dict[ResourceId, Generated] = {}
         for route in index.all(AIGatewayRoute):
-            basis = (route, *_basis(route, around))
+            basis = (route, *_references(route, around), *parts.get(route.id.path, ()))
             last = before.get(route.id)
             if last is None or not last.is_of(basis):
-                last = _Rendered(basis, tuple(_objects_of(route, around, root)))
+                digest = _hash(parts.get(route.id.path, ()))
+                last = _Rendered(basis, digest, tuple(_objects_of(route, around, root, digest)))
             self._rendered[route.id] = last
             found.update(last.objects)
         return found
@@ -99,18 +109,42 @@ class _Rendered:
     """Objects of a route, and all that they were made from."""
 
     basis: tuple[object, ...]
+    hash: str
     objects: tuple[tuple[ResourceId, Generated], ...]
 
     def is_of(self, basis: tuple[object, ...]) -> bool:
-        """Whether these are the very same things."""
+        """Whether these are the same things, most of them the very same objects."""
         return len(basis) == len(self.basis) and all(map(_is_same, basis, self.basis))
 
 
 def _is_same(one: object, other: object) -> bool:
-    return one is other
+    return one is other or one == other
 
 
-def _basis(route: AIGatewayRoute, around: Surroundings) -> Iterator[object]:
+def _parts(plan: Plan | None) -> Mapping[str, list[object]]:
+    """By route all that the plan has of it: rules, backends, and where it stands."""
+    parts: dict[str, list[object]] = {}
+    if plan is None:
+        return parts
+    for rule in plan.rules.values():
+        own = parts.setdefault(rule.route, [])
+        own.append(rule)
+        own += (plan.backends[member.backend] for group in rule.groups for member in group.members)
+    for port in plan.ports:
+        for listener in port.listeners:
+            for host in listener.virtual_hosts:
+                for match in host.matches:
+                    place = (listener.name, host.hostname, match)
+                    parts[plan.rules[match.rule].route].append(place)
+    return parts
+
+
+def _hash(parts: Sequence[object]) -> str:
+    """Their texts have all but secrets."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _references(route: AIGatewayRoute, around: Surroundings) -> Iterator[object]:
     for rule in route.spec.rules:
         for ref in rule.backend_refs:
             namespace = ref.namespace or route.namespace
@@ -121,10 +155,11 @@ def _basis(route: AIGatewayRoute, around: Surroundings) -> Iterator[object]:
 
 
 def _objects_of(
-    route: AIGatewayRoute, around: Surroundings, root: str
+    route: AIGatewayRoute, around: Surroundings, root: str, digest: str
 ) -> Iterator[tuple[ResourceId, Generated]]:
-    objects: Iterable[Json] = (http_route(route, around, root), *route_filters(route))
-    for content in objects:
+    http = http_route(route, around, root)
+    http["metadata"]["annotations"][XDS_HASH] = digest
+    for content in (http, *route_filters(route)):
         group = content["apiVersion"].rpartition("/")[0]
         metadata = content["metadata"]
         identity = ResourceId(group, content["kind"], metadata["namespace"], metadata["name"])

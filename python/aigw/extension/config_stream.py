@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
@@ -62,6 +62,8 @@ class ConfigStream:
         self._snapshots = dict(snapshots)
         for gateway in changed:
             for follower in self._followers.get(gateway, ()):
+                # An error was about the one before.
+                follower.report = Report(follower.report.generation)
                 follower.changed.set()
 
     def reports(self, gateway: str) -> list[Report]:
@@ -88,9 +90,9 @@ class ConfigStream:
             report.generation == generation or report.error for report in self.reports(gateway)
         )
 
-    def handler(self) -> grpc.GenericRpcHandler[bytes, bytes]:
+    def handler(self) -> grpc.GenericRpcHandler:
         """For a `grpc.aio` server."""
-        follow = grpc.stream_stream_rpc_method_handler(self._follow, None, None)
+        follow: Any = grpc.stream_stream_rpc_method_handler(self._follow, None, None)
         return grpc.method_handlers_generic_handler(SERVICE, {METHOD: follow})
 
     async def _follow(
@@ -107,8 +109,8 @@ class ConfigStream:
         logger.info("%s: data plane %s is connected", gateway, follower.node)
         listening = asyncio.create_task(self._listen(gateway, follower, requests))
         try:
-            async for message in self._messages(gateway, follower, listening):
-                yield message
+            async for sent in self._messages(gateway, follower, listening):
+                yield sent
         finally:
             listening.cancel()
             self._followers[gateway].remove(follower)
@@ -124,10 +126,9 @@ class ConfigStream:
             snapshot = self._snapshots.get(gateway)
             if snapshot is not None and snapshot is not last:
                 last = snapshot
-                follower.report = Report(follower.report.generation)
                 yield written(manifest=snapshot.manifest)
-                for name, piece in snapshot.missing(follower.known).items():
-                    yield piece_message(name, piece)
+                for digest, piece in snapshot.missing(follower.known).items():
+                    yield piece_message(digest, piece)
                 follower.known = set(snapshot.pieces)
                 continue
             waiting = asyncio.create_task(follower.changed.wait())

@@ -4,7 +4,8 @@ A snapshot is a manifest of pieces, each named after its content: a data plane t
 them already gets the others only. Backends are spread over pieces by their names, so a change of
 one route changes one of them.
 
-    {"version": 1, "generation": "...", "config": ["<sha256>", ...], "credentials": "<sha256>"}
+    {"version": 1, "generation": "...", "made_at": 1767225600000,
+     "config": ["<sha256>", ...], "credentials": "<sha256>"}
 """
 
 import hashlib
@@ -31,9 +32,13 @@ class SnapshotError(AigwError):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Pieces, compressed, by the SHA-256 of what they hold. They are secret: so are credentials."""
+    """Pieces, compressed, by the SHA-256 of what they hold. Credentials are among them.
+
+    `made_at` is in milliseconds of Unix time: of two snapshots on different ways the later counts.
+    """
 
     generation: str
+    made_at: int
     config: tuple[str, ...]
     credentials: str
     pieces: Mapping[str, bytes] = field(repr=False)
@@ -44,6 +49,7 @@ class Snapshot:
         return {
             "version": VERSION,
             "generation": self.generation,
+            "made_at": self.made_at,
             "config": list(self.config),
             "credentials": self.credentials,
         }
@@ -60,13 +66,13 @@ class Cutter:
         """Nothing is known yet."""
         self._known: Mapping[str, bytes] = {}
 
-    def snapshot(self, config: Json, credentials: Json) -> Snapshot:
+    def snapshot(self, config: Json, credentials: Json, made_at: int) -> Snapshot:
         """The files in pieces."""
         found: dict[str, bytes] = {}
         names = [self._piece(part, found) for part in _parts(config)]
         secret = self._piece(credentials, found)
         self._known = found
-        return Snapshot(str(config["generation"]), tuple(names), secret, found)
+        return Snapshot(str(config["generation"]), made_at, tuple(names), secret, found)
 
     def _piece(self, content: Json, found: dict[str, bytes]) -> str:
         text = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
