@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
-import threading
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aigw.controller.api import Api
-from aigw.controller.controller import Controller, Options
 from beds.resources import resource
+from kube.bed.process import Program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aigw.controller.view import View
+    from beds.ports import FreePorts
     from kube.bed.api_server import ApiServer
     from kube.bed.cluster import Cluster
 
@@ -28,26 +26,15 @@ GW = "gateway.networking.k8s.io/v1"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def controller(api_server: ApiServer) -> Iterator[None]:
+def controller(api_server: ApiServer, free_port: FreePorts) -> Iterator[None]:
     """One that runs for all tests of this module."""
-    stop = threading.Event()
-
-    async def run() -> None:
-        async def deliver(view: View) -> None:
-            del view
-
-        options = Options("default", "test")
-        controller = Controller(Api(api_server.kubeconfig), options, deliver)
-        task = asyncio.create_task(controller.run())
-        await asyncio.to_thread(stop.wait)
-        task.cancel()
-        await asyncio.wait({task})
-
-    thread = threading.Thread(target=asyncio.run, args=(run(),))
-    thread.start()
+    command = [sys.executable, "-m", "aigw", "controller", "--namespace=default"]
+    command += ["--kubeconfig", api_server.kubeconfig]
+    command += [f"--{name}=127.0.0.1:{free_port()}" for name in ("port", "stream-port")]
+    program = Program.start("controller", command, api_server.folder)
     yield
-    stop.set()
-    thread.join(20)
+    program.stop()
+    assert program.process.returncode == 0, program.log
 
 
 def load(cluster: Cluster, namespace: str, *documents: Json) -> None:

@@ -9,20 +9,20 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import grpc
-import grpc.aio
 import pytest
 
 from aigw import _core
 from aigw.controller import bundle as bundles
 from aigw.extension.config_stream import ConfigStream, Report
 from aigw.extproc.following import Following, Source
-from aigw.render.config_messages import OPTIONS
 from aigw.render.snapshot import Cutter, Snapshot
 from beds.authority import Authority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+    from beds.ports import FreePorts
 
 GATEWAY = "default/edge"
 SECONDS = 15
@@ -64,10 +64,7 @@ async def reached(condition: Callable[[], bool]) -> None:
 @contextlib.asynccontextmanager
 async def running(stream: ConfigStream, following: Following, address: str) -> AsyncIterator[None]:
     """Both ends."""
-    server = grpc.aio.server(options=OPTIONS)
-    server.add_generic_rpc_handlers((stream.handler(),))
-    server.add_insecure_port(address)
-    await server.start()
+    server = await stream.serve(address)
     async with background(following):
         yield
     await server.stop(None)
@@ -156,19 +153,17 @@ def mount(folder: Path, wanted: Snapshot, side: str) -> None:
     ("named", "is_served"), [("default/edge", True), ("default/other", False), (None, False)]
 )
 async def test_a_data_plane_gets_what_its_certificate_names(
-    tmp_path: Path, named: str | None, is_served: bool
+    tmp_path: Path, free_port: FreePorts, named: str | None, is_served: bool
 ) -> None:
     authority = Authority("controller")
     stream = ConfigStream(lambda _: None)
     stream.publish({GATEWAY: snapshot(Cutter(), "one", 1, a="h")})
     pair = authority.issue("localhost")
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers((stream.handler(),))
     credentials = grpc.ssl_server_credentials(
         [(pair.key.encode(), pair.chain.encode())], authority.pem.encode(), require_client_auth=True
     )
-    port = server.add_secure_port("localhost:0", credentials)
-    await server.start()
+    port = free_port()
+    server = await stream.serve(f"localhost:{port}", credentials)
     own = authority.issue("pod", *([f"aigw://gateway/{named}"] if named else []))
     for name, text in (("tls.crt", own.chain), ("tls.key", own.key), ("ca.crt", authority.pem)):
         (tmp_path / name).write_text(text)

@@ -8,3 +8,9 @@ objects is in the `View`, which is made anew, incrementally, when they have chan
 written is compared with the cluster object by object, so a lost event or a lost write is made
 good by the next look.
 """
+
+from aigw.controller.api import Api, ApiError
+from aigw.controller.controller import Controller, Options
+from aigw.controller.delivery import Delivery
+
+__all__ = ["Api", "ApiError", "Controller", "Delivery", "Options"]

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from aigw.api.ai_gateway_route import AIGatewayRoute
 from aigw.api.parse import identify
 from aigw.controller.api import Api, ApiError, Page
-from aigw.controller.conditions import Condition
+from aigw.controller.delivery import Delivery
 from aigw.controller.kinds import GENERATED, HELD_BY_US, OWN_GROUP, READ, Kind
 from aigw.controller.lease import Lease
 from aigw.controller.view import View, Viewer
@@ -41,41 +42,40 @@ class Options:
 class Controller:
     """Keeps the cluster as the objects of our kinds say."""
 
-    def __init__(
-        self,
-        api: Api,
-        options: Options,
-        deliver: Callable[[View], Awaitable[None]],
-        programmed: Callable[[ResourceId], Condition | None] = lambda _: None,
-    ) -> None:
-        """`deliver` gets every new view, the first one when everything was seen.
+    def __init__(self, api: Api, options: Options, delivery: Delivery) -> None:
+        """`delivery` gets every new view, the first one when everything was seen.
 
-        It returns when data planes have it or cannot be waited for: what is written then makes
-        Envoys name what they must know. `programmed` says what data planes report of a route.
+        Only when it returns is written what makes Envoys name what data planes must know.
         """
         self._api = api
         self._options = options
-        self._deliver = deliver
+        self._delivery = delivery
         self._viewer = Viewer(options.prefixes, int(time.time()))
         self._cache = Cache()
         self._view: View | None = None
-        self._writer = Writer(api, self._cache, self._add, programmed)
+        self._writer = Writer(api, self._cache, self._add, delivery.programmed)
         self._changed = asyncio.Event()
         self._touched: set[ResourceId] = set()
         self._work = Work(self._do, _WORKERS)
         self._lease = Lease(api, options.namespace, options.identity, self._on_lease)
 
     async def run(self) -> None:
-        """Runs until it is cancelled."""
+        """Runs until it is cancelled, or until kopf has heard a signal."""
         await self._see_all_at_last()
         async with asyncio.TaskGroup() as group:
-            group.create_task(
-                watch(self._api, (*READ, *GENERATED), self._options.watched, self._seen)
-            )
-            group.create_task(self._look())
-            group.create_task(self._work.run())
-            group.create_task(self._lease.run())
-            group.create_task(self._resync())
+            others = [
+                group.create_task(task)
+                for task in (
+                    self._look(),
+                    self._work.run(),
+                    self._lease.run(),
+                    self._resync(),
+                    self._delivery.run(),
+                )
+            ]
+            await watch(self._api, (*READ, *GENERATED), self._options.watched, self._seen)
+            for task in others:
+                task.cancel()
 
     # --- what is there ---
 
@@ -138,7 +138,7 @@ class Controller:
             touched, self._touched = self._touched, set()
             objects = self._cache.objects.copy()
             view = await asyncio.to_thread(self._viewer.view, objects)
-            await self._deliver(view)
+            await self._delivery.deliver(view)
             before, self._view = self._view, view
             self._work.add(_differences(before, view, touched))
 
@@ -150,9 +150,12 @@ class Controller:
         if is_holder and self._view is not None:
             self._add(_differences(None, self._view, set()))
 
-    def report(self, routes: Iterable[ResourceId]) -> None:
-        """Data planes have said something new of these routes."""
-        self._add(Task(Step.STATUS, route) for route in routes)
+    def on_report(self, gateway: str) -> None:
+        """Data planes of a Gateway (`<ns>/<name>`) have said something new."""
+        for path in self._delivery.routes_of(gateway):
+            namespace, _, name = path.partition("/")
+            route = ResourceId(AIGatewayRoute.GROUP, AIGatewayRoute.KIND, namespace, name)
+            self._add([Task(Step.STATUS, route)])
 
     # --- what is done about it ---
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -98,6 +98,11 @@ class Delivery:
         """The newest ones, by Gateway (`<ns>/<name>`)."""
         return {name: way.snapshot for name, way in self._ways.items() if way.snapshot}
 
+    def routes_of(self, gateway: str) -> Collection[str]:
+        """Routes (`<ns>/<name>`) that are served by a Gateway."""
+        way = self._ways.get(gateway)
+        return way.needs.keys() if way else ()
+
     async def deliver(self, view: View) -> None:
         """Returns when data planes have the view, have refused it, or take too long."""
         now = time.time()
@@ -161,7 +166,8 @@ def _update(way: _Way, share: Share, now: float) -> None:
     """Takes over a share; what it has no more stays known for a while."""
     before: Json = way.config["backends"]
     secrets: Json = way.credentials["credentials"]
-    way.config, way.credentials = render_filter_config(share.plan), render_credentials(share.plan)
+    way.config = dict(render_filter_config(share.plan))
+    way.credentials = dict(render_credentials(share.plan))
     backends: Json = way.config["backends"]
     for name, entry in before.items():
         used = entry.get("auth", {}).get("credential")

@@ -4,6 +4,7 @@
 `ExtensionServer` offers them by gRPC. The controller that makes the plan is another package.
 """
 
+from aigw.extension.config_stream import ConfigStream
 from aigw.extension.rewrite import Bundle, Rewritten, name_endpoints, rewrite
 from aigw.extension.served import Served, route_hashes
 from aigw.extension.server import ExtensionServer, ServerOptions
@@ -11,6 +12,7 @@ from aigw.extension.settings import Settings
 
 __all__ = [
     "Bundle",
+    "ConfigStream",
     "ExtensionServer",
     "Rewritten",
     "Served",

@@ -13,7 +13,15 @@ from typing import Any, TypeAlias
 import grpc
 import grpc.aio
 
-from aigw.render.config_messages import IDENTITY, METHOD, SERVICE, piece_message, read, written
+from aigw.render.config_messages import (
+    IDENTITY,
+    METHOD,
+    OPTIONS,
+    SERVICE,
+    piece_message,
+    read,
+    written,
+)
 from aigw.render.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -90,8 +98,24 @@ class ConfigStream:
             report.generation == generation or report.error for report in self.reports(gateway)
         )
 
-    def handler(self) -> grpc.GenericRpcHandler:
-        """For a `grpc.aio` server."""
+    async def serve(
+        self, address: str, credentials: grpc.ServerCredentials | None = None
+    ) -> grpc.aio.Server:
+        """Listens; without credentials only data planes of this machine get anything.
+
+        Raises:
+            RuntimeError: the address cannot be had.
+        """
+        server = grpc.aio.server(options=OPTIONS)
+        server.add_generic_rpc_handlers((self._handler(),))
+        if credentials is None:
+            server.add_insecure_port(address)
+        else:
+            server.add_secure_port(address, credentials)
+        await server.start()
+        return server
+
+    def _handler(self) -> grpc.GenericRpcHandler:
         follow: Any = grpc.stream_stream_rpc_method_handler(self._follow, None, None)
         return grpc.method_handlers_generic_handler(SERVICE, {METHOD: follow})
 
