@@ -113,6 +113,7 @@ def environment(extra: Mapping[str, str], folder: Path) -> dict[str, str]:
     """An environment without the developer's own keys."""
     clean = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
     clean["AIGW_CONFIG_HOME"] = str(folder / "config")
+    clean["AIGW_STATE_HOME"] = str(folder / "state")
     kept = ("AIGW_ENVOY_MODULE",)
     clean.update({name: os.environ[name] for name in kept if name in os.environ})
     return {**clean, **extra}

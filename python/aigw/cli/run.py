@@ -3,6 +3,7 @@
 import argparse
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from aigw.cli.prefixes import add_prefixes, prefixes_of
 if TYPE_CHECKING:
     from aigw.standalone.options import RunOptions
 
+_VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|(\w+))", re.ASCII)
 _UNSUPPORTED = ("mcp_config", "mcp_json")
 
 
@@ -31,6 +33,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--debug", action="store_true", default=_is_on("AIGW_DEBUG"))
     add_prefixes(parser)
     _add_path(parser, "config-home", "~/.config/aigw")
+    _add_path(parser, "state-home", None)
     add_place(parser)
     parser.add_argument("--mcp-config", help=argparse.SUPPRESS)
     parser.add_argument("--mcp-json", help=argparse.SUPPRESS)
@@ -55,7 +58,7 @@ def check_run_id(name: str | None) -> None:
         raise UsageError(message)
 
 
-def _add_path(parser: argparse.ArgumentParser, name: str, default: str) -> None:
+def _add_path(parser: argparse.ArgumentParser, name: str, default: str | None) -> None:
     variable = f"AIGW_{name.upper().replace('-', '_')}"
     value = os.environ.get(variable) or default
     parser.add_argument(f"--{name}", type=_path, default=value)
@@ -89,6 +92,7 @@ def _options(options: argparse.Namespace) -> "RunOptions":
         run_id=options.run_id,
         config_home=options.config_home,
         runtime_dir=options.runtime_dir,
+        state_home=options.state_home,
         prefixes=prefixes_of(options),
     )
 
@@ -101,6 +105,11 @@ def _path(text: str) -> Path:
 
 
 def _expand(path: str) -> Path:
+    for found in _VARIABLE.finditer(path):
+        name = found[1] or found[2]
+        if name not in os.environ:
+            message = f"{path}: the variable {name} is not set"
+            raise argparse.ArgumentTypeError(message)
     # Not Path.expanduser: it fails for unknown users.
     return Path(os.path.expanduser(os.path.expandvars(path))).absolute()  # noqa: PTH111
 

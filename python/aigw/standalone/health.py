@@ -6,7 +6,7 @@ from pathlib import Path
 from aigw.errors import AigwError
 from aigw.standalone import layout as layouts
 from aigw.standalone.admin import Admin
-from aigw.standalone.layout import Layout
+from aigw.standalone.layout import Runtime
 
 BUDGET_SECONDS = 1.0
 
@@ -31,12 +31,14 @@ def check(runtime_dir: Path, run_id: str | None) -> None:
         raise HealthError(message) from None
 
 
-async def _check(layout: Layout) -> None:
-    if not layout.admin_socket.exists():
+async def _check(layout: Runtime) -> None:
+    try:
+        address = layout.admin_address.read_text()
+    except OSError:
         message = "Failed to find Envoy admin server"
-        raise HealthError(message)
-    if not await Admin(layout.admin_socket).ready():
-        message = f"Envoy admin server is not ready ({layout.admin_socket})"
+        raise HealthError(message) from None
+    if not await Admin(Path(address)).ready():
+        message = f"Envoy admin server is not ready ({address})"
         raise HealthError(message)
     if not layout.ext_proc_socket.exists():
         return
@@ -48,9 +50,9 @@ async def _check(layout: Layout) -> None:
     writer.close()
 
 
-def _layout(runtime_dir: Path, run_id: str | None) -> Layout:
+def _layout(runtime_dir: Path, run_id: str | None) -> Runtime:
     if run_id is not None:
-        return Layout(runtime_dir / run_id)
+        return Runtime(runtime_dir / run_id)
     runs = layouts.running(runtime_dir)
     if len(runs) != 1:
         many = f"{len(runs)} gateways run" if runs else "no gateway runs"

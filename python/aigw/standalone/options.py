@@ -30,4 +30,5 @@ class RunOptions:
     run_id: str | None
     config_home: Path
     runtime_dir: Path
+    state_home: Path | None
     prefixes: EndpointPrefixes
