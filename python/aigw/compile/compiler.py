@@ -6,7 +6,7 @@ routes compiles these routes only, and any other change compiles everything (see
 for resources with which that is not so).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from aigw.compile.models import Offer
 from aigw.compile.naming import distinct
 from aigw.compile.ports import Mounted
 from aigw.compile.report import Report
-from aigw.compile.surroundings import Surroundings, looks_at_routes
+from aigw.compile.surroundings import Here, Surroundings, looks_at_routes
 from aigw.compile.targets import report_targets
 from aigw.errors import Diagnostic, ResourceId, Severity
 from aigw.plan import Auth, Backend, Certificate, Collector, EndpointPrefixes, Plan, Proxy, Rule
@@ -54,14 +54,16 @@ def compile_plan(
     loaded_at: int = 0,
     prefixes: EndpointPrefixes = _DEFAULT_PREFIXES,
     variables: Mapping[str, str] | None = None,
+    missing_extras: Collection[str] = (),
 ) -> Compiled:
     """Compiles everything that was loaded, for all Gateways. Never raises for user input.
 
     The result does not depend on the order of documents. `loaded_at` (Unix seconds) dates the
     models of routes that carry no time of their own. `prefixes` are where clients find the
-    endpoints, `variables` those of the environment, which may name proxies.
+    endpoints, `variables` those of the environment, which may name proxies, `missing_extras` those
+    of this package whose libraries are not here.
     """
-    return Compiler(loaded_at, prefixes, variables).compile(loaded)
+    return Compiler(loaded_at, prefixes, variables, missing_extras).compile(loaded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +102,10 @@ class Compiler:
         loaded_at: int = 0,
         prefixes: EndpointPrefixes = _DEFAULT_PREFIXES,
         variables: Mapping[str, str] | None = None,
+        missing_extras: Collection[str] = (),
     ) -> None:
         """As `compile_plan`."""
-        self._variables = variables or {}
+        self._here = Here(variables or {}, missing_extras)
         self._loaded_at = loaded_at
         self._prefixes = prefixes
         self._surroundings: Surroundings | None = None
@@ -117,7 +120,7 @@ class Compiler:
         around = self._surroundings
         if around is None or not around.is_made_of(others, loaded.rejected):
             around = self._surroundings = Surroundings(
-                others, loaded.rejected, self._prefixes, self._variables
+                others, loaded.rejected, self._prefixes, self._here
             )
             self._known, self._by_id = {}, {}
         found = self._all(routes, around)

@@ -8,6 +8,7 @@ from aigw.api.load import Loader, Source
 from aigw.api.secret_sources import Environment
 from aigw.compile.compiler import Compiled, Compiler
 from aigw.errors import Code, Diagnostic
+from aigw.extras import missing_extras
 from aigw.plan import EndpointPrefixes
 from aigw.standalone import source
 from aigw.standalone.source import Found
@@ -23,7 +24,7 @@ class Configuration:
         self._found = found
         self._loader = Loader()
         # Models without a date of their own keep the one of the start.
-        self._compiler = Compiler(int(time.time()), prefixes, os.environ)
+        self._compiler = Compiler(int(time.time()), prefixes, os.environ, missing_extras())
         self._known: frozenset[Diagnostic] = frozenset()
 
     @property
