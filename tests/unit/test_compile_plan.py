@@ -126,6 +126,39 @@ def test_a_backend_gets_everything_that_an_attempt_needs() -> None:
     assert found.schema.prefix == "v1"
 
 
+@pytest.mark.parametrize(
+    ("schema", "field"),
+    [
+        ({"name": "OpenAI", "prefix": "v1 beta"}, "prefix"),
+        ({"name": "OpenAI", "prefix": "v1\n"}, "prefix"),
+        ({"name": "Anthropic", "prefix": "v1?key=x"}, "prefix"),
+        ({"name": "Anthropic", "prefix": "v1#x"}, "prefix"),
+        ({"name": "OpenAI", "prefix": "v\u00e4"}, "prefix"),
+        ({"name": "OpenAI", "prefix": "v1%2"}, "prefix"),
+        ({"name": "OpenAI", "prefix": "v1\\x"}, "prefix"),
+        ({"name": "Cohere", "version": "v2 "}, "version"),
+    ],
+)
+def test_a_prefix_that_no_path_can_have_is_an_error(schema: dict[str, str], field: str) -> None:
+    bad, endpoint = backend("bad")
+    bad["spec"]["schema"] = schema
+    rules = (rule({"name": "bad"}), rule({"name": "good"}, model="n"))
+    result = compiled(gateway(), route(*rules), bad, endpoint, *backend("good"))
+    (finding,) = result.errors
+    assert str(finding.resource) == "AIServiceBackend default/bad"
+    assert finding.field_path == f"spec.schema.{field}"
+    assert result.plan is not None
+    assert {found.backend for found in result.plan.backends.values()} == {"default/good"}
+
+
+@pytest.mark.parametrize("prefix", ["v1beta/openai", "/openai/v1/", "/", "a%20b/c:d,e@f~", "v1"])
+def test_a_prefix_is_a_path(prefix: str) -> None:
+    documents = backend("a")
+    documents[0]["spec"]["schema"]["prefix"] = prefix
+    (found,) = plan_of(gateway(), route(rule({"name": "a"})), *documents).backends.values()
+    assert found.schema.prefix == prefix
+
+
 def test_secrets_are_in_no_representation_of_a_plan() -> None:
     plan = plan_of(
         gateway(),
