@@ -32,8 +32,8 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--drain-seconds", type=_positive, default=10, help="longest drain at stop")
     parser.add_argument("--debug", action="store_true", default=_is_on("AIGW_DEBUG"))
     add_prefixes(parser)
-    _add_path(parser, "config-home", "~/.config/aigw")
-    _add_path(parser, "state-home", None)
+    _add_path(parser, "config-home", "~/.config/aigw", "where config.yaml may be")
+    _add_path(parser, "state-home", None, "logs of runs (~/.local/state/aigw)")
     add_place(parser)
     parser.add_argument("--mcp-config", help=argparse.SUPPRESS)
     parser.add_argument("--mcp-json", help=argparse.SUPPRESS)
@@ -42,9 +42,11 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def add_place(parser: argparse.ArgumentParser) -> None:
     """The options that say where a run keeps its files."""
-    parser.add_argument("--run-id", default=os.environ.get("AIGW_RUN_ID") or None)
+    run_id = os.environ.get("AIGW_RUN_ID") or None
+    parser.add_argument("--run-id", default=run_id, help="name of the run; default: a time")
     # The documented default; its owner is checked.
-    _add_path(parser, "runtime-dir", f"/tmp/aigw-{os.getuid()}")  # noqa: S108
+    default = f"/tmp/aigw-{os.getuid()}"  # noqa: S108
+    _add_path(parser, "runtime-dir", default, "files of runs that are alive")
 
 
 def check_run_id(name: str | None) -> None:
@@ -58,10 +60,10 @@ def check_run_id(name: str | None) -> None:
         raise UsageError(message)
 
 
-def _add_path(parser: argparse.ArgumentParser, name: str, default: str | None) -> None:
+def _add_path(parser: argparse.ArgumentParser, name: str, default: str | None, what: str) -> None:
     variable = f"AIGW_{name.upper().replace('-', '_')}"
     value = os.environ.get(variable) or default
-    parser.add_argument(f"--{name}", type=_path, default=value)
+    parser.add_argument(f"--{name}", type=_path, default=value, help=what)
 
 
 def _execute(options: argparse.Namespace) -> int:
