@@ -46,15 +46,17 @@ SHARED = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Bed:
     """A gateway and the provider behind both of its backends."""
 
     gateway: RunningGateway
     provider: ProviderBed
+    sent: int = 0
 
     def send(self, client: RawConnection, path: str, **body: object) -> None:
         """A request."""
+        self.sent += 1
         client.send(request("POST", path, JSON, body=json.dumps(body).encode()))
 
     def ask(self, path: str, **body: object) -> Response:
@@ -63,19 +65,19 @@ class Bed:
             self.send(client, path, **body)
             return client.response()
 
-    def costs(self, count: int) -> list[object]:
-        """Those of the newest access-log line, once there are so many."""
-        line = self.gateway.access_log(count)[-1]
+    def costs(self) -> list[object]:
+        """Those of the access-log line of the newest request."""
+        line = self.gateway.access_log(self.sent)[-1]
         return [line[key] for key in KEYS]
 
-    def record(self, count: int) -> dict[str, Any]:
-        """The newest usage record, once there are so many."""
-        found: list[str] = []
-        self.gateway.wait_until(
-            lambda: len(found := RECORD.findall(self.gateway.errors)) >= count, "a record"
-        )
-        found = RECORD.findall(self.gateway.errors)
-        result: dict[str, Any] = json.loads(found[-1])
+    def record(self) -> dict[str, Any]:
+        """The usage record of the newest request."""
+
+        def found() -> list[str]:
+            return RECORD.findall(self.gateway.errors)
+
+        self.gateway.wait_until(lambda: len(found()) >= self.sent, "record of the request")
+        result: dict[str, Any] = json.loads(found()[-1])
         return result
 
 
@@ -117,7 +119,7 @@ def _config(port: int, provider: int) -> str:
     return text.replace("  rules:\n", f"  llmRequestCosts: {json.dumps(COSTS)}\n  rules:\n", 1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def bed(host: tuple[str, ...], loop_thread: LoopThread, free_port: FreePorts) -> Iterator[Bed]:
     provider = ProviderBed(loop_thread, FakeProvider())
     try:
@@ -160,8 +162,8 @@ def test_costs_and_prices_of_whole_replies(bed: Bed) -> None:
     body = {"model": "m", "choices": [{"message": message}], "usage": _usage(100, 20, 40)}
     bed.provider.on(Reply(200, (JSON,), json.dumps(body).encode()))
     assert bed.ask("/v1/chat/completions", model="m", messages=PROMPT).status == 200
-    assert bed.costs(1) == [110, 20, 7, None]
-    record = bed.record(1)
+    assert bed.costs() == [110, 20, 7, None]
+    record = bed.record()
     assert record["costs"] == {"credits": 110, "spent": 20, "shared": 7}
     # 60 * 2 + 40 * 1 + 20 * 10 = 360 millionths of a dollar
     price = {"pico_usd": 360_000_000, "entry": "m", "source": "GatewayConfig default/money"}
@@ -176,8 +178,8 @@ def test_usage_that_comes_again_in_a_stream_replaces_what_was_said(bed: Bed) -> 
     bed.provider.on(Reply(200, (SSE,), events))
     body = {"model": "m", "stream": True, "messages": PROMPT}
     assert bed.ask("/v1/chat/completions", **body).status == 200
-    assert bed.costs(1)[:3] == [23, 6, 7]
-    assert bed.record(1)["costs"] == {"credits": 23, "spent": 6, "shared": 7}
+    assert bed.costs()[:3] == [23, 6, 7]
+    assert bed.record()["costs"] == {"credits": 23, "spent": 6, "shared": 7}
 
 
 def test_a_start_and_a_delta_of_usage_are_not_added(bed: Bed) -> None:
@@ -185,8 +187,8 @@ def test_a_start_and_a_delta_of_usage_are_not_added(bed: Bed) -> None:
     bed.provider.on(Reply(200, (SSE,), events))
     body = {"model": "claude", "stream": True, "max_tokens": 9, "messages": PROMPT}
     assert bed.ask("/anthropic/v1/messages", **body).status == 200
-    assert bed.costs(1)[:3] == [47, 9, 8]
-    record = bed.record(1)
+    assert bed.costs()[:3] == [47, 9, 8]
+    record = bed.record()
     assert record["costs"] == {"credits": 47, "spent": 9, "shared": 8}
     assert record["price"] is None
 
@@ -201,7 +203,7 @@ def test_a_stream_that_is_cut_off_is_charged_for_what_is_known(bed: Bed) -> None
         while b"hello" not in seen:
             seen += next(pieces).data
         client.reset()
-    assert bed.costs(1)[:3] == [23, 1, 8]
+    assert bed.costs()[:3] == [23, 1, 8]
     gate.open()
-    record = bed.record(1)
+    record = bed.record()
     assert record["costs"] == {"credits": 23, "spent": 1, "shared": 8}

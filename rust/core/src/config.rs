@@ -66,7 +66,7 @@ pub struct Gateway {
     pub billing: Arc<Billing>,
 }
 
-/// What one GatewayConfig says about money.
+/// What one `GatewayConfig` says about money.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Billing {

@@ -363,12 +363,11 @@ impl RunningCosts {
         entries: Entries<'a>,
         subject: &Subject<'_>,
     ) -> Vec<(&'a str, u64)> {
-        let known: Vec<_> = match &self.keys {
-            Some(keys) => keys.iter().map(|key| (key.place, key.value)).collect(),
-            None => {
-                let selected = entries.selected(subject.backend, subject.model);
-                selected.into_iter().map(|place| (place, None)).collect()
-            }
+        let known: Vec<_> = if let Some(keys) = &self.keys {
+            keys.iter().map(|key| (key.place, key.value)).collect()
+        } else {
+            let selected = entries.selected(subject.backend, subject.model);
+            selected.into_iter().map(|place| (place, None)).collect()
         };
         let values = known.into_iter().filter_map(|(place, last)| {
             let cost = entries.get(place)?;
