@@ -208,6 +208,20 @@ pub struct Asked {
 }
 
 impl Found {
+    /// The price of endpoints that only count tokens: no provider bills that.
+    pub fn free() -> Self {
+        Self {
+            entry: "free".to_owned(),
+            source: "counting tokens is not billed".into(),
+            rates: Rates {
+                request: Some(0),
+                input: Some(0),
+                output: Some(0),
+                ..Rates::default()
+            },
+        }
+    }
+
     /// What `usage` costs.
     pub fn of(&self, usage: &Usage) -> Option<Priced> {
         Some(Priced {

@@ -228,6 +228,13 @@ fn each_attempt_has_its_own_price_and_unknown_ones_have_none() {
         let price = attempt.record().price.map(|price| price.pico_usd);
         assert_eq!(price, want, "{backend} {}", request.model());
     }
+    let counting = request("n/bare", "/anthropic/v1/messages/count_tokens", "x");
+    let mut counted = attempt(&counting, "claude");
+    counted.response_head(200, &Headers::new(), Ended::No);
+    counted.response_body(br#"{"input_tokens":1000}"#, Ended::Yes, 0, &mut Vec::new());
+    let record = counted.record();
+    assert_eq!(record.usage.input_tokens, Some(1000));
+    assert_eq!(record.price.unwrap().pico_usd, 0);
     let mut refused = attempt(&x, "openai");
     refused.response_head(429, &Headers::new(), Ended::Yes);
     let record = refused.record();

@@ -6,6 +6,7 @@ use super::response::End;
 use super::{Attempt, Request};
 use crate::config::Backend;
 use crate::cost::{Entries, Subject};
+use crate::endpoint::Endpoint;
 use crate::metadata::{
     Metadata, RESPONSE_MODEL, TOKEN_LATENCY_ITL, TOKEN_LATENCY_TTFT, USAGE_ESTIMATED, Value,
 };
@@ -102,6 +103,12 @@ impl Attempt {
 
     /// The price that applies to what is known so far.
     pub fn price_entry(&self) -> Option<Found> {
+        match self.request.endpoint {
+            Endpoint::CountTokens | Endpoint::ResponsesInputTokens | Endpoint::Tokenize => {
+                return Some(Found::free());
+            }
+            _ => {}
+        }
         let usage = &self.reply.findings.usage;
         let names = Names {
             requested: self.request.model(),
