@@ -18,7 +18,6 @@ from aigw.api.crd import GROUP, NAMES, crd
 from aigw.api.model import ApiModel
 from aigw.api.parse import models_in
 from aigw.api.rules import NOT_EVALUATED
-from aigw.compile.gateway_config import COSTS
 from aigw.compile.unserved import VALIDATED_ONLY
 
 ROOT = Path(__file__).parent.parent
@@ -130,7 +129,6 @@ def unserved() -> str:
     """What is read and changes nothing, and how that is reported."""
     whole = [kind for _, kind in kinds.NOT_YET] + list(VALIDATED_ONLY)
     rows = [[kind, "", "error: not supported yet"] for kind in sorted(whole)]
-    rows.append(["GatewayConfig", f"`{COSTS}`", "error: not supported yet; the rest is served"])
     for group, kind in sorted(kinds.KINDS, key=lambda key: key[1]):
         model = kinds.model_of(group, kind)
         rows += [[kind, f"`{path}`", verdict] for path, verdict in fields(model, "", ())]

@@ -22,6 +22,7 @@ __all__ = [
     "StartError",
     "UpstreamRequest",
     "check_config",
+    "cost_fault",
     "enable_debug_log",
     "error_table",
     "evaluate_cel",
@@ -71,6 +72,9 @@ def check_config(config: bytes) -> None:
     Raises:
         ConfigError: the core cannot use it.
     """
+
+def cost_fault(expression: str) -> str | None:
+    """Why an expression cannot be used as a cost; None when it can."""
 
 def enable_debug_log() -> None:
     """Writes redacted debug lines of every exchange of this process to standard error."""
@@ -287,5 +291,7 @@ class Attempt:
         """The reply broke off."""
     def take_metadata(self) -> _Metadata:
         """Metadata that changed since the last call."""
+    def price_entry(self) -> tuple[str, str, str] | None:
+        """Entry, source and rates of the price that applies so far; None where none is known."""
     def record(self) -> bytes:
         """What is known of the attempt so far, as JSON."""

@@ -408,19 +408,6 @@ def test_route_mutations_win_over_backend_mutations() -> None:
     assert found.body_mutation == BodyMutation(set=(("b", "2"),), remove=("b", "a"))
 
 
-def test_costs_keep_the_last_entry_of_a_key_and_refuse_expressions() -> None:
-    costs = [
-        {"metadataKey": "k", "type": "InputToken"},
-        {"metadataKey": "k", "type": "TotalToken"},
-        {"metadataKey": "c", "type": "CEL", "cel": "1u"},
-    ]
-    result = compiled(gateway(), route(rule({"name": "a"}), llmRequestCosts=costs), *backend("a"))
-    assert result.plan is not None
-    (found,) = result.plan.backends.values()
-    assert [(cost.metadata_key, cost.type.value) for cost in found.costs] == [("k", "TotalToken")]
-    assert [item.field_path for item in result.errors] == ["spec.llmRequestCosts[2].type"]
-
-
 def test_the_buffer_limit_of_the_gateway_is_the_body_limit() -> None:
     ref = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "ai"}
     limit = resource(

@@ -119,6 +119,8 @@ def _backend_lines(backend: "BackendView", found: "Explanation") -> list[str]:
         f"{backend.credential}",
     ]
     lines += [f"  cost {cost}" for cost in backend.costs]
+    if not asked.refusal:
+        lines.append(f"  price {asked.price or 'unknown'}")
     lines += [f"  through the proxy {proxy}" for proxy in backend.proxies]
     if asked.refusal:
         return [*lines, f"  not asked: {asked.refusal}"]

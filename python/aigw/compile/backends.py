@@ -14,6 +14,7 @@ from aigw.compile.endpoints import Upstreams
 from aigw.compile.grants import Grants, Referrer, not_permitted
 from aigw.compile.index import Index
 from aigw.compile.mutations import Place
+from aigw.compile.prices import price_list_of
 from aigw.compile.report import Once, Report
 from aigw.errors import Code, ResourceId
 from aigw.plan import Auth, AuthType, Backend, Cost, Schema
@@ -113,6 +114,7 @@ class Backends:
             header_mutation=mutations.merge_headers(spec.header_mutation, ref.header_mutation),
             body_mutation=mutations.merge_body(spec.body_mutation, ref.body_mutation),
             costs=place.costs,
+            price_list=price_list_of(reached.schema.name, reached.host),
         )
 
     def _service_backend(self, place: RefPlace) -> AIServiceBackend | None:

@@ -23,6 +23,7 @@ from aigw.compile.metadata import namespaces_of
 from aigw.compile.models import Offer
 from aigw.compile.naming import distinct
 from aigw.compile.ports import Mounted
+from aigw.compile.prices import price_lists
 from aigw.compile.report import Report
 from aigw.compile.surroundings import Here, Surroundings, looks_at_routes
 from aigw.compile.targets import report_targets
@@ -308,4 +309,5 @@ def _assembled(routes: Iterable[_Known], around: Surroundings, http: "HttpRoutes
         prefixes=around.prefixes,
         metadata_namespaces=namespaces_of(around.all_gateways.values(), auths, around.index),
         security=around.security.found,
+        price_lists=price_lists(filter(None, (item.price_list for item in backends.values()))),
     )

@@ -14,6 +14,7 @@ from aigw.api.gateway import Gateway
 from aigw.api.model import Resource
 from aigw.compile import telemetry
 from aigw.compile.backends import Backends
+from aigw.compile.costs import billing_of
 from aigw.compile.credentials.override import headers_of, override_of
 from aigw.compile.credentials.policies import Credentials
 from aigw.compile.egress import Egress
@@ -133,6 +134,7 @@ class Surroundings:
             gateway.id.path: PlanGateway(
                 limits=self.clients.limits(gateway),
                 telemetry=telemetry.telemetry_of(gateway, index, report, self.upstreams),
+                billing=billing_of(gateway, index),
             )
             for gateway in served
         }

@@ -166,10 +166,18 @@ def _view(backend: Backend, group: int, weight: int, asking: Asking) -> BackendV
         group=group,
         weight=weight,
         credential=_credential(backend.auth),
-        costs=tuple(f"{cost.metadata_key} = {cost.type.value}" for cost in backend.costs),
+        costs=_costs(backend, asking),
         proxies=_proxies(asking.plan, backend),
         asked=asking.of(backend),
     )
+
+
+def _costs(backend: Backend, asking: Asking) -> tuple[str, ...]:
+    """Those of the route, and of the Gateway where the route has none with the same key."""
+    own = {cost.metadata_key for cost in backend.costs}
+    shared = asking.plan.gateways[asking.gateway].billing.costs
+    costs = [*backend.costs, *(cost for cost in shared if cost.metadata_key not in own)]
+    return tuple(f"{cost.metadata_key} = {cost.cel or cost.type.value}" for cost in costs)
 
 
 def _proxies(plan: Plan, backend: Backend) -> tuple[str, ...]:

@@ -66,6 +66,9 @@ pub struct AttemptRecord {
     pub response_model: Option<String>,
     /// Price of `usage`; `None` where no price is known.
     pub price: Option<Priced>,
+    /// Values of `llmRequestCosts`; the request's record has those of the serving attempt.
+    #[serde(skip)]
+    pub costs: BTreeMap<String, u64>,
     /// Fields of the request that the provider was not told.
     pub dropped_fields: Vec<String>,
 }

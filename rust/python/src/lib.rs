@@ -86,7 +86,7 @@ mod _core {
     use super::{check_config, enable_debug_log, error_table, support_matrix, version};
 
     #[pymodule_export]
-    use crate::cel::evaluate_cel;
+    use crate::cel::{cost_fault, evaluate_cel};
     #[pymodule_export]
     use crate::exchange::{Attempt, Exchange};
     #[pymodule_export]

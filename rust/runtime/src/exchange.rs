@@ -1,5 +1,6 @@
 //! One client request across its filters, and each attempt's flow.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -246,6 +247,7 @@ impl Exchange {
             usage: last.usage,
             estimated: last.estimated,
             price: last.price,
+            costs: last.costs,
             attempts,
             ..UsageRecord::default()
         }
@@ -412,6 +414,11 @@ impl Running {
         let metadata = self.attempt.take_metadata();
         if !metadata.is_empty() {
             self.share_usage(exchange);
+        }
+        let errors = self.attempt.take_cost_errors();
+        if errors > 0 {
+            let counter = &exchange.runtime.cost_errors;
+            counter.fetch_add(errors, Ordering::Relaxed);
         }
         metadata
     }

@@ -27,6 +27,7 @@ pub use wait::{Ticket, Wake};
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -58,6 +59,8 @@ pub struct Runtime {
     pub(crate) inflight: InFlight,
     pub(crate) waits: wait::Waits,
     pub(crate) records: records::Records,
+    /// Costs of requests that could not be calculated: one for each key of an attempt.
+    pub cost_errors: AtomicU64,
 }
 
 impl Runtime {
@@ -88,6 +91,7 @@ impl Runtime {
             inflight: InFlight::create(dir),
             waits: wait::Waits::default(),
             records: records::Records::default(),
+            cost_errors: AtomicU64::new(0),
         });
         files::report(&runtime, None);
         wait::spawn_watcher(&runtime, seen).map_err(StartError::Thread)?;
