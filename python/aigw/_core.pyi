@@ -25,6 +25,9 @@ __all__ = [
     "enable_debug_log",
     "error_table",
     "evaluate_cel",
+    "metrics_points",
+    "metrics_table",
+    "metrics_text",
     "support_matrix",
     "version",
 ]
@@ -91,6 +94,25 @@ def evaluate_cel(request: bytes) -> bytes:
     Raises:
         CallOrderError: the request is malformed.
     """
+
+def metrics_text(runtime_dir: str) -> bytes:
+    """The metrics of the data plane of a runtime directory, as Prometheus text.
+
+    Raises:
+        StartError: none has run there.
+    """
+
+def metrics_points(runtime_dir: str) -> bytes:
+    """The metrics of the data plane of a runtime directory, as JSON.
+
+    `{"started_at": ns, "families": [{name, unit, kind, help, points: [{labels, value, counts}]}]}`
+
+    Raises:
+        StartError: none has run there.
+    """
+
+def metrics_table() -> bytes:
+    """Every metric, as JSON: `[{name, prometheus, unit, kind, labels, help}]`."""
 
 def support_matrix(prefixes: bytes = ...) -> bytes:
     """Which endpoint is served from which schema, as JSON.

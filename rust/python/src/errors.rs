@@ -19,6 +19,8 @@ pub(crate) enum Fault {
     Start(StartError),
     /// The server cannot listen.
     Listen(io::Error),
+    /// No metrics can be read.
+    Metrics(io::Error),
     /// An ext_proc stream cannot go on.
     Session(SessionError),
     /// The gateway answers itself.
@@ -135,6 +137,7 @@ impl Fault {
             Self::Config(reason) => (&classes.config, "config", 500, reason.clone()),
             Self::Start(error) => (&classes.start, "start", 503, error.to_string()),
             Self::Listen(error) => (&classes.start, "listen", 503, error.to_string()),
+            Self::Metrics(error) => (&classes.start, "metrics", 503, error.to_string()),
             Self::Session(error) => (&classes.session, "session", 500, error.to_string()),
             Self::Rejected(reply) => (
                 &classes.request,

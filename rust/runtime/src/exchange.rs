@@ -17,7 +17,8 @@ use aigw_core::session::{
 use bytes::Bytes;
 
 use crate::inflight::Slot;
-use crate::{Runtime, Ticket, Wake, debug, unix_nanos, unix_seconds};
+use crate::metrics::Event;
+use crate::{Runtime, Ticket, Wake, debug, unix_nanos, unix_seconds, wait};
 
 /// A request that was read, shared by its filters.
 pub struct Exchange {
@@ -75,6 +76,10 @@ impl Runtime {
         let id = fastrand::u128(1..);
         let (request, edits) = pending.on_body(id, body)?;
         let slot = self.inflight.open(id, started_at, request.model());
+        self.records.metrics.began();
+        if slot.is_none() {
+            self.records.metrics.count(Event::InFlightLost);
+        }
         let metadata = request.metadata();
         let exchange = Arc::new(Exchange {
             runtime: Arc::clone(self),
@@ -161,6 +166,11 @@ impl Exchange {
     /// The kept body.
     pub fn body(&self) -> Bytes {
         lock(&self.body).clone().unwrap_or_default()
+    }
+
+    /// The request table has no room for it.
+    pub(crate) fn refused(&self) {
+        self.runtime.records.metrics.count(Event::RequestRefused);
     }
 
     /// Drops the kept body once no further attempt is possible.
@@ -266,6 +276,7 @@ impl Drop for Exchange {
         let last = lock(&self.attempts).last().cloned().unwrap_or_default();
         let record = self.record(last.status, last.outcome);
         self.runtime.records.add(&record);
+        self.runtime.records.metrics.ended();
         if let Some(slot) = self.slot {
             self.runtime.inflight.close(slot);
         }
@@ -340,9 +351,11 @@ impl Flow {
         };
         let prepared = lock(&self.running).prepare(&input, &self.exchange)?;
         match prepared {
-            CorePrepared::Wait(wait_for) => Ok(Prepared::Wait(
-                runtime.waits.register(wait_for, make_wake()),
-            )),
+            CorePrepared::Wait(wait_for) => {
+                runtime.records.metrics.count(wait::event_of(&wait_for));
+                let ticket = runtime.waits.register(wait_for, make_wake());
+                Ok(Prepared::Wait(ticket))
+            }
             CorePrepared::Answer(answer) => Ok(Prepared::Answer(answer)),
             CorePrepared::Done(upstream) => Ok(Prepared::Done(upstream)),
         }

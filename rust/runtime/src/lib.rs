@@ -15,6 +15,7 @@ mod exchange;
 mod files;
 mod inflight;
 mod mapping;
+pub mod metrics;
 mod records;
 mod table;
 mod wait;
@@ -87,7 +88,7 @@ impl Runtime {
             credentials: ArcSwap::from_pointee(credentials),
             inflight: InFlight::create(dir),
             waits: wait::Waits::default(),
-            records: records::Records::default(),
+            records: records::Records::open(dir),
         });
         files::report(&runtime, None);
         wait::spawn_watcher(&runtime, seen).map_err(StartError::Thread)?;
