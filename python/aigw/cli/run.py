@@ -28,6 +28,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--ext-proc-transport", choices=("native", "grpcio"), default="native")
     parser.add_argument("--concurrency", type=_positive, help="Envoy worker threads")
     parser.add_argument("--drain-seconds", type=_positive, default=10, help="longest drain at stop")
+    parser.add_argument("--admin-port", type=_any_port, help="/metrics, /health (1064; 0: any)")
     parser.add_argument("--debug", action="store_true", default=_is_on("AIGW_DEBUG"))
     add_prefixes(parser)
     _add_path(parser, "config-home", "~/.config/aigw")
@@ -86,6 +87,7 @@ def _options(options: argparse.Namespace) -> "RunOptions":
         concurrency=options.concurrency,
         drain_seconds=options.drain_seconds,
         debug=options.debug,
+        admin_port=options.admin_port,
         run_id=options.run_id,
         config_home=options.config_home,
         runtime_dir=options.runtime_dir,
@@ -119,6 +121,10 @@ def _port(text: str) -> int:
         message = f"{text} is not a port"
         raise argparse.ArgumentTypeError(message)
     return port
+
+
+def _any_port(text: str) -> int:
+    return 0 if text == "0" else _port(text)
 
 
 def _address(text: str) -> str:

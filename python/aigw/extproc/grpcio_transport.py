@@ -42,6 +42,11 @@ class GrpcioTransport:
         self._health = SERVING
         self._server: grpc.aio.Server | None = None
 
+    @property
+    def is_serving(self) -> bool:
+        """What health says."""
+        return self._health == SERVING
+
     async def start(self) -> None:
         """Listens, for this user only."""
         process: Handler = grpc.stream_stream_rpc_method_handler(self._process, None, None)

@@ -41,6 +41,11 @@ class Layout:
         return self.root / "admin.sock"
 
     @property
+    def metrics_address(self) -> Path:
+        """Holds `host:port` of our own admin port."""
+        return self.root / "metrics-address.txt"
+
+    @property
     def ext_proc_socket(self) -> Path:
         """The ext_proc server."""
         return self.root / "extproc.sock"

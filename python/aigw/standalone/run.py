@@ -26,6 +26,7 @@ from aigw.standalone.envoy import Envoy, EnvoyCommand
 from aigw.standalone.errors import RunError
 from aigw.standalone.extproc import ExtProc
 from aigw.standalone.layout import Layout
+from aigw.standalone.observation import observed
 from aigw.standalone.options import RunOptions
 from aigw.standalone.publish import CredentialsFile, Publication
 from aigw.standalone.reload import Reloader, log_levels
@@ -76,7 +77,8 @@ async def _run(options: RunOptions, began: float) -> None:
                     starting = _started(options, layout, first, configuration)
                     running = await _unless(stop.asked, stack.enter_async_context(starting))
                 if running is not None:
-                    _announce(found, plan, layout, options, time.monotonic() - began)
+                    places = f"admin {layout.admin_socket}, metrics http://{running.metrics_address}/metrics"
+                    _announce(found, plan, places, options, time.monotonic() - began)
                     await _until(stop.asked, running.watchers)
                     logger.info("stopping")
                     await _unless(stop.urged, running.envoy.drain(options.drain_seconds))
@@ -91,6 +93,7 @@ class _Running:
 
     envoy: Envoy
     watchers: list[asyncio.Task[None]]
+    metrics_address: str
 
 
 @contextlib.asynccontextmanager
@@ -106,25 +109,26 @@ async def _started(
     credentials.show(first.plan)
     refresher = Refresher(first.plan.credentials, credentials.issue)
     watchers: list[asyncio.Task[None]] = []
-    try:
-        watchers.append(asyncio.create_task(refresher.run()))
-        if server is not None:
-            await server.start()
-            watchers.append(asyncio.create_task(server.supervise()))
-        await envoy.start()
-        watchers.append(asyncio.create_task(envoy.supervise()))
-        if configuration.is_written:
-            rollout = Rollout(layout, envoy.admin, first, credentials, envoy.refusals)
-            reloader = Reloader(configuration, rollout, envoy, refresher, options)
-            watchers.append(asyncio.create_task(reloader.run()))
-        yield _Running(envoy, watchers)
-    finally:
-        for watcher in watchers:
-            watcher.cancel()
-        await asyncio.gather(*watchers, return_exceptions=True)
-        await envoy.stop()
-        if server is not None:
-            await server.stop()
+    async with observed(options, layout, refresher) as metrics_address:
+        try:
+            watchers.append(asyncio.create_task(refresher.run()))
+            if server is not None:
+                await server.start()
+                watchers.append(asyncio.create_task(server.supervise()))
+            await envoy.start()
+            watchers.append(asyncio.create_task(envoy.supervise()))
+            if configuration.is_written:
+                rollout = Rollout(layout, envoy.admin, first, credentials, envoy.refusals)
+                reloader = Reloader(configuration, rollout, envoy, refresher, options)
+                watchers.append(asyncio.create_task(reloader.run()))
+            yield _Running(envoy, watchers, metrics_address)
+        finally:
+            for watcher in watchers:
+                watcher.cancel()
+            await asyncio.gather(*watchers, return_exceptions=True)
+            await envoy.stop()
+            if server is not None:
+                await server.stop()
 
 
 def _envoy(options: RunOptions, layout: Layout, plan: Plan) -> Envoy:
@@ -208,14 +212,14 @@ def _plan(configuration: Configuration) -> Plan:
 
 
 def _announce(
-    found: source.Found, plan: Plan, layout: Layout, options: RunOptions, seconds: float
+    found: source.Found, plan: Plan, places: str, options: RunOptions, seconds: float
 ) -> None:
     address = ipaddress.ip_address(options.listen_address)
     if address.is_unspecified:
         address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
     host = f"[{address}]" if address.version == 6 else str(address)
     url, *others = (_url(host, port) for port in plan.ports)
-    places = "".join(f"also {other}, " for other in others) + f"admin {layout.admin_socket}"
+    places = "".join(f"also {other}, " for other in others) + places
     lines = [
         found.summary,
         f"Envoy AI Gateway listening on {url} ({places}) after {seconds:.1f}s",
