@@ -111,10 +111,14 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All numbers at one time. Those of the data plane count from `started_at`, in Unix ns."""
+    """All numbers at one time; times are in Unix ns."""
 
     started_at: int
+    """When the data plane began to count; a new one begins at zero."""
     families: Sequence[Family]
+    began: int = 0
+    """When this process began to count."""
+    own: Sequence[Family] = ()
 
 
 class Metrics:
@@ -147,8 +151,9 @@ class Metrics:
         try:
             found = json.loads(_core.metrics_points(self._runtime_dir))
         except _core.StartError:
-            return Reading(self._began, own)
-        return Reading(found["started_at"], [*map(_family, found["families"]), *own])
+            return Reading(self._began, [], self._began, own)
+        families = [_family(family) for family in found["families"]]
+        return Reading(found["started_at"], families, self._began, own)
 
     def _samples(self) -> list[Sample]:
         return [sample for collector in self._collectors for sample in collector()]

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -92,20 +92,23 @@ class MetricsExporter:
         self._exporter.shutdown()
 
     def _metrics(self, reading: Reading, now: int) -> list[Metric]:
-        difference, since = self._difference, reading.started_at
+        if self._difference:
+            self._difference.begin(reading)
+        sources = ((reading.started_at, reading.families), (reading.began, reading.own))
+        return [
+            self._metric(family, (since, now)) for since, families in sources for family in families
+        ]
+
+    def _metric(self, family: Family, span: tuple[int, int]) -> Metric:
+        difference, points = self._difference, family.points
         temporality = AggregationTemporality.CUMULATIVE
         if difference:
             temporality = AggregationTemporality.DELTA
-            since = difference.since(reading)
-        found = []
-        for family in reading.families:
-            points = [
-                difference.of(family, point) if difference and family.kind != "gauge" else point
-                for point in family.points
-            ]
-            data = _data(family, points, temporality, (since, now))
-            found.append(Metric(family.name, family.help, family.unit, data))
-        return found
+            span = (max(span[0], difference.sent_at), span[1])
+        if difference and family.kind != "gauge":
+            points = [difference.of(family, point) for point in points]
+        data = _data(family, points, temporality, span)
+        return Metric(family.name, family.help, family.unit, data)
 
 
 def _data(
@@ -117,7 +120,7 @@ def _data(
     if family.kind == "histogram":
         buckets = [_histogram(point, family.bounds, span) for point in points]
         return Histogram(buckets, temporality)
-    numbers = [NumberDataPoint(dict(point.labels), *span, point.value) for point in points]
+    numbers = [NumberDataPoint(dict(point.labels), *span, float(point.value)) for point in points]
     if family.kind == "gauge":
         return Gauge(numbers)
     return Sum(numbers, temporality, is_monotonic=True)
@@ -145,29 +148,31 @@ class Difference:
 
     def __init__(self) -> None:
         """Nothing was sent yet."""
+        self.sent_at = 0
         self._started_at = 0
-        self._sent_at = 0
         self._before: dict[_Key, Point] = {}
 
-    def since(self, reading: Reading) -> int:
-        """When the numbers of a reading begin to count."""
+    def begin(self, reading: Reading) -> None:
+        """Forgets what a data plane has counted that is gone."""
         if reading.started_at != self._started_at:
-            self._before = {key: point for key, point in self._before.items() if not point.counts}
-        return max(self._sent_at, reading.started_at)
+            ours = {family.name for family in reading.own}
+            self._before = {key: point for key, point in self._before.items() if key[0] in ours}
 
     def of(self, family: Family, point: Point) -> Point:
         """A point without what was sent."""
         before = self._before.get(_key(family, point))
-        if before is None or before.value > point.value:
+        if before is None:
             return point
         counts = [new - old for new, old in zip(point.counts, before.counts, strict=True)]
         return Point(point.labels, point.value - before.value, counts)
 
     def sent(self, reading: Reading, now: int) -> None:
         """Remembers a reading that the collector has."""
-        self._started_at, self._sent_at = reading.started_at, now
+        self._started_at, self.sent_at = reading.started_at, now
         self._before = {
-            _key(family, point): point for family in reading.families for point in family.points
+            _key(family, point): point
+            for family in (*reading.families, *reading.own)
+            for point in family.points
         }
 
 
@@ -207,11 +212,11 @@ def log_record(record: _JSON) -> LogRecord:
         severity_text="INFO",
         event_name=EVENT,
         body=_without_nothing(record),
-        attributes=dict(_attributes(record)),
+        attributes=_without_nothing(_attributes(record)),
     )
 
 
-def _attributes(record: _JSON) -> Mapping[str, str | int]:
+def _attributes(record: _JSON) -> _JSON:
     usage, attempts = record.get("usage") or {}, record.get("attempts") or [{}]
     price = record.get("price") or {}
     found = {
