@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::attributes::{Attributes, Identities};
 use crate::credential_override::{CredentialOverride, Source};
 use crate::endpoint::{EndpointPrefixes, PathTable};
 use crate::mutate::{BodyMutation, HeaderMutation};
@@ -25,6 +26,8 @@ pub struct Config {
     pub generation: String,
     /// How long an attempt may wait for its credential.
     pub credential_wait_ms: u64,
+    /// Request headers that records keep.
+    pub attributes: Attributes,
     gateways: HashMap<String, Arc<Gateway>>,
     backends: HashMap<String, Arc<Backend>>,
 }
@@ -61,6 +64,8 @@ pub struct Gateway {
     pub limits: Limits,
     /// Headers that bring credentials for its backends, in lower case.
     pub credential_headers: Arc<[String]>,
+    /// Headers that tell who asks.
+    pub identity: Identities,
 }
 
 /// Model lists of one Gateway.
@@ -212,6 +217,8 @@ struct Document {
     #[serde(default = "default_credential_wait")]
     credential_wait_ms: u64,
     #[serde(default)]
+    attributes: Attributes,
+    #[serde(default)]
     gateways: BTreeMap<String, GatewayDocument>,
     #[serde(default)]
     backends: BTreeMap<String, Backend>,
@@ -225,6 +232,8 @@ struct GatewayDocument {
     limits: Limits,
     #[serde(default)]
     credential_headers: Vec<String>,
+    #[serde(default)]
+    identity: Identities,
     #[serde(flatten)]
     models: Models,
 }
@@ -274,12 +283,14 @@ impl Config {
                     models: gateway.models,
                     limits: gateway.limits,
                     credential_headers: gateway.credential_headers.into(),
+                    identity: gateway.identity,
                 }),
             )
         });
         Ok(Self {
             generation: document.generation,
             credential_wait_ms: document.credential_wait_ms,
+            attributes: document.attributes,
             gateways: gateways.collect(),
             backends,
         })

@@ -2,17 +2,20 @@
 //!
 //! ```text
 //! Runtime::shared(dir)                       one per process and directory
-//!   .request_head(gateway, headers, ended)   ─▶ reply | pending
-//!   .request_body(pending, body)             ─▶ Exchange, header edits, metadata | reply
+//!   .begin(gateway, policy, headers, ended)  ─▶ Exchange, and reply | pending
+//!     exchange.read(pending, body)           ─▶ header edits, metadata | reply
 //!   .attempt(&exchange, backend, policy)     ─▶ Flow: prepare, response_head, response_body, end
+//!     exchange.finish(end)                   ─▶ the usage record
 //! ```
 //!
 //! Std threads only: this library also lives inside Envoy.
 
 mod counts;
 pub mod debug;
+mod end;
 mod exchange;
 mod files;
+mod flow;
 mod inflight;
 mod mapping;
 pub mod metrics;
@@ -20,8 +23,10 @@ mod records;
 mod table;
 mod wait;
 
-pub use exchange::{Exchange, Flow, Prepared, RequestParts};
+pub use end::{Details, End};
+pub use exchange::{Begun, Exchange, RequestParts};
 pub use files::Status;
+pub use flow::{Flow, Prepared};
 pub use inflight::{InFlight, OpenSlot, recover};
 pub use table::RequestTable;
 pub use wait::{Ticket, Wake};
@@ -90,6 +95,8 @@ impl Runtime {
             waits: wait::Waits::default(),
             records: records::Records::open(dir),
         });
+        let attributes = &runtime.config.load().attributes;
+        runtime.records.metrics.set_attributes(attributes);
         files::report(&runtime, None);
         wait::spawn_watcher(&runtime, seen).map_err(StartError::Thread)?;
         Ok(runtime)
@@ -116,6 +123,7 @@ impl Runtime {
     }
 
     pub(crate) fn set_config(&self, config: Config) {
+        self.records.metrics.set_attributes(&config.attributes);
         self.config.store(Arc::new(config));
     }
 

@@ -178,7 +178,7 @@ pub static METRICS: [Metric; 17] = [
         kind: Kind::Gauge,
         scale: 1.0,
         labels: "",
-        help: "Requests that were read and are not over.",
+        help: "Requests that began and are not over.",
     },
     Metric {
         name: "aigw.losses",

@@ -17,6 +17,7 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 
+use aigw_core::attributes::Attributes;
 use aigw_core::record::UsageRecord;
 use arc_swap::ArcSwap;
 
@@ -44,8 +45,9 @@ impl Metrics {
     }
 
     /// Attributes of records that metrics have too.
-    pub fn set_attributes(&self, names: Vec<String>) {
-        self.attributes.store(Arc::new(names));
+    pub(crate) fn set_attributes(&self, attributes: &Attributes) {
+        let names = attributes.metrics.iter().map(|(_, name)| name.clone());
+        self.attributes.store(Arc::new(names.collect()));
     }
 
     /// Takes in a request that is over.
@@ -61,12 +63,12 @@ impl Metrics {
         self.table.count(event);
     }
 
-    /// A request was read.
+    /// A request began.
     pub(crate) fn began(&self) {
         self.table.in_flight(1);
     }
 
-    /// A request that was read is over.
+    /// A request is over.
     pub(crate) fn ended(&self) {
         self.table.in_flight(-1);
     }

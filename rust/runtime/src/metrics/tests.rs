@@ -119,7 +119,10 @@ fn every_attempt_counts_and_failures_say_why() {
     tagged.attributes = [("team.id", "a"), ("secret", "b")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
-    metrics.set_attributes(vec!["team.id".to_owned()]);
+    metrics.set_attributes(&Attributes {
+        metrics: vec![("x-team".to_owned(), "team.id".to_owned())],
+        logs: vec![("x-secret".to_owned(), "secret".to_owned())],
+    });
     metrics.add(&tagged);
     let found = numbers(dir.path());
     let duration = "gen_ai_server_request_duration_seconds_count";
