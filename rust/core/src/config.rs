@@ -25,8 +25,24 @@ pub struct Config {
     pub generation: String,
     /// How long an attempt may wait for its credential.
     pub credential_wait_ms: u64,
+    /// Where usage records are kept; nowhere without it.
+    pub ledger: Option<Ledger>,
     gateways: HashMap<String, Arc<Gateway>>,
     backends: HashMap<String, Arc<Backend>>,
+}
+
+/// Where usage records are kept, and how much of them.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Ledger {
+    /// Absolute path; gateways may share it.
+    pub directory: String,
+    /// Bound on its files.
+    #[serde(default = "default_ledger_bytes")]
+    pub max_bytes: u64,
+}
+
+fn default_ledger_bytes() -> u64 {
+    1 << 30
 }
 
 /// Sizes in bytes.
@@ -212,6 +228,8 @@ struct Document {
     #[serde(default = "default_credential_wait")]
     credential_wait_ms: u64,
     #[serde(default)]
+    ledger: Option<Ledger>,
+    #[serde(default)]
     gateways: BTreeMap<String, GatewayDocument>,
     #[serde(default)]
     backends: BTreeMap<String, Backend>,
@@ -280,6 +298,7 @@ impl Config {
         Ok(Self {
             generation: document.generation,
             credential_wait_ms: document.credential_wait_ms,
+            ledger: document.ledger,
             gateways: gateways.collect(),
             backends,
         })

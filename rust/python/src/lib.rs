@@ -4,6 +4,7 @@ mod cel;
 mod errors;
 mod exchange;
 mod extproc;
+mod ledger;
 mod parts;
 
 use std::collections::BTreeMap;
@@ -91,6 +92,8 @@ mod _core {
     use crate::exchange::{Attempt, Exchange};
     #[pymodule_export]
     use crate::extproc::{ExtProcHost, ExtProcServer, ExtProcSession};
+    #[pymodule_export]
+    use crate::ledger::{LedgerRecords, ledger_report, recover_ledger};
     #[pymodule_export]
     use crate::parts::{BodyStep, Reply, ResponseHead, UpstreamRequest};
 

@@ -1,5 +1,6 @@
 //! One client request across its filters, and each attempt's flow.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -16,7 +17,7 @@ use aigw_core::session::{
 };
 use bytes::Bytes;
 
-use crate::inflight::Slot;
+use crate::inflight::{Client, Description, Slot};
 use crate::{Runtime, Ticket, Wake, debug, unix_nanos, unix_seconds};
 
 /// A request that was read, shared by its filters.
@@ -75,6 +76,17 @@ impl Runtime {
         let id = fastrand::u128(1..);
         let (request, edits) = pending.on_body(id, body)?;
         let slot = self.inflight.open(id, started_at, request.model());
+        if let Some(slot) = slot {
+            let description = Description {
+                operation: request.endpoint.operation(),
+                gateway: "",
+                client: Client {
+                    identity: None,
+                    attributes: &BTreeMap::new(),
+                },
+            };
+            self.inflight.describe(slot, &description);
+        }
         let metadata = request.metadata();
         let exchange = Arc::new(Exchange {
             runtime: Arc::clone(self),
@@ -115,7 +127,8 @@ impl Runtime {
             return Err(Error::NotReady.reply(api));
         };
         if let Some(slot) = exchange.slot {
-            self.inflight.set_backend(slot, &backend.name);
+            let model = backend.effective_model(exchange.request.model());
+            self.inflight.set_backend(slot, &backend.name, model);
         }
         let mut attempt = Attempt::bind(Arc::clone(&exchange.request), backend, unix_seconds())?;
         attempt.read_metadata(metadata);
@@ -253,10 +266,19 @@ impl Exchange {
 }
 
 /// `<ns>/<route>` of a backend name `<ns>/<backend>/route/<route>/rule/<i>/ref/<j>`.
-fn route_of(backend_name: &str) -> String {
+pub(crate) fn route_of(backend_name: &str) -> String {
     let mut parts = backend_name.split('/');
     match (parts.next(), parts.nth(2)) {
         (Some(namespace), Some(route)) => format!("{namespace}/{route}"),
+        _ => String::new(),
+    }
+}
+
+/// `<ns>/<backend>` of the same.
+pub(crate) fn backend_of(backend_name: &str) -> String {
+    let mut parts = backend_name.split('/');
+    match (parts.next(), parts.next()) {
+        (Some(namespace), Some(backend)) => format!("{namespace}/{backend}"),
         _ => String::new(),
     }
 }

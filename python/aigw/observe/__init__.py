@@ -1,0 +1,1 @@
+"""What gateways did: usage by the ledger."""
