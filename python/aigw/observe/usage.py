@@ -52,7 +52,8 @@ def since(text: str, now: datetime) -> datetime:
     """
     try:
         if found := _AGE.fullmatch(text):
-            return max(now - timedelta(**{_UNITS[found[2]]: int(found[1])}), _EPOCH)
+            age = timedelta(**{_UNITS[found[2]]: int(found[1])})
+            return now - min(age, now - _EPOCH)
         moment = datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
         message = f"{text!r} is neither an age such as 30d or 12h nor a date such as 2026-01-31"

@@ -26,8 +26,8 @@ const DRAFT: &str = "tmp";
 /// Nobody takes that long to write one.
 const FORGOTTEN: Duration = Duration::from_hours(1);
 
-/// A new writer's name.
-pub(crate) fn new_writer() -> String {
+/// A name for a process that writes a ledger; nobody else has it.
+pub fn new_writer() -> String {
     let milliseconds = unix_nanos() / 1_000_000;
     format!("{milliseconds:012x}.{:08x}", fastrand::u32(..))
 }

@@ -42,7 +42,7 @@ use aigw_core::record::UsageRecord;
 use crate::ledger::queue::Queue;
 use crate::ledger::writer::{Settings, Shared, Writer};
 
-pub(crate) use files::new_writer;
+pub use files::new_writer;
 
 const MAX_SEGMENT: u64 = 16 << 20;
 const MIN_SEGMENT: u64 = 64 << 10;
@@ -64,8 +64,8 @@ pub struct Counts {
     pub faults: u64,
 }
 
-/// The ledger of this process.
-pub(crate) struct Ledger {
+/// The ledger of this process, as a runtime uses it.
+pub struct Ledger {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
     ended: Mutex<Receiver<()>>,
@@ -73,7 +73,11 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     /// Starts the writer; it first recovers what dead processes left in the runtime directory.
-    pub(crate) fn open(runtime: &Path, name: &str, config: &config::Ledger) -> io::Result<Self> {
+    /// `name` is this process's own.
+    ///
+    /// # Errors
+    /// The thread cannot be started. A disk that cannot be written is no error.
+    pub fn open(runtime: &Path, name: &str, config: &config::Ledger) -> io::Result<Self> {
         Self::start(name, settings(runtime, config))
     }
 
@@ -100,7 +104,7 @@ impl Ledger {
     }
 
     /// Takes a record. No I/O, no lock, no allocation once a thread has its buffer.
-    pub(crate) fn add(&self, record: &UsageRecord) {
+    pub fn add(&self, record: &UsageRecord) {
         thread_local! {
             static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
@@ -114,7 +118,7 @@ impl Ledger {
     }
 
     /// What became of the records so far.
-    pub(crate) fn counts(&self) -> Counts {
+    pub fn counts(&self) -> Counts {
         let ring = self.shared.queue.ring();
         Counts {
             written: self.shared.written.load(Ordering::Relaxed),
