@@ -2,7 +2,9 @@
 
 import contextlib
 import fcntl
+import logging
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -11,6 +13,8 @@ from datetime import datetime
 from pathlib import Path
 
 from aigw.standalone.errors import RunError
+
+logger = logging.getLogger(__name__)
 
 _SOCKET_PATH_LIMIT = 107
 # How often a directory is claimed that others make and remove at the same time.
@@ -50,6 +54,16 @@ class Layout:
         """The ext_proc server."""
         return self.root / "extproc.sock"
 
+    @property
+    def ledger(self) -> Path:
+        """Usage, of all runs: it outlives them."""
+        return ledger_of(self.root.parent)
+
+
+def ledger_of(runtime_dir: Path) -> Path:
+    """Where runs below a directory keep usage records."""
+    return runtime_dir / "ledger"
+
 
 @contextlib.contextmanager
 def created(runtime_dir: Path, run_id: str | None) -> Iterator[Layout]:
@@ -70,7 +84,7 @@ def created(runtime_dir: Path, run_id: str | None) -> Iterator[Layout]:
         try:
             _check_parent(runtime_dir)
             stack.callback(os.close, _claimed(root))
-            stack.callback(shutil.rmtree, root, ignore_errors=True)
+            stack.callback(discard, root)
             (root / MARK).touch(mode=0o600)
             for directory in (layout.core, layout.envoy):
                 directory.mkdir(mode=0o700)
@@ -79,6 +93,35 @@ def created(runtime_dir: Path, run_id: str | None) -> Iterator[Layout]:
             raise RunError(message) from None
         _sweep(runtime_dir)
         yield layout
+
+
+def discard(root: Path) -> None:
+    """Removes the directory of a run that has ended; usage that is still in it is saved first.
+
+    If the ledger cannot take it, it waits under another name for a later run. What may be secret
+    does not wait.
+    """
+    from aigw import _core  # noqa: PLC0415 - not before there is something to run
+
+    core = Layout(root).core
+    try:
+        _core.recover_ledger(core)
+    except _core.LedgerError as error:
+        logger.warning("usage records wait for the next run: %s", error)
+        for path in [*root.iterdir(), *core.iterdir()]:
+            if path not in {core, root / MARK, core / "config.json"} and path.suffix != ".map":
+                _remove_path(path)
+        with contextlib.suppress(OSError):
+            root.rename(root.with_name(f"left-{secrets.token_hex(8)}"))
+    else:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _remove_path(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def running(runtime_dir: Path) -> list[Layout]:
@@ -149,7 +192,7 @@ def _remove(root: Path) -> None:
     if names and MARK not in names:
         message = f"{root} exists already and is not the directory of a run"
         raise RunError(message)
-    shutil.rmtree(root, ignore_errors=True)
+    discard(root)
 
 
 def _lock(directory: Path) -> int | None:
@@ -176,5 +219,5 @@ def _sweep(runtime_dir: Path) -> None:
             continue
         with contextlib.suppress(OSError):
             if (lock := _lock(directory)) is not None:
-                shutil.rmtree(directory, ignore_errors=True)
+                discard(directory)
                 os.close(lock)

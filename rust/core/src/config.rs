@@ -28,8 +28,24 @@ pub struct Config {
     pub credential_wait_ms: u64,
     /// Request headers that records keep.
     pub attributes: Attributes,
+    /// Where usage records are kept; nowhere without it.
+    pub ledger: Option<Ledger>,
     gateways: HashMap<String, Arc<Gateway>>,
     backends: HashMap<String, Arc<Backend>>,
+}
+
+/// Where usage records are kept, and how much of them.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Ledger {
+    /// Absolute path; gateways may share it.
+    pub directory: String,
+    /// Bound on its files.
+    #[serde(default = "default_ledger_bytes")]
+    pub max_bytes: u64,
+}
+
+fn default_ledger_bytes() -> u64 {
+    1 << 30
 }
 
 /// Sizes in bytes.
@@ -219,6 +235,8 @@ struct Document {
     #[serde(default)]
     attributes: Attributes,
     #[serde(default)]
+    ledger: Option<Ledger>,
+    #[serde(default)]
     gateways: BTreeMap<String, GatewayDocument>,
     #[serde(default)]
     backends: BTreeMap<String, Backend>,
@@ -291,6 +309,7 @@ impl Config {
             generation: document.generation,
             credential_wait_ms: document.credential_wait_ms,
             attributes: document.attributes,
+            ledger: document.ledger,
             gateways: gateways.collect(),
             backends,
         })

@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     Rejected(Reply),
     /// The steps of an exchange were called in a wrong order.
     Order(&'static str),
+    /// The usage ledger cannot be read or written.
+    Ledger(String),
     /// A fault of the gateway itself.
     Panicked,
 }
@@ -48,6 +50,7 @@ struct Classes {
     session: Py<PyType>,
     request: Py<PyType>,
     order: Py<PyType>,
+    ledger: Py<PyType>,
     internal: Py<PyType>,
 }
 
@@ -94,6 +97,10 @@ impl Classes {
                 c"aigw._core.CallOrderError",
                 c"The steps of an exchange were called in a wrong order.",
             )?,
+            ledger: sub(
+                c"aigw._core.LedgerError",
+                c"The usage ledger cannot be read or written.",
+            )?,
             internal: sub(
                 c"aigw._core.InternalError",
                 c"A fault of the gateway itself.",
@@ -102,7 +109,7 @@ impl Classes {
         })
     }
 
-    fn all(&self) -> [&Py<PyType>; 7] {
+    fn all(&self) -> [&Py<PyType>; 8] {
         [
             &self.core,
             &self.config,
@@ -110,6 +117,7 @@ impl Classes {
             &self.session,
             &self.request,
             &self.order,
+            &self.ledger,
             &self.internal,
         ]
     }
@@ -146,6 +154,7 @@ impl Fault {
                 format!("{} {}", reply.status, reply.kind),
             ),
             Self::Order(text) => (&classes.order, "call_order", 500, (*text).to_owned()),
+            Self::Ledger(text) => (&classes.ledger, "ledger", 500, text.clone()),
             Self::Panicked => (
                 &classes.internal,
                 "internal",

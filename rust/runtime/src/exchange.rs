@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 use crate::end::{End, Last, OwnReply, judge};
 use crate::flow::{Flow, Running};
-use crate::inflight::Slot;
+use crate::inflight::{Client, Description, Slot};
 use crate::metrics::Event;
 use crate::{Runtime, debug, unix_nanos, unix_seconds};
 
@@ -148,7 +148,8 @@ impl Runtime {
         };
         let slot = exchange.lock().slot;
         if let Some(slot) = slot {
-            self.inflight.set_backend(slot, &backend.name);
+            let model = backend.effective_model(request.model());
+            self.inflight.set_backend(slot, &backend.name, model);
         }
         let mut attempt = Attempt::bind(Arc::clone(request), backend, unix_seconds())?;
         attempt.read_metadata(metadata);
@@ -211,8 +212,9 @@ impl Exchange {
             .map_err(|reply| self.answered(reply))?;
         let inflight = &self.runtime.inflight;
         let slot = inflight.open(self.id, self.started_at, request.model());
-        if slot.is_none() {
-            self.runtime.records.metrics.count(Event::InFlightLost);
+        match slot {
+            Some(slot) => inflight.describe(slot, &self.description(&request)),
+            None => self.runtime.records.metrics.count(Event::InFlightLost),
         }
         self.lock().slot = slot;
         let metadata = request.metadata();
@@ -220,6 +222,20 @@ impl Exchange {
         // A second body would be a fault of the host; the first one stays.
         let _ = self.request.set(Arc::new(request));
         Ok(RequestParts { edits, metadata })
+    }
+
+    fn description<'a>(&'a self, request: &Request) -> Description<'a> {
+        Description {
+            operation: request.endpoint.operation(),
+            gateway: match &self.origin {
+                Origin::Known(gateway) => &gateway.name,
+                Origin::Named(name) => name,
+            },
+            client: Client {
+                identity: self.identity.as_deref(),
+                attributes: &self.attributes,
+            },
+        }
     }
 
     /// Notes that the gateway answers this request itself.
@@ -414,6 +430,24 @@ fn serve(record: &mut UsageRecord, last: &AttemptRecord, backend: &Backend) {
 /// The index in `<ns>/<backend>/route/<route>/rule/<i>/ref/<j>`.
 fn rule_of(backend_name: &str) -> Option<u32> {
     backend_name.split('/').nth(5)?.parse().ok()
+}
+
+/// `<ns>/<route>` of a backend name `<ns>/<backend>/route/<route>/rule/<i>/ref/<j>`.
+pub(crate) fn route_of(backend_name: &str) -> String {
+    let mut parts = backend_name.split('/');
+    match (parts.next(), parts.nth(2)) {
+        (Some(namespace), Some(route)) => format!("{namespace}/{route}"),
+        _ => String::new(),
+    }
+}
+
+/// `<ns>/<backend>` of the same.
+pub(crate) fn backend_of(backend_name: &str) -> String {
+    let mut parts = backend_name.split('/');
+    match (parts.next(), parts.next()) {
+        (Some(namespace), Some(backend)) => format!("{namespace}/{backend}"),
+        _ => String::new(),
+    }
 }
 
 impl Drop for Exchange {

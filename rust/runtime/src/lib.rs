@@ -17,6 +17,7 @@ mod exchange;
 mod files;
 mod flow;
 mod inflight;
+pub mod ledger;
 mod mapping;
 pub mod metrics;
 mod records;
@@ -87,13 +88,17 @@ impl Runtime {
         let seen = files::Seen::now(dir);
         let config = files::load_config(dir)?;
         let credentials = files::load_credentials(dir)?;
+        let name = ledger::new_writer();
+        // The table comes first: a slot is closed after its record is in the queue.
+        let inflight = InFlight::create(dir, &name);
+        let records = records::Records::open(dir, &name, config.ledger.as_ref());
         let runtime = Arc::new(Self {
             dir: dir.to_path_buf(),
             config: ArcSwap::from_pointee(config),
             credentials: ArcSwap::from_pointee(credentials),
-            inflight: InFlight::create(dir),
+            inflight,
             waits: wait::Waits::default(),
-            records: records::Records::open(dir),
+            records: records.map_err(StartError::Thread)?,
         });
         let attributes = &runtime.config.load().attributes;
         runtime.records.metrics.set_attributes(attributes);
@@ -120,6 +125,11 @@ impl Runtime {
     /// Requests in flight.
     pub fn in_flight(&self) -> &InFlight {
         &self.inflight
+    }
+
+    /// What became of usage records; `None` without a ledger.
+    pub fn ledger_counts(&self) -> Option<ledger::Counts> {
+        self.records.ledger_counts()
     }
 
     pub(crate) fn set_config(&self, config: Config) {

@@ -175,6 +175,7 @@ pub(crate) fn spawn_watcher(runtime: &Arc<Runtime>, mut seen: files::Seen) -> io
                 // A fault of ours in one file must not end the watch over all.
                 let _ = catch_unwind(AssertUnwindSafe(|| files::refresh(&runtime, &mut seen)));
                 let _ = catch_unwind(AssertUnwindSafe(|| runtime.waits.wake_ready(&runtime)));
+                runtime.records.keep_up();
                 let next = runtime.waits.next_deadline();
                 next.map_or(TICK, |at| {
                     at.saturating_duration_since(Instant::now()).min(TICK)

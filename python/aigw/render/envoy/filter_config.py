@@ -6,7 +6,7 @@ The types of this document belong to the core; this is the only place that write
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import cast
 
 from aigw.plan import Auth, Backend, CredentialOverride, Gateway, HeaderSource, Model, Plan
@@ -16,7 +16,15 @@ VERSION = 1
 CREDENTIAL_WAIT_MS = 2000
 
 
-def render_filter_config(plan: Plan) -> Json:
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Where usage records are kept, and the bound on their files."""
+
+    directory: str
+    max_bytes: int = 1 << 30
+
+
+def render_filter_config(plan: Plan, ledger: Ledger | None = None) -> Json:
     """The whole document; `generation` is a hash of everything else in it."""
     entries = {name: _entry(backend) for name, backend in plan.backends.items()}
     document: Json = {
@@ -25,6 +33,8 @@ def render_filter_config(plan: Plan) -> Json:
         "gateways": {name: _gateway(plan, gateway) for name, gateway in plan.gateways.items()},
         "backends": {_id(name, entry): entry for name, entry in entries.items()},
     }
+    if ledger:
+        document["ledger"] = asdict(ledger)
     return {**document, "generation": content_hash(document)[:32]}
 
 

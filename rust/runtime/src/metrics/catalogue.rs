@@ -67,7 +67,7 @@ const GEN_AI: &str = "gen_ai.operation.name, gen_ai.provider.name, gen_ai.origin
                       gen_ai.request.model, gen_ai.response.model, mapped headers";
 
 /// All metrics, in the order of their documentation.
-pub static METRICS: [Metric; 17] = [
+pub static METRICS: [Metric; 18] = [
     Metric {
         name: "gen_ai.client.token.usage",
         prometheus: "gen_ai_client_token_usage",
@@ -228,6 +228,15 @@ pub static METRICS: [Metric; 17] = [
         labels: "",
         help: "Cost expressions that failed.",
     },
+    Metric {
+        name: "aigw.ledger.faults",
+        prometheus: "aigw_ledger_faults_total",
+        unit: "{fault}",
+        kind: Kind::Counter,
+        scale: 1.0,
+        labels: "",
+        help: "Times that the disk refused to take usage records, which wait meanwhile.",
+    },
 ];
 
 const TOKEN_USAGE: &Metric = &METRICS[0];
@@ -247,6 +256,7 @@ const WAITS: &Metric = &METRICS[13];
 const WAIT_TIMEOUTS: &Metric = &METRICS[14];
 const RELOADS: &Metric = &METRICS[15];
 const COST_ERRORS: &Metric = &METRICS[16];
+const LEDGER_FAULTS: &Metric = &METRICS[17];
 
 /// A metric in a block, with the attributes that tell it from its neighbours.
 pub(crate) struct Member {
@@ -336,6 +346,8 @@ pub enum Event {
     CredentialsRejected = 12,
     /// A cost expression failed.
     CostError = 13,
+    /// The disk refused usage records.
+    LedgerFault = 14,
 }
 
 const TYPE: &str = "gen_ai.token.type";
@@ -359,6 +371,7 @@ const PROCESS: &[Member] = &[
     with(RELOADS, &[(FILE, "credentials"), (RESULT, "accepted")]),
     with(RELOADS, &[(FILE, "credentials"), (RESULT, "rejected")]),
     one(COST_ERRORS),
+    one(LEDGER_FAULTS),
 ];
 const ATTEMPT: &[Member] = &[
     with(TOKEN_USAGE, &[(TYPE, "input")]),

@@ -63,6 +63,11 @@ impl Metrics {
         self.table.count(event);
     }
 
+    /// Sets a count that is kept elsewhere.
+    pub(crate) fn set(&self, event: Event, count: u64) {
+        self.table.set(event, count);
+    }
+
     /// A request began.
     pub(crate) fn began(&self) {
         self.table.in_flight(1);

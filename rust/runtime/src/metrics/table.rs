@@ -9,22 +9,20 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::catalogue::{BLOCKS, Block, Event, Kind, Member};
-use crate::mapping::Words;
+use crate::mapping::{MapFile, Words};
 use crate::unix_nanos;
 
 pub(crate) const FILE: &str = "metrics.map";
 pub(crate) const MAGIC: u64 = 0x6169_6777_6d65_0001;
 pub(crate) const USED: usize = 2;
 pub(crate) const FIRST: usize = 8;
-/// 6 MiB; pages that are never used are never there.
-const WORDS: usize = 6 << 17;
+/// 3 MiB.
+const WORDS: usize = 3 << 17;
 /// Sets of attributes with numbers of their own.
 const SETS: usize = 2_000;
 /// Those that failures may take: who asks for models that nobody has cannot push out the others.
@@ -217,6 +215,11 @@ impl Table {
         self.add(Block::Process, self.process(), event as usize, 1);
     }
 
+    /// Sets the count of an event of the process.
+    pub(crate) fn set(&self, event: Event, count: u64) {
+        self.store(self.process().0 + event as usize, count);
+    }
+
     /// Moves the gauge of requests in flight.
     pub(crate) fn in_flight(&self, step: i64) {
         // Two's complement: adding a negative step takes away.
@@ -237,18 +240,7 @@ impl Table {
 }
 
 fn map(dir: &Path) -> std::io::Result<Words> {
-    // A new file: one that is mapped elsewhere is never truncated.
-    let draft = dir.join(format!(".{FILE}.{}", std::process::id()));
-    let _ = std::fs::remove_file(&draft);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&draft)?;
-    let words = Words::map(&file, WORDS)?;
-    std::fs::rename(&draft, dir.join(FILE))?;
-    Ok(words)
+    MapFile::create(&dir.join(FILE), WORDS)?.map(WORDS)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
