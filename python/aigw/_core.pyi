@@ -28,10 +28,10 @@ __all__ = [
     "enable_debug_log",
     "error_table",
     "evaluate_cel",
+    "ledger_report",
     "metrics_points",
     "metrics_table",
     "metrics_text",
-    "ledger_report",
     "recover_ledger",
     "support_matrix",
     "version",
@@ -160,9 +160,7 @@ class LedgerRecords:
     Several processes may write at the same time: each one's records come in their order.
     """
 
-    def __new__(
-        cls, directory: str | PathLike[str], cursor: bytes = b""
-    ) -> LedgerRecords: ...
+    def __new__(cls, directory: str | PathLike[str], cursor: bytes = b"") -> LedgerRecords: ...
     @staticmethod
     def resume(directory: str | PathLike[str], name: str) -> LedgerRecords:
         """Goes on where the reader of this name was when it called `keep`.

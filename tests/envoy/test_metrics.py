@@ -65,7 +65,8 @@ def providers(loop_thread: LoopThread) -> Iterator[tuple[ProviderBed, ProviderBe
 
 
 @pytest.fixture(scope="module")
-def collector() -> Iterator[collectors.Collector]:
+def collector(host: tuple[str, ...]) -> Iterator[collectors.Collector]:
+    del host  # one for each
     with collectors.running("http/protobuf") as found:
         yield found
 
@@ -171,7 +172,24 @@ def test_the_numbers_are_those_of_the_requests(
     assert by(found, "aigw_requests_in_flight") == {(): 0}
     assert set(by(found, "aigw_losses_total").values()) == {0}
     assert page(gateway, "/health").text == "OK\n"
+    requests = by(found, "aigw_requests_total", "aigw_outcome", "http_response_status_code")
+    assert requests == {
+        ("completed", "200"): 6,
+        ("failed", "400"): 1,
+        ("aborted", "200"): 1,
+        ("rejected", "404"): 1,
+        ("rejected", "400"): 1,
+    }
+    providers = by(found, duration, "gen_ai_provider_name", "gen_ai_operation_name")
+    assert providers == {("openai", "chat"): 9}
+    assert by(found, "aigw_router_duration_seconds_count", "aigw_route") == {("default/route",): 8}
+    assert 0 < by(found, "gen_ai_server_request_duration_seconds_sum")[()] < 60
     collector.wait_until(lambda: exported(collector) == 9)
+    collector.wait_until(lambda: len(collector.log_records) >= 10)
+    assert len(set(collector.record_ids())) == len(collector.log_records) == 10
+    sent = [collectors.attributes(record) for record in collector.log_records]
+    tokens = sum(record.get("gen_ai.usage.input_tokens", 0) for record in sent)
+    assert tokens == by(found, f"{usage}_sum", "gen_ai_token_type")["input",]
 
 
 def exported(collector: collectors.Collector) -> int:

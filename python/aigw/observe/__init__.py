@@ -2,6 +2,7 @@
 
 from aigw.observe.admin import DEFAULT_PORT
 from aigw.observe.errors import ObserveError
+from aigw.observe.exporting import READER
 from aigw.observe.metrics import (
     CREDENTIAL_AGE,
     CREDENTIAL_EXCHANGES,
@@ -10,18 +11,18 @@ from aigw.observe.metrics import (
     OwnMetric,
     Sample,
 )
-from aigw.observe.observer import Observed, Usage, observing
+from aigw.observe.observer import Observed, observing
 
 __all__ = [
     "CREDENTIAL_AGE",
     "CREDENTIAL_EXCHANGES",
     "DEFAULT_PORT",
     "OWN",
+    "READER",
     "Collector",
     "ObserveError",
     "Observed",
     "OwnMetric",
     "Sample",
-    "Usage",
     "observing",
 ]

@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from aigw.observe.metrics import EXPORT_FAILURES, EXPORT_LAG, EXPORTED, Reading, Sample
@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 BATCH = 200
 """Records of one export, and all that are in memory."""
+READER = "otlp"
+"""Name of the reader, whose position the ledger keeps."""
 _IDLE_SECONDS = 1.0
 _FIRST_DELAY_SECONDS = 1.0
 _LONGEST_DELAY_SECONDS = 60.0
@@ -25,16 +27,13 @@ _JOIN_SECONDS = 5.0
 
 
 class RecordReader(Protocol):
-    """Where usage records come from. A position is text that means something to the reader."""
+    """Usage records from where a reader of this name was before."""
 
-    def read(self, position: str, limit: int) -> tuple[Sequence[bytes], str]:
-        """The records after a position, at most `limit`, and the position after them.
+    def read(self, limit: int, /) -> Sequence[bytes]:
+        """The next records as JSON, at most `limit`; none when there are no more yet."""
 
-        The first position is the empty text. What is damaged or gone is passed over.
-        """
-
-    def lag(self, position: str) -> int:
-        """How many records there are after a position."""
+    def keep(self, name: str, /) -> None:
+        """Keeps the position of a reader: a later one goes on there."""
 
 
 class MetricsSink(Protocol):
@@ -107,14 +106,14 @@ class PeriodicMetrics:
 class UsageExport:
     """Sends usage records in order, each at least once.
 
-    The position is kept in a file once the collector has taken what comes before it: after a
-    crash in between records come again, with the same ids.
+    The position is kept once the collector has taken what comes before it: after a crash in
+    between records come again, with the same ids.
     """
 
-    def __init__(self, reader: RecordReader, sink: RecordSink, cursor: Path) -> None:
-        """Goes on where the file says."""
-        self._reader, self._sink, self._cursor = reader, sink, cursor
-        self._position = _stored(cursor)
+    def __init__(self, reader: RecordReader, sink: RecordSink) -> None:
+        """Starts nothing."""
+        self._reader, self._sink = reader, sink
+        self._batch: Sequence[bytes] = ()
         self._delay = _FIRST_DELAY_SECONDS
         self.exported = 0
         self.trouble = Trouble("logs of usage")
@@ -128,28 +127,28 @@ class UsageExport:
 
     def step(self) -> float:
         """Sends one batch; returns the seconds to wait: 0 when there may be more at once."""
-        found: list[int] = []
-
-        def work() -> bool:
-            records, position = self._reader.read(self._position, BATCH)
-            sent = not records or self._sink.send(records)
-            if sent and position != self._position:
-                _store(self._cursor, position)
-                self._position = position
-                self.exported += len(records)
-            found.append(len(records))
-            return sent
-
-        sent = _safely(work)
-        if sent and not found[0]:
+        sent = _safely(self._send)
+        if sent and not self._batch:
             return _IDLE_SECONDS
         self.trouble.note(sent=sent)
-        if sent:
-            self._delay = _FIRST_DELAY_SECONDS
-            return 0 if found[0] else _IDLE_SECONDS
-        delay = self._delay * random.uniform(0.8, 1)  # noqa: S311 - not for secrets
-        self._delay = min(self._delay * 2, _LONGEST_DELAY_SECONDS)
-        return delay
+        if not sent:
+            delay = self._delay * random.uniform(0.8, 1)  # noqa: S311 - not for secrets
+            self._delay = min(self._delay * 2, _LONGEST_DELAY_SECONDS)
+            return delay
+        self.exported += len(self._batch)
+        self._batch = ()
+        self._delay = _FIRST_DELAY_SECONDS
+        if not _safely(self._keep):
+            logger.warning("OTLP logs: the position is not kept; records may be sent twice")
+        return 0
+
+    def _send(self) -> bool:
+        self._batch = self._batch or self._reader.read(BATCH)
+        return not self._batch or self._sink.send(self._batch)
+
+    def _keep(self) -> bool:
+        self._reader.keep(READER)
+        return True
 
     def close(self) -> None:
         """Ends a try that runs."""
@@ -159,8 +158,15 @@ class UsageExport:
         """What is known of the export itself."""
         yield Sample(EXPORT_FAILURES, self.trouble.failures, {"aigw.signal": "logs"})
         yield Sample(EXPORTED, self.exported)
-        with contextlib.suppress(Exception):
-            yield Sample(EXPORT_LAG, self._reader.lag(self._position))
+        yield Sample(EXPORT_LAG, self._lag())
+
+    def _lag(self) -> float:
+        batch = self._batch
+        if not batch:
+            return 0
+        record = json.loads(batch[0])
+        end = float(record.get("started_at", 0) + record.get("duration_ns", 0))
+        return max(0.0, time.time() - end / 1e9)
 
 
 Export = PeriodicMetrics | UsageExport
@@ -206,17 +212,3 @@ def _safely(work: Callable[[], bool]) -> bool:
     except Exception as error:
         logger.debug("an export failed: %s", type(error).__name__)
         return False
-
-
-def _stored(path: Path) -> str:
-    try:
-        return path.read_text()
-    except (OSError, UnicodeError):
-        return ""
-
-
-def _store(path: Path, position: str) -> None:
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(position)
-    draft.chmod(0o600)
-    draft.replace(path)

@@ -62,11 +62,11 @@ EXPORT_FAILURES = OwnMetric(
 )
 EXPORT_LAG = OwnMetric(
     "aigw.export.lag",
-    "aigw_export_lag_records",
-    "{record}",
+    "aigw_export_lag_seconds",
+    "s",
     "gauge",
     "",
-    "Usage records that the collector has yet to take.",
+    "Age of the oldest usage record that the collector has yet to take; 0 when it has all.",
 )
 OWN = (CREDENTIAL_EXCHANGES, CREDENTIAL_AGE, EXPORTED, EXPORT_FAILURES, EXPORT_LAG)
 """All of them, in the order of their documentation."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,23 +23,15 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """Usage records, and the file that keeps what of them was exported."""
-
-    reader: RecordReader
-    cursor: Path
-
-
-@dataclass(frozen=True, slots=True)
 class Observed:
-    """Where to listen and what to tell. `port` is that of `serving`."""
+    """Where to listen and what to tell. `port` is that of `serving`; `usage` opens the ledger."""
 
     runtime_dir: Path
     address: str
     port: int | None
     health: Health
     collectors: Sequence[Collector] = ()
-    usage: Usage | None = None
+    usage: Callable[[], RecordReader] | None = None
 
 
 @contextlib.asynccontextmanager
@@ -50,7 +42,7 @@ async def observing(what: Observed, environment: Mapping[str, str]) -> AsyncIter
         ObserveError: the port cannot be had, or an export is asked for that cannot be.
     """
     metrics = Metrics(what.runtime_dir, what.collectors)
-    exports = _exports(exports_of(environment), metrics, what.usage, environment)
+    exports = _exports(exports_of(environment), metrics, what, environment)
     metrics.add(lambda: samples_of(exports))
     async with serving(what.address, what.port, Pages(metrics.text, what.health)) as address:
         exporting = Exporting(exports)
@@ -61,7 +53,7 @@ async def observing(what: Observed, environment: Mapping[str, str]) -> AsyncIter
 
 
 def _exports(
-    wanted: Exports, metrics: Metrics, usage: Usage | None, environment: Mapping[str, str]
+    wanted: Exports, metrics: Metrics, what: Observed, environment: Mapping[str, str]
 ) -> list[Export]:
     if not wanted:
         return []
@@ -80,6 +72,6 @@ def _exports(
     if wanted.metrics:
         sink = otlp.MetricsExporter(wanted.metrics)
         found.append(PeriodicMetrics(metrics.read, sink, wanted.metrics.interval_seconds))
-    if wanted.logs and usage:
-        found.append(UsageExport(usage.reader, otlp.LogsExporter(wanted.logs), usage.cursor))
+    if wanted.logs and what.usage:
+        found.append(UsageExport(what.usage(), otlp.LogsExporter(wanted.logs)))
     return found

@@ -7,8 +7,16 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterable
 
+from aigw import _core
 from aigw.credentials import Refresher
-from aigw.observe import CREDENTIAL_AGE, CREDENTIAL_EXCHANGES, Observed, Sample, observing
+from aigw.observe import (
+    CREDENTIAL_AGE,
+    CREDENTIAL_EXCHANGES,
+    READER,
+    Observed,
+    Sample,
+    observing,
+)
 from aigw.standalone import layout as files
 from aigw.standalone.health import BUDGET_SECONDS, HealthError, ask
 from aigw.standalone.layout import Layout
@@ -38,6 +46,7 @@ async def observed(options: RunOptions, layout: Layout, refresher: Refresher) ->
         port=options.admin_port,
         health=health,
         collectors=(lambda: _credentials(refresher),),
+        usage=lambda: _core.LedgerRecords.resume(str(layout.ledger), READER),
     )
     async with observing(what, os.environ) as address:
         address = _reachable(address)
