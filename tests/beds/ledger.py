@@ -48,7 +48,7 @@ def frame(kind: int, content: dict[str, Any], number: int = 0) -> bytes:
     return MAGIC + length + struct.pack("<I", crc) + rest + payload
 
 
-def record(number: int, **more: Any) -> dict[str, Any]:
+def record(number: int, **more: object) -> dict[str, Any]:
     """A usage record."""
     return {
         "id": f"{number:032x}",

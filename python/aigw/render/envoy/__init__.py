@@ -26,6 +26,7 @@ __all__ = [
     "DataPlane",
     "EnvoyConfig",
     "EnvoyTarget",
+    "Ledger",
     "bootstrap",
     "envoy_environment",
     "joined_filter_config",
