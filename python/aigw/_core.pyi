@@ -214,6 +214,15 @@ class ExtProcHost:
     @property
     def in_flight(self) -> int:
         """Requests that were read and are not over."""
+    @property
+    def unwritten(self) -> int:
+        """Requests whose record is not written yet."""
+    def access_log(self, message: bytes) -> None:
+        """Takes in a message of Envoy's access log.
+
+        Raises:
+            CoreError: it is none.
+        """
     def session(self, role: str, gateway: str) -> ExtProcSession:
         """A session for a stream; `role` is `request` or `attempt`.
 

@@ -5,6 +5,7 @@ references are resolved, mutations are merged, and everything that could not be 
 left out (and named in a diagnostic). Durations are integer milliseconds, sizes are bytes.
 """
 
+from aigw.plan.attributes import Attributes
 from aigw.plan.backend import Backend, BodyMutation, Cost, CostType, HeaderMutation, Schema
 from aigw.plan.credentials import (
     ApiKey,
@@ -39,6 +40,7 @@ __all__ = [
     "AccessLog",
     "AddressKind",
     "ApiKey",
+    "Attributes",
     "Auth",
     "AuthType",
     "AwsDefaultChain",

@@ -32,7 +32,6 @@ enum State {
 /// What passed this filter.
 #[derive(Default)]
 struct Seen {
-    request_bytes: u64,
     response_bytes: u64,
     /// The reply went to the client as a whole.
     whole: bool,
@@ -80,8 +79,8 @@ impl RequestFilter {
             return Step::Continue;
         };
         // A body beyond the limit is the core's to refuse; its end need not be awaited.
-        self.seen.request_bytes = stream.body_size(Side::Request, Moment::Body) as u64;
-        if ended == Ended::No && self.seen.request_bytes <= pending.body_limit() {
+        let size = stream.body_size(Side::Request, Moment::Body) as u64;
+        if ended == Ended::No && size <= pending.body_limit() {
             return Step::Hold;
         }
         self.read(stream, Moment::Body)
@@ -156,7 +155,6 @@ impl RequestFilter {
         let end = End {
             status: stream.status(),
             details: self.details(stream),
-            request_bytes: self.seen.request_bytes,
             response_bytes: self.seen.response_bytes,
             ..End::default()
         };

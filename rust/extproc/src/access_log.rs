@@ -39,8 +39,6 @@ struct HttpLogs {
 struct HttpEntry {
     #[prost(message, optional, tag = "1")]
     common: Option<Common>,
-    #[prost(message, optional, tag = "3")]
-    request: Option<RequestPart>,
     #[prost(message, optional, tag = "4")]
     response: Option<ResponsePart>,
 }
@@ -74,12 +72,6 @@ struct Flags {
     client_termination: bool,
     #[prost(bool, tag = "28")]
     client_reset: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Message)]
-struct RequestPart {
-    #[prost(uint64, tag = "11")]
-    body_bytes: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -119,7 +111,6 @@ impl HttpEntry {
                 .and_then(|code| u16::try_from(code.value).ok())
                 .unwrap_or(0),
             details: common.details(&response.details),
-            request_bytes: self.request.map_or(0, |request| request.body_bytes),
             response_bytes: response.body_bytes,
             first_byte_at: at(common.time_to_first_byte),
             ended_at: at(common.duration),
@@ -170,7 +161,6 @@ mod tests {
                 }),
                 duration: time(1, 0),
             }),
-            request: Some(RequestPart { body_bytes: 3 }),
             response: Some(ResponsePart {
                 code: Some(Number { value: 504 }),
                 body_bytes: 4,
@@ -193,10 +183,7 @@ mod tests {
             panic!("one entry");
         };
         assert_eq!(*id, 7);
-        assert_eq!(
-            (end.status, end.request_bytes, end.response_bytes),
-            (504, 3, 4)
-        );
+        assert_eq!((end.status, end.response_bytes), (504, 4));
         assert_eq!(end.details, Details::of("upstream_response_timeout"));
         assert_eq!(end.first_byte_at, Some(10_000_000_012));
         assert_eq!(end.ended_at, Some(11_000_000_005));

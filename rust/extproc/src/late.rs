@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use aigw_runtime::{Exchange, RequestTable};
@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Requests that wait, and a thread that ends the wait.
 pub(crate) struct Late {
     shared: Arc<Shared>,
-    has_thread: bool,
+    thread: Option<JoinHandle<()>>,
 }
 
 struct Shared {
@@ -38,14 +38,14 @@ impl Late {
         });
         let mine = Arc::clone(&shared);
         let thread = thread::Builder::new().name("aigw-records".into());
-        let has_thread = thread.spawn(move || mine.run()).is_ok();
-        Self { shared, has_thread }
+        let thread = thread.spawn(move || mine.run()).ok();
+        Self { shared, thread }
     }
 
     /// Adds a request; one that finds no place does not wait.
     pub(crate) fn add(&self, exchange: Arc<Exchange>) {
         let shared = &self.shared;
-        if !self.has_thread || !shared.waiting.insert(&exchange) {
+        if self.thread.is_none() || !shared.waiting.insert(&exchange) {
             exchange.finish(None);
             return;
         }
@@ -113,5 +113,8 @@ impl Drop for Late {
     fn drop(&mut self) {
         self.shared.lock().over = true;
         self.shared.bell.notify_all();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }

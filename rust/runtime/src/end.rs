@@ -73,8 +73,6 @@ pub struct End {
     pub status: u16,
     /// Who ended it.
     pub details: Details,
-    /// Bytes of the client's body that came.
-    pub request_bytes: u64,
     /// Bytes of the body that went to the client.
     pub response_bytes: u64,
     /// First byte to the client; nanoseconds since the Unix epoch.
@@ -135,7 +133,8 @@ pub(crate) fn judge(own: Option<OwnReply>, last: Option<Last<'_>>, end: Option<&
             let record = last.record;
             Verdict::new(record.status, record.outcome, record.error_kind.as_str())
         }
-        (None, None) => Verdict::new(0, Outcome::Failed, ""),
+        // The client left before the host could note whose request it is.
+        (None, None) => Verdict::new(0, Outcome::Aborted, CLIENT_GONE),
     }
 }
 
@@ -150,8 +149,19 @@ fn ended(last: Option<&Last<'_>>, end: &End) -> Verdict {
         _ if end.details == Details::ClientGone => {
             Verdict::new(status, Outcome::Aborted, CLIENT_GONE)
         }
-        None => Verdict::new(status, Outcome::Rejected, kind(end).unwrap_or("rejected")),
+        None => untried(end),
         Some(last) => tried(last, end),
+    }
+}
+
+/// A request of which no provider is known to have seen anything.
+fn untried(end: &End) -> Verdict {
+    match kind(end) {
+        // The attempt broke off before the filter in front of the provider was told of it.
+        Some(reason @ (UNREACHABLE | RESET | TIMEOUT)) => {
+            Verdict::new(end.status, Outcome::Failed, reason)
+        }
+        reason => Verdict::new(end.status, Outcome::Rejected, reason.unwrap_or("rejected")),
     }
 }
 
@@ -313,6 +323,6 @@ mod tests {
         assert_eq!(last(&cut, true).outcome, Outcome::Aborted);
         let failed = attempt(500, Outcome::Failed, "");
         assert_eq!(last(&failed, false), Verdict::new(500, Outcome::Failed, ""));
-        assert_eq!(judge(None, None, None).status, 0);
+        assert_eq!(judge(None, None, None).outcome, Outcome::Aborted);
     }
 }

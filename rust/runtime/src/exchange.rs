@@ -51,8 +51,8 @@ enum Origin {
 #[derive(Default)]
 struct State {
     body: Option<Bytes>,
-    /// Size of the client's body; `None` until it was read.
-    request_bytes: Option<u64>,
+    /// Size of the client's body once it was read.
+    request_bytes: u64,
     slot: Option<Slot>,
     own_reply: Option<OwnReply>,
     first_byte_ns: Option<u64>,
@@ -206,7 +206,7 @@ impl Exchange {
     /// # Errors
     /// A reply in the client's shape.
     pub fn read(&self, pending: PendingRequest, body: &[u8]) -> Result<RequestParts, Reply> {
-        self.lock().request_bytes = Some(body.len() as u64);
+        self.lock().request_bytes = body.len() as u64;
         let (request, edits) = pending
             .on_body(self.id, body)
             .map_err(|reply| self.answered(reply))?;
@@ -367,11 +367,7 @@ impl Exchange {
             status: verdict.status,
             outcome: verdict.outcome,
             error_kind: verdict.error_kind,
-            request_bytes: match (state.request_bytes, state.own_reply) {
-                (Some(read), _) => read,
-                (None, Some(_)) => 0,
-                (None, None) => end.map_or(0, |end| end.request_bytes),
-            },
+            request_bytes: state.request_bytes,
             response_bytes: end.map_or(0, |end| end.response_bytes),
             ..UsageRecord::default()
         };

@@ -8,8 +8,8 @@ use aigw_core::metadata::{ATTEMPTS, Metadata, Value};
 use aigw_core::record::{AttemptRecord, Outcome};
 use aigw_core::redact;
 use aigw_core::session::{
-    Attempt, AttemptInput, BodyStep, Ended, LocalAnswer, Patience, Prepared as CorePrepared,
-    ResponseHead, UpstreamRequest,
+    Attempt, AttemptInput, BodyPlan, BodyStep, Ended, LocalAnswer, Patience,
+    Prepared as CorePrepared, ResponseHead, UpstreamRequest,
 };
 
 use crate::exchange::{Exchange, lock};
@@ -125,7 +125,9 @@ impl Flow {
         let mut running = lock(&self.running);
         running.head_ns = Some(at);
         let head = running.attempt.response_head(status, headers, ended);
-        running.moved_on(ended, &self.exchange);
+        // A reply that nobody follows has told all that it tells.
+        let over = Ended::from(ended == Ended::Yes || head.body == BodyPlan::Skip);
+        running.moved_on(over, &self.exchange);
         head
     }
 

@@ -30,6 +30,10 @@ def render_filter_config(plan: Plan, ledger: Ledger | None = None) -> Json:
     document: Json = {
         "version": VERSION,
         "credential_wait_ms": CREDENTIAL_WAIT_MS,
+        "attributes": {
+            "metrics": [list(pair) for pair in plan.attributes.metrics],
+            "logs": [list(pair) for pair in plan.attributes.logs],
+        },
         "gateways": {name: _gateway(plan, gateway) for name, gateway in plan.gateways.items()},
         "backends": {_id(name, entry): entry for name, entry in entries.items()},
     }
@@ -75,6 +79,11 @@ def _gateway(plan: Plan, gateway: Gateway) -> Json:
         },
         "endpoint_prefixes": asdict(plan.prefixes),
         "credential_headers": list(gateway.credential_headers),
+        "identity": {
+            key: list(dict.fromkeys(security.identity))
+            for key, security in plan.security.items()
+            if any(security.identity)
+        },
         "models": _models(lists.everywhere),
         "models_by_host": {host: _models(models) for host, models in lists.by_host.items()},
         "unscoped_models": _models(lists.unscoped),

@@ -163,6 +163,7 @@ impl ReplySide {
             usage: self.findings.usage,
             response_model: self.findings.response_model.clone(),
             first_output_ns: self.first_output_ns,
+            last_output_ns: self.first_output_ns.map(|_| self.last_output_ns),
             ..self.record.clone()
         }
     }
