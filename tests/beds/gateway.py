@@ -155,7 +155,7 @@ def run_gateway(
             arguments = (str(folder / "gateway.yaml"), *arguments)
         gateway = spawn(arguments, folder, extra)
         try:
-            _await_ready(gateway)
+            await_ready(gateway)
             yield gateway
         except GatewayError:
             raise
@@ -163,10 +163,10 @@ def run_gateway(
             error.add_note(str(gateway.failure("the gateway was running")))
             raise
         finally:
-            _end(gateway)
+            end(gateway)
 
 
-def _await_ready(gateway: RunningGateway) -> None:
+def await_ready(gateway: RunningGateway) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while (match := READY.search(gateway.errors)) is None:
         if gateway.process.poll() is not None:
@@ -177,7 +177,7 @@ def _await_ready(gateway: RunningGateway) -> None:
     gateway.url, gateway.port = match[1], int(match[2])
 
 
-def _end(gateway: RunningGateway) -> None:
+def end(gateway: RunningGateway) -> None:
     below = gateway.descendants()
     if gateway.process.poll() is None:
         try:

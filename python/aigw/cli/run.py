@@ -30,18 +30,24 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--ext-proc-transport", choices=("native", "grpcio"), default="native")
     parser.add_argument("--concurrency", type=_positive, help="Envoy worker threads")
     parser.add_argument("--drain-seconds", type=_positive, default=10, help="longest drain at stop")
+    parser.add_argument("--admin-port", type=_any_port, help="/metrics, /health (1064; 0: any)")
     parser.add_argument("--debug", action="store_true", default=_is_on("AIGW_DEBUG"))
     add_prefixes(parser)
     _add_path(parser, "config-home", "~/.config/aigw", "where config.yaml may be")
-    _add_path(parser, "state-home", None, "logs of runs (~/.local/state/aigw)")
+    add_state_home(parser)
     add_place(parser)
     parser.add_argument("--mcp-config", help=argparse.SUPPRESS)
     parser.add_argument("--mcp-json", help=argparse.SUPPRESS)
     parser.set_defaults(execute=_execute)
 
 
+def add_state_home(parser: argparse.ArgumentParser) -> None:
+    """The option that says where logs and usage are kept."""
+    _add_path(parser, "state-home", None, "what outlives a run (~/.local/state/aigw)")
+
+
 def add_place(parser: argparse.ArgumentParser) -> None:
-    """The options that say where a run keeps its files."""
+    """The options that say which run, and where its files are while it lives."""
     run_id = os.environ.get("AIGW_RUN_ID") or None
     parser.add_argument("--run-id", default=run_id, help="name of the run; default: a time")
     # The documented default; its owner is checked.
@@ -91,6 +97,7 @@ def _options(options: argparse.Namespace) -> "RunOptions":
         concurrency=options.concurrency,
         drain_seconds=options.drain_seconds,
         debug=options.debug,
+        admin_port=options.admin_port,
         run_id=options.run_id,
         config_home=options.config_home,
         runtime_dir=options.runtime_dir,
@@ -130,6 +137,10 @@ def _port(text: str) -> int:
         message = f"{text} is not a port"
         raise argparse.ArgumentTypeError(message)
     return port
+
+
+def _any_port(text: str) -> int:
+    return 0 if text == "0" else _port(text)
 
 
 def _address(text: str) -> str:

@@ -5,6 +5,7 @@ references are resolved, mutations are merged, and everything that could not be 
 left out (and named in a diagnostic). Durations are integer milliseconds, sizes are bytes.
 """
 
+from aigw.plan.attributes import Attributes
 from aigw.plan.backend import Backend, BodyMutation, HeaderMutation, Schema
 from aigw.plan.costs import Billing, Cost, CostType, OwnPrice, PriceLists
 from aigw.plan.credentials import (
@@ -40,6 +41,7 @@ __all__ = [
     "AccessLog",
     "AddressKind",
     "ApiKey",
+    "Attributes",
     "Auth",
     "AuthType",
     "AwsDefaultChain",

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from aigw.plan.attributes import Attributes
 from aigw.plan.backend import Backend
 from aigw.plan.costs import PriceLists
 from aigw.plan.credentials import Credential
@@ -58,3 +59,5 @@ class Plan:
     security: Mapping[str, "Security"] = field(default_factory=dict)
     http_rules: Mapping[str, "HttpRule"] = field(default_factory=dict)
     http_backends: Mapping[str, "HttpBackend"] = field(default_factory=dict)
+    attributes: Attributes = field(default_factory=Attributes)
+    """Request headers that are kept."""

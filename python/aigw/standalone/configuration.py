@@ -11,6 +11,7 @@ from aigw.errors import Code, Diagnostic
 from aigw.extras import missing_extras
 from aigw.plan import EndpointPrefixes
 from aigw.standalone import source
+from aigw.standalone.attributes import attributes
 from aigw.standalone.source import Found
 from aigw.standalone.watch import Files
 
@@ -19,7 +20,12 @@ class Configuration:
     """Reads and compiles; what has not changed is taken from the last time."""
 
     def __init__(self, found: Found, files: Files, prefixes: EndpointPrefixes) -> None:
-        """`files` has seen the file of `found`, if there is one."""
+        """`files` has seen the file of `found`, if there is one.
+
+        Raises:
+            RunError: a variable of the environment cannot be used.
+        """
+        self._attributes = attributes(os.environ)
         self.files = files
         self._found = found
         self._loader = Loader()
@@ -76,7 +82,10 @@ class Configuration:
 
     def _compiled(self, text: Source) -> Compiled:
         environment = Environment(os.environ, self.files.read)
-        return self._compiler.compile(self._loader.load([text], environment))
+        compiled = self._compiler.compile(self._loader.load([text], environment))
+        if compiled.plan is None:
+            return compiled
+        return replace(compiled, plan=replace(compiled.plan, attributes=self._attributes))
 
 
 def _unreadable(compiled: Compiled) -> list[Diagnostic]:

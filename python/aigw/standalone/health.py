@@ -32,6 +32,39 @@ def check(runtime_dir: Path, run_id: str | None) -> None:
 
 
 async def _check(layout: Runtime) -> None:
+    await ask(layout)
+    try:
+        address = layout.metrics_address.read_text()
+    except OSError:  # it is still starting
+        return
+    await _ask_ourselves(address)
+
+
+async def _ask_ourselves(address: str) -> None:
+    """Asks the process that keeps the data plane running.
+
+    Raises:
+        HealthError: it does not answer, or says what is wrong.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        writer.write(f"GET /health HTTP/1.1\r\nhost: {address}\r\n\r\n".encode())
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+    except OSError as error:
+        message = f"aigw does not answer at {address}: {error.strerror}"
+        raise HealthError(message) from None
+    if head.split()[1:2] != [b"200"]:
+        raise HealthError(body.decode(errors="replace").strip() or f"no answer at {address}")
+
+
+async def ask(layout: Runtime) -> None:
+    """Asks the data plane.
+
+    Raises:
+        HealthError: it is not well.
+    """
     try:
         address = layout.admin_address.read_text()
     except OSError:

@@ -1,7 +1,9 @@
 """Files of one run: `<runtime-dir>/<run-id>/` goes when it ends, the state stays."""
 
 import contextlib
+import logging
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -12,6 +14,8 @@ from pathlib import Path
 from aigw.standalone import locks, state
 from aigw.standalone.errors import RunError
 from aigw.standalone.locks import MARK
+
+logger = logging.getLogger(__name__)
 
 _SOCKET_PATH_LIMIT = 107
 
@@ -43,9 +47,19 @@ class Runtime:
         return self.root / "admin-address.txt"
 
     @property
+    def metrics_address(self) -> Path:
+        """Holds `host:port` of our own admin port."""
+        return self.root / "metrics-address.txt"
+
+    @property
     def ext_proc_socket(self) -> Path:
         """The ext_proc server."""
         return self.root / "extproc.sock"
+
+
+def ledger_of(state_home: Path | None, runtime_dir: Path) -> Path:
+    """Where runs keep usage records."""
+    return state.home(state_home, runtime_dir) / "ledger"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +110,43 @@ def created(runtime_dir: Path, run_id: str | None, state_home: Path | None) -> I
             message = f"cannot make the runtime directory {root}: {error.strerror}"
             raise RunError(message) from None
         for directory in runtime_dir.iterdir():
-            locks.remove_if_unused(directory)
+            locks.remove_if_unused(directory, discard)
         layout = Layout(root, state.home(state_home, runtime_dir))
         stack.enter_context(state.opened(layout.records, layout.envoy_logs, layout.ledger))
         yield layout
 
 
+def discard(root: Path) -> None:
+    """Removes the directory of a run that has ended; usage that is still in it is saved first.
+
+    If the ledger cannot take it, it waits under another name for a later run. What may be secret
+    does not wait.
+    """
+    from aigw import _core  # noqa: PLC0415 - not before there is something to run
+
+    core = Runtime(root).core
+    try:
+        _core.recover_ledger(core)
+    except _core.LedgerError as error:
+        logger.warning("usage records wait for the next run: %s", error)
+        for path in [*root.iterdir(), *core.iterdir()]:
+            if path not in {core, root / MARK, core / "config.json"} and path.suffix != ".map":
+                _remove_path(path)
+        with contextlib.suppress(OSError):
+            root.rename(root.with_name(f"left-{secrets.token_hex(8)}"))
+    else:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _remove_path(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def running(runtime_dir: Path) -> list[Runtime]:
-    """The runs that hold the lock of their directory."""
+    """The runs that hold the lock of their directory; one that starts is not disturbed."""
     try:
         folders = [path for path in runtime_dir.iterdir() if not path.is_symlink()]
     except OSError:
@@ -134,7 +177,7 @@ def _new_id(runtime_dir: Path) -> str:
 def _make(root: Path, stack: contextlib.ExitStack) -> None:
     locks.made(root.parent, "runtime")
     stack.callback(os.close, _claimed(root))
-    stack.callback(shutil.rmtree, root, ignore_errors=True)
+    stack.callback(discard, root)
     (root / MARK).touch(mode=0o600)
     for directory in (Runtime(root).core, Runtime(root).envoy):
         directory.mkdir(mode=0o700)
@@ -152,7 +195,7 @@ def _claimed(root: Path) -> int:
         try:
             # It is marked, or its run was killed before that and it is empty.
             locks.check_is_run(root)
-            shutil.rmtree(root, ignore_errors=True)
+            discard(root)
         finally:
             os.close(held)
     message = f"a run with the id {root.name} exists already ({root})"

@@ -5,6 +5,7 @@ import fcntl
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from aigw.standalone.errors import RunError
@@ -47,13 +48,18 @@ def is_held(directory: Path) -> bool:
     return False
 
 
-def remove_if_unused(directory: Path) -> bool:
+def remove(directory: Path) -> None:
+    """Removes a directory; what cannot be removed stays."""
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def remove_if_unused(directory: Path, remove: Callable[[Path], None] = remove) -> bool:
     """Removes what a run left behind that has ended; whether it did."""
     if directory.is_symlink() or not (directory / MARK).is_file():
         return False
     with contextlib.suppress(OSError):
         if (held := lock(directory)) is not None:
-            shutil.rmtree(directory, ignore_errors=True)
+            remove(directory)
             os.close(held)
             return True
     return False

@@ -27,6 +27,7 @@ class RunOptions:
     concurrency: int | None
     drain_seconds: int
     debug: bool
+    admin_port: int | None
     run_id: str | None
     config_home: Path
     runtime_dir: Path

@@ -41,7 +41,7 @@ def prepared(plan: Plan, layout: Layout, options: RunOptions) -> Publication:
         AigwError: the core refuses the filter config, its module is missing, or the target lacks
             what the plan needs.
     """
-    config = rendering.render_filter_config(plan)
+    config = rendering.render_filter_config(plan, rendering.Ledger(str(layout.ledger)))
     check(config)
     return Publication(plan, config, rendering.render_envoy(plan, _target(layout, options)))
 

@@ -25,6 +25,7 @@ from aigw.standalone.errors import RunError
 from aigw.standalone.extproc import ExtProc
 from aigw.standalone.layout import Layout
 from aigw.standalone.logs import Journal, say, say_findings
+from aigw.standalone.observation import observed
 from aigw.standalone.options import RunOptions
 from aigw.standalone.outputs import Outputs
 from aigw.standalone.publish import CredentialsFile, Publication
@@ -78,7 +79,9 @@ async def _run(options: RunOptions, journal: Journal, began: float) -> None:
                     running = await _unless(stop.asked, stack.enter_async_context(starting))
                 if running is not None:
                     layouts.write(layout.admin_address, str(layout.admin_socket).encode())
-                    _announce(found, plan, layout, options, time.monotonic() - began)
+                    metrics = f"http://{running.metrics_address}/metrics"
+                    places = f"admin {layout.admin_socket}, metrics {metrics}"
+                    _announce(found, plan, places, options, time.monotonic() - began)
                     await asyncio.to_thread(publish.keep_copies, first, layout)
                     await _until(stop.asked, running.watchers)
                     logger.info("stopping")
@@ -94,6 +97,7 @@ class _Running:
 
     envoy: Envoy
     watchers: list[asyncio.Task[None]]
+    metrics_address: str
 
 
 @contextlib.asynccontextmanager
@@ -113,25 +117,26 @@ async def _started(
     credentials.show(first.plan)
     refresher = Refresher(first.plan.credentials, credentials.issue)
     watchers: list[asyncio.Task[None]] = []
-    try:
-        watchers.append(asyncio.create_task(refresher.run()))
-        if server is not None:
-            await server.start()
-            watchers.append(asyncio.create_task(server.supervise()))
-        await envoy.start()
-        watchers.append(asyncio.create_task(envoy.supervise()))
-        if configuration.is_written:
-            rollout = Rollout(layout, envoy.admin, first, credentials, envoy.refusals)
-            reloader = Reloader(configuration, rollout, envoy, refresher, options)
-            watchers.append(asyncio.create_task(reloader.run()))
-        yield _Running(envoy, watchers)
-    finally:
-        for watcher in watchers:
-            watcher.cancel()
-        await asyncio.gather(*watchers, return_exceptions=True)
-        await envoy.stop()
-        if server is not None:
-            await server.stop()
+    async with observed(options, layout, refresher) as metrics_address:
+        try:
+            watchers.append(asyncio.create_task(refresher.run()))
+            if server is not None:
+                await server.start()
+                watchers.append(asyncio.create_task(server.supervise()))
+            await envoy.start()
+            watchers.append(asyncio.create_task(envoy.supervise()))
+            if configuration.is_written:
+                rollout = Rollout(layout, envoy.admin, first, credentials, envoy.refusals)
+                reloader = Reloader(configuration, rollout, envoy, refresher, options)
+                watchers.append(asyncio.create_task(reloader.run()))
+            yield _Running(envoy, watchers, metrics_address)
+        finally:
+            for watcher in watchers:
+                watcher.cancel()
+            await asyncio.gather(*watchers, return_exceptions=True)
+            await envoy.stop()
+            if server is not None:
+                await server.stop()
 
 
 def _envoy(options: RunOptions, layout: Layout, plan: Plan, streams: Outputs) -> Envoy:
@@ -215,14 +220,14 @@ def _plan(configuration: Configuration) -> Plan:
 
 
 def _announce(
-    found: source.Found, plan: Plan, layout: Layout, options: RunOptions, seconds: float
+    found: source.Found, plan: Plan, places: str, options: RunOptions, seconds: float
 ) -> None:
     address = ipaddress.ip_address(options.listen_address)
     if address.is_unspecified:
         address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
     host = f"[{address}]" if address.version == 6 else str(address)
     url, *others = (_url(host, port) for port in plan.ports)
-    places = "".join(f"also {other}, " for other in others) + f"admin {layout.admin_socket}"
+    places = "".join(f"also {other}, " for other in others) + places
     lines = [
         found.summary,
         f"Envoy AI Gateway listening on {url} ({places}) after {seconds:.1f}s",

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::attributes::{Attributes, Identities};
 use crate::cost::{Cost, Expressions};
 use crate::credential_override::{CredentialOverride, Source};
 use crate::endpoint::{EndpointPrefixes, PathTable};
@@ -26,8 +27,26 @@ pub struct Config {
     pub generation: String,
     /// How long an attempt may wait for its credential.
     pub credential_wait_ms: u64,
+    /// Request headers that records keep.
+    pub attributes: Attributes,
+    /// Where usage records are kept; nowhere without it.
+    pub ledger: Option<Ledger>,
     gateways: HashMap<String, Arc<Gateway>>,
     backends: HashMap<String, Arc<Backend>>,
+}
+
+/// Where usage records are kept, and how much of them.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Ledger {
+    /// Absolute path; gateways may share it.
+    pub directory: String,
+    /// Bound on its files.
+    #[serde(default = "default_ledger_bytes")]
+    pub max_bytes: u64,
+}
+
+fn default_ledger_bytes() -> u64 {
+    1 << 30
 }
 
 /// Sizes in bytes.
@@ -64,6 +83,8 @@ pub struct Gateway {
     pub credential_headers: Arc<[String]>,
     /// Costs and prices of its own.
     pub billing: Arc<Billing>,
+    /// Headers that tell who asks.
+    pub identity: Identities,
 }
 
 /// What one `GatewayConfig` says about money.
@@ -195,6 +216,10 @@ struct Document {
     #[serde(default = "default_credential_wait")]
     credential_wait_ms: u64,
     #[serde(default)]
+    attributes: Attributes,
+    #[serde(default)]
+    ledger: Option<Ledger>,
+    #[serde(default)]
     gateways: BTreeMap<String, GatewayDocument>,
     #[serde(default)]
     backends: BTreeMap<String, Backend>,
@@ -212,6 +237,7 @@ struct GatewayDocument {
     credential_headers: Vec<String>,
     #[serde(default)]
     billing: Billing,
+    identity: Identities,
     #[serde(flatten)]
     models: Models,
 }
@@ -270,6 +296,7 @@ impl Config {
                     limits: gateway.limits,
                     credential_headers: gateway.credential_headers.into(),
                     billing: Arc::new(gateway.billing),
+                    identity: gateway.identity,
                 }),
             );
         }
@@ -277,6 +304,8 @@ impl Config {
             generation: document.generation,
             credential_wait_ms: document.credential_wait_ms,
             gateways,
+            attributes: document.attributes,
+            ledger: document.ledger,
             backends,
         })
     }

@@ -34,6 +34,7 @@ pub mod session;
 pub mod translate;
 pub mod usage;
 
+pub mod attributes;
 mod auth;
 mod dialect;
 mod edit;

@@ -125,7 +125,7 @@ pub struct UsageRecord {
     pub costs: BTreeMap<String, u64>,
     /// Price of `usage`; `None` where no price is known.
     pub price: Option<Priced>,
-    /// Bytes of the client's body.
+    /// Bytes of the client's body; 0 when it was not read to its end.
     pub request_bytes: u64,
     /// Bytes of the body that the client got.
     pub response_bytes: u64,

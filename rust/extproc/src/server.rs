@@ -14,19 +14,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::net::UnixListener;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::body::Body;
 use tonic::codegen::Service;
-use tonic::server::{Grpc, NamedService, StreamingService};
+use tonic::server::{ClientStreamingService, Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::codec::RawCodec;
 use crate::connection::Replies;
 use crate::health::{self, Check};
 use crate::session::{Host, Role};
-use crate::{GATEWAY_HEADER, MAX_MESSAGE_BYTES, ROLE_HEADER, SERVICE};
+use crate::{GATEWAY_HEADER, LOG_SERVICE, MAX_MESSAGE_BYTES, ROLE_HEADER, SERVICE};
 
 /// A large prompt must not wait for window updates.
 const STREAM_WINDOW: u32 = 16 << 20;
@@ -37,6 +37,8 @@ const MAX_STREAMS: u32 = 1 << 20;
 const MAX_RESETS: usize = 1 << 20;
 /// How long threads may take to end after the streams are gone.
 const JOIN: Duration = Duration::from_secs(1);
+/// How often a server that stops looks whether all records are written.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -55,9 +57,12 @@ pub struct Server {
 }
 
 struct Running {
+    host: Arc<Host>,
     runtime: tokio::runtime::Runtime,
     task: JoinHandle<Result<(), tonic::transport::Error>>,
     shutdown: oneshot::Sender<()>,
+    /// Ends the streams of the access log, which Envoy keeps open.
+    logs: watch::Sender<bool>,
 }
 
 impl Server {
@@ -74,12 +79,14 @@ impl Server {
             .build()?;
         let serving = Arc::new(AtomicBool::new(true));
         let (shutdown, stopped) = oneshot::channel();
+        let (logs, no_logs) = watch::channel(false);
         let incoming = {
             let _context = runtime.enter();
             UnixListenerStream::new(UnixListener::from_std(listener)?)
         };
         let router = builder()
             .add_service(ExtProc(Arc::clone(host)))
+            .add_service(AccessLog(Arc::clone(host), no_logs))
             .add_service(Health(Check(Arc::clone(&serving))));
         let task = runtime.spawn(router.serve_with_incoming_shutdown(incoming, async {
             let _ = stopped.await;
@@ -88,9 +95,11 @@ impl Server {
             serving,
             socket: options.socket.clone(),
             running: Mutex::new(Some(Running {
+                host: Arc::clone(host),
                 runtime,
                 task,
                 shutdown,
+                logs,
             })),
         })
     }
@@ -118,9 +127,13 @@ impl Server {
             return;
         };
         let _ = running.shutdown.send(());
-        let _ = running
-            .runtime
-            .block_on(async { tokio::time::timeout(drain, running.task).await });
+        let _ = running.runtime.block_on(tokio::time::timeout(drain, async {
+            while running.host.unwritten() > 0 {
+                tokio::time::sleep(LOOK).await;
+            }
+            let _ = running.logs.send(true);
+            running.task.await
+        }));
         running.runtime.shutdown_timeout(JOIN);
         let _ = std::fs::remove_file(&self.socket);
     }
@@ -216,6 +229,51 @@ impl StreamingService<Bytes> for Process {
 
 fn text<'a, T>(request: &'a Request<T>, name: &str) -> Option<&'a str> {
     request.metadata().get(name)?.to_str().ok()
+}
+
+#[derive(Clone)]
+struct AccessLog(Arc<Host>, watch::Receiver<bool>);
+
+impl NamedService for AccessLog {
+    const NAME: &'static str = LOG_SERVICE;
+}
+
+impl Service<http::Request<Body>> for AccessLog {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Answer {
+        let logs = self.clone();
+        Box::pin(async move { Ok(Grpc::new(RawCodec).client_streaming(logs, request).await) })
+    }
+}
+
+impl ClientStreamingService<Bytes> for AccessLog {
+    type Response = Bytes;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Status>> + Send>>;
+
+    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
+        let Self(host, mut end) = self.clone();
+        Box::pin(async move {
+            let mut messages = request.into_inner();
+            loop {
+                let message = tokio::select! {
+                    message = messages.message() => message?,
+                    _ = end.changed() => None,
+                };
+                let Some(message) = message else {
+                    return Ok(Response::new(Bytes::new()));
+                };
+                let taken = host.access_log(message);
+                taken.map_err(|error| Status::invalid_argument(error.to_string()))?;
+            }
+        })
+    }
 }
 
 #[derive(Clone)]

@@ -4,6 +4,8 @@ mod cel;
 mod errors;
 mod exchange;
 mod extproc;
+mod ledger;
+mod metrics;
 mod parts;
 
 use std::collections::BTreeMap;
@@ -91,6 +93,10 @@ mod _core {
     use crate::exchange::{Attempt, Exchange};
     #[pymodule_export]
     use crate::extproc::{ExtProcHost, ExtProcServer, ExtProcSession};
+    #[pymodule_export]
+    use crate::ledger::{LedgerRecords, ledger_report, recover_ledger};
+    #[pymodule_export]
+    use crate::metrics::{metrics_points, metrics_table, metrics_text};
     #[pymodule_export]
     use crate::parts::{BodyStep, Reply, ResponseHead, UpstreamRequest};
 

@@ -6,7 +6,7 @@ The types of this document belong to the core; this is the only place that write
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import cast
 
 from aigw.plan import (
@@ -26,18 +26,32 @@ VERSION = 1
 CREDENTIAL_WAIT_MS = 2000
 
 
-def render_filter_config(plan: Plan) -> Json:
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Where usage records are kept, and the bound on their files."""
+
+    directory: str
+    max_bytes: int = 1 << 30
+
+
+def render_filter_config(plan: Plan, ledger: Ledger | None = None) -> Json:
     """The whole document; `generation` is a hash of everything else in it."""
     forced = _forces_usage(plan)
     entries = {name: _entry(backend, forced=forced) for name, backend in plan.backends.items()}
     document: Json = {
         "version": VERSION,
         "credential_wait_ms": CREDENTIAL_WAIT_MS,
+        "attributes": {
+            "metrics": [list(pair) for pair in plan.attributes.metrics],
+            "logs": [list(pair) for pair in plan.attributes.logs],
+        },
         "gateways": {name: _gateway(plan, gateway) for name, gateway in plan.gateways.items()},
         "backends": {_id(name, entry): entry for name, entry in entries.items()},
     }
     if plan.price_lists.lists:
         document["prices"] = asdict(plan.price_lists)
+    if ledger:
+        document["ledger"] = asdict(ledger)
     return {**document, "generation": content_hash(document)[:32]}
 
 
@@ -90,6 +104,11 @@ def _gateway(plan: Plan, gateway: Gateway) -> Json:
         },
         "endpoint_prefixes": asdict(plan.prefixes),
         "credential_headers": list(gateway.credential_headers),
+        "identity": {
+            key: list(dict.fromkeys(security.identity))
+            for key, security in plan.security.items()
+            if any(security.identity)
+        },
         "models": _models(lists.everywhere),
         "models_by_host": {host: _models(models) for host, models in lists.by_host.items()},
         "unscoped_models": _models(lists.unscoped),
