@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from beds.envoy import envoy_binary
 from beds.provider import LoopThread
 from kube.bed.api_server import OURS, documents, run_api_server
 from kube.bed.build import Binaries, why_not
 from kube.bed.cluster import Cluster
 from kube.bed.controller_manager import run_controller_manager
 from kube.bed.envoy_gateway import EnvoyGateways
+from kube.bed.kubelet import Kubelet
 from kube.bed.network import private_network
 
 if TYPE_CHECKING:
@@ -133,6 +136,27 @@ def envoy_gateways(
 def envoy_gateway(envoy_gateways: EnvoyGateways) -> EnvoyGateway:
     """Envoy Gateway without extension server."""
     return envoy_gateways()
+
+
+@pytest.fixture(scope="package")
+def kubelet(
+    cluster: Cluster,
+    controller_manager: Program,  # noqa: ARG001 - makes pods
+    isolated: bool,
+) -> Iterator[Kubelet]:
+    """A node that runs pods as local processes; `images` says what runs in place of an image."""
+    if not isolated:
+        pytest.skip("pods need networks and roots of their own: run as root")
+    images = {
+        "envoyproxy/envoy": [str(envoy_binary())],
+        "envoyproxy/gateway": [str(BINARIES.folder / "bin" / "envoy-gateway")],
+        "aigw": [sys.executable, "-m", "aigw"],
+        "python": [sys.executable],
+    }
+    kubelet = Kubelet(cluster, cluster.server.folder / "pods", images)
+    kubelet.start()
+    yield kubelet
+    kubelet.stop()
 
 
 def _binary(name: str) -> Path:
