@@ -145,7 +145,9 @@ class Cluster:
         """
         return wait(condition, what, timeout)
 
-    def wait_for_condition(self, document: Json, name: str, value: str = "True") -> Json:
+    def wait_for_condition(
+        self, document: Json, name: str, value: str = "True", timeout: float = 20.0
+    ) -> Json:
         """Waits until an object's controller says so about its newest generation."""
         metadata = document["metadata"]
         kind = f"{document['kind']}.{document['apiVersion'].rpartition('/')[0]}".rstrip(".")
@@ -155,7 +157,7 @@ class Cluster:
             return now if now and conditions(now).get(name) == value else None
 
         what = f"{name}={value} on {document['kind']} {metadata['name']}"
-        found: Json = wait(said, what)
+        found: Json = wait(said, what, timeout)
         return found
 
     def new_namespace(self, name: str | None = None) -> str:

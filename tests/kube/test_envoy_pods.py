@@ -1,0 +1,139 @@
+"""The bed itself: Envoy Gateway with Envoys as pods, which a webhook changes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from beds.authority import Authority
+from kube.bed.envoy_gateway import NAMESPACE, Mode
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator
+
+    from beds.ports import FreePorts
+    from beds.provider import ProviderBed
+    from kube.bed.cluster import Cluster
+    from kube.bed.envoy_gateway import EnvoyGateways
+    from kube.bed.kubelet import Kubelet
+
+Json = dict[str, Any]
+PORT = 8088
+ROUTE = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: web}}
+spec:
+  gatewayClassName: eg
+  listeners: [{{name: http, protocol: HTTP, port: {port}}}]
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: Backend
+metadata: {{name: web}}
+spec: {{endpoints: [{{ip: {{address: {address}, port: {backend}}}}}]}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: web}}
+spec:
+  parentRefs: [{{name: web}}]
+  rules: [{{backendRefs: [{{group: gateway.envoyproxy.io, kind: Backend, name: web}}]}}]
+"""
+SIDECAR = {
+    "name": "sidecar",
+    "image": "registry.example/python:3",
+    "args": ["-c", "import time, os; print(os.listdir('/shared')); time.sleep(3600)"],
+    "volumeMounts": [{"name": "shared", "mountPath": "/shared"}],
+}
+PATCH = [
+    {"op": "add", "path": "/spec/containers/-", "value": SIDECAR},
+    {"op": "add", "path": "/spec/volumes/-", "value": {"name": "shared", "emptyDir": {}}},
+]
+
+
+class Injector(BaseHTTPRequestHandler):
+    """Puts a container into each pod that it is asked about."""
+
+    def do_POST(self) -> None:
+        """Answer an AdmissionReview."""
+        review = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        patch = base64.b64encode(json.dumps(PATCH).encode()).decode()
+        review["response"] = {
+            "uid": review["request"]["uid"],
+            "allowed": True,
+            "patchType": "JSONPatch",
+            "patch": patch,
+        }
+        body = json.dumps(review).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def injector(cluster: Cluster, free_port: FreePorts) -> Iterator[None]:
+    """A webhook that changes the pods of Envoy Gateway's Deployments."""
+    authority = Authority()
+    server = ThreadingHTTPServer(("127.0.0.1", free_port()), Injector)
+    context: ssl.SSLContext = authority.server("127.0.0.1")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    hook = cluster.apply(webhook(server.server_port, authority.pem))
+    yield
+    cluster.delete(hook)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def webhook(port: int, ca: str) -> Json:
+    """What the API server asks about new pods of Envoys."""
+    bundle = base64.b64encode(ca.encode()).decode()
+    resources = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}
+    labels = {"app.kubernetes.io/managed-by": "envoy-gateway"}
+    hook = {
+        "name": "inject.test.example",
+        "clientConfig": {"url": f"https://127.0.0.1:{port}/", "caBundle": bundle},
+        "rules": [{"operations": ["CREATE"], **resources}],
+        "objectSelector": {"matchLabels": labels},
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+    }
+    head = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration"}
+    return {**head, "metadata": {"name": "inject"}, "webhooks": [hook]}
+
+
+@pytest.mark.usefixtures("injector")
+def test_an_envoy_pod_serves_with_what_was_injected_and_goes_with_its_gateway(
+    cluster: Cluster,
+    namespace: str,
+    envoy_gateways: EnvoyGateways,
+    kubelet: Kubelet,
+    provider: ProviderBed,
+) -> None:
+    envoy_gateways({}, Mode.PODS)
+    address = kubelet.doors.open(provider.port)
+    text = ROUTE.format(port=PORT, address=address, backend=provider.port)
+    gateway = next(item for item in cluster.load(text, namespace) if item["kind"] == "Gateway")
+    cluster.wait_for_condition(gateway, "Programmed", timeout=40)
+    (pod,) = kubelet.pods(NAMESPACE, f"envoy-{namespace}-web")
+    names = [container.spec["name"] for container in pod.containers]
+    assert names == ["envoy", "shutdown-manager", "sidecar"]
+    assert "[]" in kubelet.log(NAMESPACE, f"envoy-{namespace}", "sidecar")
+    reply = httpx.get(f"http://{pod.net.address}:{PORT}/v1/models")
+    assert reply.status_code < 500
+    assert provider.received[-1].path == "/v1/models"
+    cluster.delete(gateway)
+    cluster.wait(lambda: not kubelet.pods(NAMESPACE), "end of the Envoy")
