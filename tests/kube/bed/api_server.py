@@ -130,7 +130,8 @@ def stop(server: ApiServer) -> None:
 
 def _key(binaries: Binaries, crds: list[Json]) -> str:
     programs = [binaries.find(name) for name in ("etcd", "kube-apiserver")]
-    content = json.dumps([*map(str, programs), crds], sort_keys=True)
+    known = [(str(path), path.stat().st_size) for path in programs if path]
+    content = json.dumps([known, crds], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
