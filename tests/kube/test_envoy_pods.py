@@ -8,11 +8,11 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from beds.authority import Authority
 from kube.bed.envoy_gateway import NAMESPACE, Mode
+from kube.bed.plain_route import answers, plain_route
 
 if TYPE_CHECKING:
     import ssl
@@ -23,29 +23,10 @@ if TYPE_CHECKING:
     from kube.bed.cluster import Cluster
     from kube.bed.envoy_gateway import EnvoyGateways
     from kube.bed.kubelet import Kubelet
+    from kube.bed.pod import Pod
 
 Json = dict[str, Any]
 PORT = 8088
-ROUTE = """
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {{name: web}}
-spec:
-  gatewayClassName: eg
-  listeners: [{{name: http, protocol: HTTP, port: {port}}}]
----
-apiVersion: gateway.envoyproxy.io/v1alpha1
-kind: Backend
-metadata: {{name: web}}
-spec: {{endpoints: [{{ip: {{address: {address}, port: {backend}}}}}]}}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {{name: web}}
-spec:
-  parentRefs: [{{name: web}}]
-  rules: [{{backendRefs: [{{group: gateway.envoyproxy.io, kind: Backend, name: web}}]}}]
-"""
 SIDECAR = {
     "name": "sidecar",
     "image": "registry.example/python:3",
@@ -123,17 +104,22 @@ def test_an_envoy_pod_serves_with_what_was_injected_and_goes_with_its_gateway(
     kubelet: Kubelet,
     provider: ProviderBed,
 ) -> None:
-    envoy_gateways({}, Mode.PODS)
+    running = envoy_gateways({}, Mode.PODS)
     address = kubelet.doors.open(provider.port)
-    text = ROUTE.format(port=PORT, address=address, backend=provider.port)
-    gateway = next(item for item in cluster.load(text, namespace) if item["kind"] == "Gateway")
-    cluster.wait_for_condition(gateway, "Programmed", timeout=40)
-    (pod,) = kubelet.pods(NAMESPACE, f"envoy-{namespace}-web")
+    objects = cluster.load(plain_route(PORT, address, provider.port), namespace)
+    name = f"envoy-{namespace}-web"
+    pod = running.program.wait(lambda: ready_pod(kubelet, name), "Envoy pod", 40)
     names = [container.spec["name"] for container in pod.containers]
     assert names == ["envoy", "shutdown-manager", "sidecar"]
-    assert "[]" in kubelet.log(NAMESPACE, f"envoy-{namespace}", "sidecar")
-    reply = httpx.get(f"http://{pod.net.address}:{PORT}/v1/models")
-    assert reply.status_code < 500
+    assert "[]" in kubelet.log(NAMESPACE, name, "sidecar")
+    url = f"http://{pod.net.address}:{PORT}/v1/models"
+    running.program.wait(lambda: answers(url), "answer through Envoy", 20)
     assert provider.received[-1].path == "/v1/models"
+    gateway = next(item for item in objects if item["kind"] == "Gateway")
     cluster.delete(gateway)
     cluster.wait(lambda: not kubelet.pods(NAMESPACE), "end of the Envoy")
+
+
+def ready_pod(kubelet: Kubelet, name: str) -> Pod | None:
+    """The pod of a Deployment, once it is ready."""
+    return next((pod for pod in kubelet.pods(NAMESPACE, name) if pod.is_ready), None)

@@ -102,7 +102,7 @@ def test_a_new_template_replaces_the_pod_without_a_gap(
 
     def only_new() -> Pod | None:
         pods = kubelet.pods(namespace, "web")
-        assert any(pod.containers[0].is_ready for pod in pods)
+        assert any(pod.is_ready for pod in pods)
         return pods[0] if len(pods) == 1 and pods[0] is not old else None
 
     new = cluster.wait(only_new, "new pod alone")

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
+
 from beds.envoy import envoy_binary
 from kube.bed.api_server import NODE_ADDRESS
 from kube.bed.cluster import conditions
@@ -96,6 +98,8 @@ def run_envoy_gateway(
     Raises:
         BedError: it does not start.
     """
+    # Gateways of earlier tests would come to life again.
+    cluster.wait(lambda: not _ending(cluster), "end of earlier namespaces")
     cluster.new_namespace(NAMESPACE)
     certificates = make_certificates(binary, cluster, folder)
     home = folder / "home"
@@ -110,12 +114,13 @@ def run_envoy_gateway(
     extra = {"KUBECONFIG": str(cluster.server.kubeconfig)}
     program = Program.start("envoy-gateway", command, folder, extra)
     try:
-        gateway_class = cluster.apply(_class(cluster, mode))
-        program.wait(lambda: _is_accepted(cluster, gateway_class), "accepted GatewayClass")
+        program.wait(_is_ready, "Envoy Gateway ready")
+        # Applied together with a Gateway it may never be accepted.
+        cluster.apply(_class(cluster, mode))
+        program.wait(lambda: _is_accepted(cluster), "accepted GatewayClass")
         yield EnvoyGateway(program, folder)
     finally:
         program.stop()
-        cluster.delete(_class_document())
 
 
 def make_certificates(binary: Path, cluster: Cluster, folder: Path) -> Path:
@@ -225,21 +230,27 @@ def _class(cluster: Cluster, mode: Mode) -> Json:
         "spec": {"provider": HOST_PROVIDER if mode is Mode.HOST else pods},
     }
     cluster.apply(proxy)
-    document = _class_document()
     reference = {"group": "gateway.envoyproxy.io", "kind": "EnvoyProxy", **metadata}
-    document["spec"]["parametersRef"] = reference
-    return document
-
-
-def _class_document() -> Json:
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "GatewayClass",
         "metadata": {"name": CLASS},
-        "spec": {"controllerName": CONTROLLER},
+        "spec": {"controllerName": CONTROLLER, "parametersRef": reference},
     }
 
 
-def _is_accepted(cluster: Cluster, gateway_class: Json) -> bool:
-    now = cluster.get("GatewayClass", gateway_class["metadata"]["name"])
+def _ending(cluster: Cluster) -> list[Json]:
+    found = cluster.list("Namespace")
+    return [item for item in found if "deletionTimestamp" in item["metadata"]]
+
+
+def _is_ready() -> bool:
+    try:
+        return httpx.get("http://127.0.0.1:8081/readyz").is_success
+    except httpx.TransportError:
+        return False
+
+
+def _is_accepted(cluster: Cluster) -> bool:
+    now = cluster.get("GatewayClass", CLASS)
     return now is not None and conditions(now).get("Accepted") == "True"
