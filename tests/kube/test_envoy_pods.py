@@ -13,6 +13,7 @@ import pytest
 from beds.authority import Authority
 from kube.bed.envoy_gateway import NAMESPACE, Mode
 from kube.bed.plain_route import answers, plain_route
+from kube.bed.pod_network import publish_service
 
 if TYPE_CHECKING:
     import ssl
@@ -63,15 +64,19 @@ class Injector(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def injector(cluster: Cluster, free_port: FreePorts) -> Iterator[None]:
+def injector(
+    cluster: Cluster, namespace: str, kubelet: Kubelet, free_port: FreePorts
+) -> Iterator[None]:
     """A webhook that changes the pods of Envoy Gateway's Deployments."""
     authority = Authority()
     server = ThreadingHTTPServer(("127.0.0.1", free_port()), Injector)
-    context: ssl.SSLContext = authority.server("127.0.0.1")
+    context: ssl.SSLContext = authority.server(f"inject.{namespace}.svc")
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    hook = cluster.apply(webhook(server.server_port, authority.pem))
+    address = kubelet.doors.open(server.server_port)
+    publish_service(cluster, namespace, "inject", address, server.server_port)
+    hook = cluster.apply(webhook(namespace, server.server_port, authority.pem))
     yield
     cluster.delete(hook)
     server.shutdown()
@@ -79,14 +84,15 @@ def injector(cluster: Cluster, free_port: FreePorts) -> Iterator[None]:
     server.server_close()
 
 
-def webhook(port: int, ca: str) -> Json:
+def webhook(namespace: str, port: int, ca: str) -> Json:
     """What the API server asks about new pods of Envoys."""
+    service = {"namespace": namespace, "name": "inject", "port": port}
     bundle = base64.b64encode(ca.encode()).decode()
     resources = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}
     labels = {"app.kubernetes.io/managed-by": "envoy-gateway"}
     hook = {
         "name": "inject.test.example",
-        "clientConfig": {"url": f"https://127.0.0.1:{port}/", "caBundle": bundle},
+        "clientConfig": {"service": service, "caBundle": bundle},
         "rules": [{"operations": ["CREATE"], **resources}],
         "objectSelector": {"matchLabels": labels},
         "admissionReviewVersions": ["v1"],

@@ -26,6 +26,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(text.encode())
 http.server.HTTPServer(("0.0.0.0", 8000), Handler).serve_forever()
 """
+# What a client library does inside of a cluster.
+ASKER = """
+import os, pathlib, ssl, urllib.error, urllib.request
+folder = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
+host, port = (os.environ[f"KUBERNETES_SERVICE_{name}"] for name in ("HOST", "PORT"))
+head = {"authorization": "Bearer " + (folder / "token").read_text()}
+request = urllib.request.Request(f"https://{host}:{port}/api/v1/nodes", headers=head)
+try:
+    urllib.request.urlopen(request, context=ssl.create_default_context(cafile=folder / "ca.crt"))
+except urllib.error.HTTPError as error:
+    print(error.code, error.read().decode())
+"""
 MANIFEST = """
 apiVersion: v1
 kind: Secret
@@ -116,3 +128,24 @@ def test_what_belongs_to_a_deployment_goes_with_it(
     cluster.delete(deployment)
     cluster.wait(lambda: not kubelet.pods(namespace), "end of the pod")
     cluster.wait(lambda: not cluster.list("ReplicaSet", namespace), "end of the ReplicaSet")
+
+
+def test_a_pod_speaks_to_the_api_server_as_its_account(
+    cluster: Cluster, namespace: str, kubelet: Kubelet
+) -> None:
+    container = {"name": "ask", "image": "registry.example/python:3", "args": ["-c", ASKER]}
+    document = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "ask", "namespace": namespace},
+        "spec": {"restartPolicy": "Never", "containers": [container]},
+    }
+    cluster.create(document)
+
+    def has_ended() -> bool:
+        return (cluster.get("Pod", "ask", namespace) or {})["status"]["phase"] == "Succeeded"
+
+    cluster.wait(has_ended, "end of the pod")
+    said = kubelet.log(namespace, "ask", "ask")
+    assert said.startswith("403")
+    assert f"system:serviceaccount:{namespace}:default" in said

@@ -26,6 +26,7 @@ import httpx
 from beds.envoy import envoy_binary
 from kube.bed.api_server import NODE_ADDRESS
 from kube.bed.cluster import conditions
+from kube.bed.pod_network import publish_service
 from kube.bed.process import BedError, Program
 
 if TYPE_CHECKING:
@@ -106,10 +107,11 @@ def run_envoy_gateway(
     if mode is Mode.HOST:
         _place_envoy(home, cluster)
     else:
-        _publish_service(cluster)
+        # It is no pod, and has a name all the same.
+        publish_service(cluster, NAMESPACE, "envoy-gateway", NODE_ADDRESS, 18000)
     config = folder / "envoy-gateway.yaml"
     config.write_text(json.dumps({**_configuration(home, mode), **settings}))
-    server = [binary, "server", "--config-path", config]
+    server: list[str | Path] = [binary, "server", "--config-path", config]
     command = [*with_certificates(certificates, isolated=isolated), *server]
     extra = {"KUBECONFIG": str(cluster.server.kubeconfig)}
     program = Program.start("envoy-gateway", command, folder, extra)
@@ -172,25 +174,6 @@ def _place_envoy(home: Path, cluster: Cluster) -> None:
         target.hardlink_to(envoy_binary())
     except OSError:
         shutil.copy2(envoy_binary(), target)
-
-
-def _publish_service(cluster: Cluster) -> None:
-    """Gives Envoy Gateway, which is no pod, the name at which its Envoys look for it."""
-    metadata = {"name": "envoy-gateway", "namespace": NAMESPACE}
-    ports = [{"name": "grpc", "port": 18000}]
-    cluster.apply(
-        {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": ports}}
-    )
-    labels = {"kubernetes.io/service-name": "envoy-gateway"}
-    endpoints = {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {**metadata, "labels": labels},
-        "addressType": "IPv4",
-        "endpoints": [{"addresses": [NODE_ADDRESS]}],
-        "ports": ports,
-    }
-    cluster.apply(endpoints)
 
 
 def _configuration(home: Path, mode: Mode) -> Json:

@@ -27,7 +27,7 @@ class BedError(AssertionError):
     """The bed did not do what the test needs."""
 
 
-def wait(condition: Callable[[], Value], what: str, timeout: float = 20.0) -> Value:
+def wait(condition: Callable[[], Value | None], what: str, timeout: float = 20.0) -> Value:
     """The first true value of a condition.
 
     Raises:
@@ -78,10 +78,12 @@ class Program:
         """What it has written so far."""
         return self.log_file.read_text(errors="replace")
 
-    def wait(self, condition: Callable[[], Value], what: str, timeout: float = 60.0) -> Value:
+    def wait(
+        self, condition: Callable[[], Value | None], what: str, timeout: float = 60.0
+    ) -> Value:
         """As the function of that name, and fails early when the program ends."""
 
-        def alive_or_done() -> Value:
+        def alive_or_done() -> Value | None:
             if self.process.poll() is not None:
                 raise self.failure(f"{self.name} ended with {self.process.returncode}")
             return condition()
