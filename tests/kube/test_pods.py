@@ -143,7 +143,9 @@ def test_a_pod_speaks_to_the_api_server_as_its_account(
     cluster.create(document)
 
     def has_ended() -> bool:
-        return (cluster.get("Pod", "ask", namespace) or {})["status"]["phase"] == "Succeeded"
+        pod = cluster.get("Pod", "ask", namespace) or {}
+        phase: str = pod["status"]["phase"]
+        return phase == "Succeeded"
 
     cluster.wait(has_ended, "end of the pod")
     said = kubelet.log(namespace, "ask", "ask")

@@ -99,6 +99,8 @@ def run_api_server(
     with locked(snapshot.with_name("lock")):
         if not snapshot.exists():
             _take_snapshot(snapshot, binaries, folder, free_port, crds)
+        # Those that nobody uses are removed.
+        snapshot.touch()
     with tarfile.open(snapshot) as archive:
         archive.extractall(folder, filter="data")
     server = _start(binaries, folder, free_port)

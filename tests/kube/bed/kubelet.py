@@ -57,7 +57,7 @@ class Kubelet:
         """End all pods.
 
         Raises:
-            BedError: something went wrong meanwhile that no test has seen.
+            BedError: the node did not work.
         """
         self._ends.set()
         if self._thread is not None:
@@ -69,7 +69,13 @@ class Kubelet:
             raise BedError("\n".join(self._failures))
 
     def pods(self, namespace: str, prefix: str = "") -> list[Pod]:
-        """The pods of a namespace, or those of a Deployment of that name."""
+        """The pods of a namespace, or those of a Deployment of that name.
+
+        Raises:
+            BedError: the node does not work.
+        """
+        if self._failures:
+            raise BedError(self._failures[0])
         found = []
         for pod in list(self._pods.values()):
             metadata = pod.document["metadata"]
