@@ -1,12 +1,9 @@
 """Which objects of our kinds are valid: tests/matrix, without an API server."""
 
-import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from aigw.api import kinds
 from aigw.api.crd import GROUP, NAMES
@@ -14,51 +11,7 @@ from aigw.api.model import ApiModel, Rule
 from aigw.api.parse import Parsed, models_in, parse
 from aigw.api.rules import NOT_EVALUATED, as_served
 from aigw.errors import Code, Severity
-
-MATRIX = Path(__file__).parents[1] / "matrix"
-Case = dict[str, Any]
-
-
-def expanded(value: Any) -> Any:  # noqa: ANN401 - any YAML value
-    """`value` with its repeated items written out, and without members that are null."""
-    if isinstance(value, dict):
-        return {key: expanded(item) for key, item in value.items() if item is not None}
-    if not isinstance(value, list):
-        return value
-    items: list[Any] = []
-    for item in value:
-        written = expanded(item)
-        times = written.pop("$repeat", 1) if isinstance(written, dict) else 1
-        is_scalar = isinstance(written, dict) and "$value" in written
-        items += [written["$value"] if is_scalar else written] * times
-    return items
-
-
-def cases() -> Iterator[Any]:
-    """Kind, document and expectations of each case."""
-    for kind in NAMES:
-        table = yaml.safe_load((MATRIX / f"{kind}.yaml").read_text())
-        for case in table["cases"]:
-            yield pytest.param(kind, document(kind, table["base"], case), case, id=case["name"])
-
-
-def document(kind: str, base: dict[str, Any], case: Case) -> dict[str, Any]:
-    """The object of a case."""
-    version = case.get("version", kinds.KINDS[GROUP, kind].versions[0])
-    head = {"apiVersion": f"{GROUP}/{version}", "kind": kind, "metadata": {"name": "x"}}
-    if "object" in case:
-        return {**head, **case["object"]}
-    spec = {**base, **case.get("spec", {})}
-    if "settings" in case:
-        service = {"backendRef": {"name": "a", "port": 1}, "backendSettings": case["settings"]}
-        spec["securityPolicy"] = {"extAuth": {"http": service}}
-    return {**head, "spec": expanded(spec)}
-
-
-def value_at(value: Any, path: str) -> Any:  # noqa: ANN401 - any JSON value
-    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
-        value = value[name] if name else value[int(index)]
-    return value
+from beds.matrix import Case, cases, examples, tables, value_at
 
 
 def faults(parsed: Parsed) -> list[tuple[str, str]]:
@@ -70,9 +23,9 @@ def faults(parsed: Parsed) -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize(("kind", "value", "case"), list(cases()))
+@pytest.mark.parametrize(("value", "case"), list(cases()))
 def test_an_object_is_valid_or_refused_as_the_matrix_says(
-    kind: str, value: dict[str, Any], case: Case
+    value: dict[str, Any], case: Case
 ) -> None:
     parsed = parse(value)
     found = faults(parsed)
@@ -88,16 +41,13 @@ def test_an_object_is_valid_or_refused_as_the_matrix_says(
         assert [path for path, _ in found] == [case["path"]]
     else:
         assert not found
-        model = kinds.model_of(GROUP, kind).model_validate(value)
+        model = kinds.model_of(GROUP, value["kind"]).model_validate(value)
         stored = {path: value_at(as_served(model), path) for path in case.get("stored", {})}
         assert stored == case.get("stored", {})
 
 
-EXAMPLES = list(yaml.safe_load_all((MATRIX / "examples.yaml").read_text()))
-
-
 @pytest.mark.parametrize(
-    "value", EXAMPLES, ids=[f"{item['kind']} {item['metadata']['name']}" for item in EXAMPLES]
+    "value", examples(), ids=lambda item: f"{item['kind']} {item['metadata']['name']}"
 )
 def test_what_users_write_is_valid(value: dict[str, Any]) -> None:
     assert not faults(parse(value))
@@ -128,8 +78,8 @@ def test_every_rule_of_our_kinds_is_broken_by_a_case() -> None:
         for model in models(kinds.model_of(GROUP, kind))
         for rule in model.RULES
     }
-    tables = [yaml.safe_load((MATRIX / f"{kind}.yaml").read_text()) for kind in NAMES]
-    broken = {case["rule"] for table in tables for case in table["cases"] if "rule" in case}
+    found = [case for table in tables().values() for case in table["cases"]]
+    broken = {case["rule"] for case in found if "rule" in case}
     assert broken == ours - set(NOT_EVALUATED)
 
 

@@ -1,0 +1,1 @@
+"""The Kubernetes bed: API server, controller manager, Envoy Gateway, pods as local processes."""
