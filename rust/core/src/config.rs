@@ -237,6 +237,7 @@ struct GatewayDocument {
     credential_headers: Vec<String>,
     #[serde(default)]
     billing: Billing,
+    #[serde(default)]
     identity: Identities,
     #[serde(flatten)]
     models: Models,
