@@ -42,8 +42,7 @@ def test_of_two_attributes_of_a_header_the_later_wins() -> None:
         (
             LOGS,
             "x-a:a, :b",
-            "invalid log request header attributes: empty header or attribute at position 2: "
-            '":b"',
+            'invalid log request header attributes: empty header or attribute at position 2: ":b"',
         ),
     ],
 )

@@ -86,7 +86,7 @@ class GrpcioTransport:
         if self._server is not None:
             stopped = asyncio.create_task(self._server.stop(drain_seconds))
             asked = time.monotonic()
-            while self._waits_for_logs(time.monotonic() - asked) and not stopped.done():
+            while self._waits_for_logs(time.monotonic() - asked) and not stopped.done():  # noqa: ASYNC110 - threads write records
                 await asyncio.sleep(LOOK_SECONDS)
             # Envoy keeps the stream of its access log open.
             self._no_logs.set()
