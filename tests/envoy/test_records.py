@@ -307,16 +307,6 @@ def left_after_the_last_frame(bed: Bed) -> Says:
     return {**WHOLE, "attempts": [ATTEMPT], "estimated": False}
 
 
-def left_while_sending(bed: Bed) -> Says:
-    with bed.open() as client:
-        client.send(bed.message(b"", ("content-length", "100")) + b'{"model":')
-        # The answer to another request tells that this one is on its way.
-        assert Bed(bed.gateway, bed.provider, "").ask(b"", method="GET", path="/v1/models") == 200
-        client.reset()
-    found = {"status": 0, "outcome": "aborted", "error_kind": "client_disconnected"}
-    return {**found, "attempts": [], "operation": "chat"}
-
-
 CASES: list[Callable[[Bed], Says]] = [
     unary,
     stream,
@@ -336,7 +326,6 @@ CASES: list[Callable[[Bed], Says]] = [
     left_before_the_head,
     left_between_chunks,
     left_after_the_last_frame,
-    left_while_sending,
 ]
 
 
