@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -30,6 +31,8 @@ MOST_WAITING = 64
 WAIT_SECONDS = 1.0
 LOOK_SECONDS = 0.005
 """How often a server that stops looks whether all records are written."""
+FIRST_LOG_SECONDS = 0.2
+"""The first entry of an access log, whose stream is not open before, comes within this time."""
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -44,6 +47,7 @@ class GrpcioTransport:
         self._waiting = ThreadPoolExecutor(MOST_WAITING, thread_name_prefix="waiting")
         self._health = SERVING
         self._no_logs = asyncio.Event()
+        self._open_logs = 0
         self._server: grpc.aio.Server | None = None
 
     @property
@@ -86,13 +90,18 @@ class GrpcioTransport:
         """Drains."""
         if self._server is not None:
             stopped = asyncio.create_task(self._server.stop(drain_seconds))
-            # Threads of the core write records.
-            while self._host.unwritten and not stopped.done():  # noqa: ASYNC110
+            asked = time.monotonic()
+            while self._waits_for_logs(time.monotonic() - asked) and not stopped.done():  # noqa: ASYNC110 - threads write records
                 await asyncio.sleep(LOOK_SECONDS)
             # Envoy keeps the stream of its access log open.
             self._no_logs.set()
             await stopped
         self._waiting.shutdown(wait=False, cancel_futures=True)
+
+    def _waits_for_logs(self, seconds: float) -> bool:
+        """Whether records are still to be written that an access log may tell about."""
+        may_come = self._open_logs > 0 or seconds < FIRST_LOG_SECONDS
+        return self._host.in_flight > 0 or (self._host.unwritten > 0 and may_come)
 
     async def _check(self, _request: bytes, _context: Context) -> bytes:
         return self._health
@@ -122,6 +131,7 @@ class GrpcioTransport:
 
     async def _access_log(self, messages: AsyncIterator[bytes], context: Context) -> bytes:
         end = asyncio.create_task(self._no_logs.wait())
+        self._open_logs += 1
         try:
             while True:
                 following = asyncio.ensure_future(anext(messages))
@@ -135,6 +145,7 @@ class GrpcioTransport:
         except _core.CoreError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         finally:
+            self._open_logs -= 1
             end.cancel()
 
     async def _late(self, session: _core.ExtProcSession) -> AsyncIterator[bytes]:

@@ -20,7 +20,7 @@ pub(crate) struct Entry {
 pub(crate) fn entries(message: Bytes) -> Result<impl Iterator<Item = Entry>, SessionError> {
     let message = Logs::decode(message).map_err(|_| SessionError::Malformed)?;
     let entries = message.http.unwrap_or_default().entries.into_iter();
-    Ok(entries.filter_map(|entry| entry.read()))
+    Ok(entries.filter_map(HttpEntry::read))
 }
 
 #[derive(Clone, PartialEq, Message)]

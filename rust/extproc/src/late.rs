@@ -43,9 +43,9 @@ impl Late {
     }
 
     /// Adds a request; one that finds no place does not wait.
-    pub(crate) fn add(&self, exchange: Arc<Exchange>) {
+    pub(crate) fn add(&self, exchange: &Arc<Exchange>) {
         let shared = &self.shared;
-        if self.thread.is_none() || !shared.waiting.insert(&exchange) {
+        if self.thread.is_none() || !shared.waiting.insert(exchange) {
             exchange.finish(None);
             return;
         }

@@ -131,7 +131,7 @@ fn go_on(action: Action, out: &mut Replies) -> Next {
 impl Drop for RequestStream {
     fn drop(&mut self) {
         if let Some(exchange) = self.exchange.take() {
-            self.host.over(exchange);
+            self.host.over(&exchange);
         }
     }
 }

@@ -7,10 +7,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener as StdListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::net::UnixListener;
@@ -39,6 +39,8 @@ const MAX_RESETS: usize = 1 << 20;
 const JOIN: Duration = Duration::from_secs(1);
 /// How often a server that stops looks whether all records are written.
 const LOOK: Duration = Duration::from_millis(5);
+/// The first entry of an access log, whose stream is not open before, comes within this time.
+const FIRST_LOG: Duration = Duration::from_millis(200);
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -61,8 +63,20 @@ struct Running {
     runtime: tokio::runtime::Runtime,
     task: JoinHandle<Result<(), tonic::transport::Error>>,
     shutdown: oneshot::Sender<()>,
-    /// Ends the streams of the access log, which Envoy keeps open.
-    logs: watch::Sender<bool>,
+    logs: Logs,
+}
+
+/// The streams of the access log, which Envoy keeps open.
+struct Logs {
+    end: watch::Sender<bool>,
+    /// How many there are.
+    open: Arc<AtomicUsize>,
+}
+
+impl Logs {
+    fn are_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed) > 0
+    }
 }
 
 impl Server {
@@ -79,14 +93,20 @@ impl Server {
             .build()?;
         let serving = Arc::new(AtomicBool::new(true));
         let (shutdown, stopped) = oneshot::channel();
-        let (logs, no_logs) = watch::channel(false);
+        let (end, ended) = watch::channel(false);
+        let open = Arc::new(AtomicUsize::new(0));
+        let service = AccessLog {
+            host: Arc::clone(host),
+            ended,
+            open: Arc::clone(&open),
+        };
         let incoming = {
             let _context = runtime.enter();
             UnixListenerStream::new(UnixListener::from_std(listener)?)
         };
         let router = builder()
             .add_service(ExtProc(Arc::clone(host)))
-            .add_service(AccessLog(Arc::clone(host), no_logs))
+            .add_service(service)
             .add_service(Health(Check(Arc::clone(&serving))));
         let task = runtime.spawn(router.serve_with_incoming_shutdown(incoming, async {
             let _ = stopped.await;
@@ -99,7 +119,7 @@ impl Server {
                 runtime,
                 task,
                 shutdown,
-                logs,
+                logs: Logs { end, open },
             })),
         })
     }
@@ -126,15 +146,26 @@ impl Server {
         let Some(running) = running else {
             return;
         };
-        let _ = running.shutdown.send(());
-        let _ = running.runtime.block_on(tokio::time::timeout(drain, async {
-            while running.host.unwritten() > 0 {
+        let Running {
+            host,
+            runtime,
+            task,
+            shutdown,
+            logs,
+        } = running;
+        let _ = shutdown.send(());
+        let stopped = async {
+            let asked = Instant::now();
+            // Where no access log comes there is nothing to wait for.
+            let may_come = || logs.are_open() || asked.elapsed() < FIRST_LOG;
+            while !host.table.is_empty() || (host.unwritten() > 0 && may_come()) {
                 tokio::time::sleep(LOOK).await;
             }
-            let _ = running.logs.send(true);
-            running.task.await
-        }));
-        running.runtime.shutdown_timeout(JOIN);
+            let _ = logs.end.send(true);
+            task.await
+        };
+        let _ = runtime.block_on(async { tokio::time::timeout(drain, stopped).await });
+        runtime.shutdown_timeout(JOIN);
         let _ = std::fs::remove_file(&self.socket);
     }
 }
@@ -232,7 +263,20 @@ fn text<'a, T>(request: &'a Request<T>, name: &str) -> Option<&'a str> {
 }
 
 #[derive(Clone)]
-struct AccessLog(Arc<Host>, watch::Receiver<bool>);
+struct AccessLog {
+    host: Arc<Host>,
+    ended: watch::Receiver<bool>,
+    open: Arc<AtomicUsize>,
+}
+
+/// Counts an open stream.
+struct Opened(Arc<AtomicUsize>);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl NamedService for AccessLog {
     const NAME: &'static str = LOG_SERVICE;
@@ -258,13 +302,20 @@ impl ClientStreamingService<Bytes> for AccessLog {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Status>> + Send>>;
 
     fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
-        let Self(host, mut end) = self.clone();
+        let Self {
+            host,
+            mut ended,
+            open,
+        } = self.clone();
+        open.fetch_add(1, Ordering::Relaxed);
+        let opened = Opened(open);
         Box::pin(async move {
+            let _opened = opened;
             let mut messages = request.into_inner();
             loop {
                 let message = tokio::select! {
                     message = messages.message() => message?,
-                    _ = end.changed() => None,
+                    _ = ended.changed() => None,
                 };
                 let Some(message) = message else {
                     return Ok(Response::new(Bytes::new()));

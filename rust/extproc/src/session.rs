@@ -57,7 +57,7 @@ impl Host {
     }
 
     /// The streams of a request are over. Its record waits for the access log, but not for long.
-    pub(crate) fn over(&self, exchange: Arc<Exchange>) {
+    pub(crate) fn over(&self, exchange: &Arc<Exchange>) {
         let id = exchange.id();
         if !exchange.is_finished() {
             self.late.add(exchange);
