@@ -52,9 +52,10 @@ TIMES = ("first_byte_ns", "first_output_ns", "head_ns", "last_output_ns", "start
 
 
 def records_of(gateway: RunningGateway) -> list[dict[str, Any]]:
-    """The usage records of a gateway so far."""
+    """The usage records of a gateway so far, in the order in which requests began."""
     complete, _, _ = gateway.errors.rpartition("\n")
-    return [json.loads(record) for _, record in RECORD.findall(complete)]
+    records = [json.loads(record) for _, record in RECORD.findall(complete)]
+    return sorted(records, key=lambda record: int(record["started_at"]))
 
 
 @dataclass(slots=True)
