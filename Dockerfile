@@ -12,5 +12,6 @@ RUN wheel=$(echo /wheels/*.whl) \
   && useradd --uid 65532 --create-home nonroot
 USER 65532
 ENV AIGW_RUN_ID=0 AIGW_LISTEN_ADDRESS=0.0.0.0
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5s --retries=3 CMD ["aigw", "healthcheck"]
 ENTRYPOINT ["aigw"]
 CMD ["run"]

@@ -4,6 +4,7 @@
 `--check` fails when they are not current.
 """
 
+import dataclasses
 import json
 import re
 import sys
@@ -18,8 +19,8 @@ from aigw.api.crd import GROUP, NAMES, crd
 from aigw.api.model import ApiModel
 from aigw.api.parse import models_in
 from aigw.api.rules import NOT_EVALUATED
-from aigw.compile.gateway_config import COSTS
 from aigw.compile.unserved import VALIDATED_ONLY
+from aigw.observe import OWN
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs" / "reference"
@@ -78,6 +79,27 @@ def readme() -> str:
     return BLOCK.sub(lambda found: found[1] + matrix(words) + found[3], README.read_text())
 
 
+def metrics() -> str:
+    """Every metric: those of the data plane, then those of the processes around it."""
+    found = json.loads(_core.metrics_table())
+    own = [dataclasses.asdict(metric) for metric in OWN]
+    rows, buckets = [], []
+    for row in [*found, *own]:
+        kind = row["kind"]
+        if isinstance(kind, dict):
+            bounds = ", ".join(f"{bound:.10g}" for bound in kind["histogram"])
+            buckets.append([f"`{row['name']}`", bounds])
+            kind = "histogram"
+        names = f"`{row['name']}`<br>`{row['prometheus']}`"
+        rows.append([names, kind, f"`{row['unit']}`", cell(row["labels"]), cell(row["help"])])
+    return (
+        f"{NOTE}# Metrics\n\nEach with its name in OpenTelemetry, then in Prometheus. Where "
+        "they are served and exported: [observability.md](observability.md).\n\n"
+        f"{table(['Name', 'Kind', 'Unit', 'Attributes', 'What'], rows)}"
+        f"\n## Buckets\n\n{table(['Histogram', 'Upper bounds'], buckets)}"
+    )
+
+
 class Dumper(yaml.CSafeDumper):
     """YAML without anchors."""
 
@@ -130,7 +152,6 @@ def unserved() -> str:
     """What is read and changes nothing, and how that is reported."""
     whole = [kind for _, kind in kinds.NOT_YET] + list(VALIDATED_ONLY)
     rows = [[kind, "", "error: not supported yet"] for kind in sorted(whole)]
-    rows.append(["GatewayConfig", f"`{COSTS}`", "error: not supported yet; the rest is served"])
     for group, kind in sorted(kinds.KINDS, key=lambda key: key[1]):
         model = kinds.model_of(group, kind)
         rows += [[kind, f"`{path}`", verdict] for path, verdict in fields(model, "", ())]
@@ -174,6 +195,7 @@ def main() -> int:
         DOCS / "errors.md": errors(),
         DOCS / "support.md": support(),
         DOCS / "rules.md": rules(),
+        DOCS / "metrics.md": metrics(),
         DOCS / "unserved.md": unserved(),
         README: readme(),
         **{CRDS / f"{GROUP}_{NAMES[kind].plural}.yaml": definition(kind) for kind in NAMES},

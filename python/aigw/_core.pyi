@@ -1,5 +1,6 @@
 """The Rust core: bytes in, bytes out. Calls release the GIL."""
 
+from os import PathLike
 from typing import Literal, final
 
 from aigw.errors import AigwError
@@ -15,6 +16,8 @@ __all__ = [
     "ExtProcServer",
     "ExtProcSession",
     "InternalError",
+    "LedgerError",
+    "LedgerRecords",
     "Reply",
     "RequestError",
     "ResponseHead",
@@ -22,9 +25,15 @@ __all__ = [
     "StartError",
     "UpstreamRequest",
     "check_config",
+    "cost_fault",
     "enable_debug_log",
     "error_table",
     "evaluate_cel",
+    "ledger_report",
+    "metrics_points",
+    "metrics_table",
+    "metrics_text",
+    "recover_ledger",
     "support_matrix",
     "version",
 ]
@@ -59,6 +68,9 @@ class RequestError(CoreError):
 class CallOrderError(CoreError):
     """A call that does not fit: a step in the wrong order, an unknown role."""
 
+class LedgerError(CoreError):
+    """The usage ledger cannot be read or written."""
+
 class InternalError(CoreError):
     """A fault of the gateway itself."""
 
@@ -71,6 +83,9 @@ def check_config(config: bytes) -> None:
     Raises:
         ConfigError: the core cannot use it.
     """
+
+def cost_fault(expression: str) -> str | None:
+    """Why an expression cannot be used as a cost; None when it can."""
 
 def enable_debug_log() -> None:
     """Writes redacted debug lines of every exchange of this process to standard error."""
@@ -92,6 +107,25 @@ def evaluate_cel(request: bytes) -> bytes:
         CallOrderError: the request is malformed.
     """
 
+def metrics_text(runtime_dir: str) -> bytes:
+    """The metrics of the data plane of a runtime directory, as Prometheus text.
+
+    Raises:
+        StartError: none has run there.
+    """
+
+def metrics_points(runtime_dir: str) -> bytes:
+    """The metrics of the data plane of a runtime directory, as JSON.
+
+    `{"started_at": ns, "families": [{name, unit, kind, help, points: [{labels, value, counts}]}]}`
+
+    Raises:
+        StartError: none has run there.
+    """
+
+def metrics_table() -> bytes:
+    """Every metric, as JSON: `[{name, prometheus, unit, kind, labels, help}]`."""
+
 def support_matrix(prefixes: bytes = ...) -> bytes:
     """Which endpoint is served from which schema, as JSON.
 
@@ -103,6 +137,56 @@ def support_matrix(prefixes: bytes = ...) -> bytes:
     Raises:
         ConfigError: the prefixes are not as in a filter config.
     """
+
+def ledger_report(directory: str | PathLike[str], query: bytes) -> bytes:
+    """Usage of a ledger, grouped, as JSON.
+
+    Reads `{"since": ns, "by": "model" | "backend" | "route" | "identity" | {"attribute": name}}`;
+    `since` counts from the Unix epoch and is rounded down to the hour. Returns `{"groups":
+    [group], "total": group, "lost", "unexported", "damaged_bytes", "since"}`, the most expensive
+    group first. Amounts of money are decimal text.
+
+    Raises:
+        LedgerError: a file cannot be read, or the query is none.
+    """
+
+def recover_ledger(runtime_dir: str | PathLike[str]) -> None:
+    """Brings what dead processes left in a runtime directory into its ledger.
+
+    Raises:
+        LedgerError: the ledger cannot be written; all is still there.
+    """
+
+@final
+class LedgerRecords:
+    """Single records of a ledger, from a position that can be kept.
+
+    Several processes may write at the same time: each one's records come in their order.
+    """
+
+    def __new__(cls, directory: str | PathLike[str], cursor: bytes = b"") -> LedgerRecords: ...
+    @staticmethod
+    def resume(directory: str | PathLike[str], name: str) -> LedgerRecords:
+        """Goes on where the reader of this name was when it called `keep`.
+
+        Raises:
+            LedgerError: that is no name.
+        """
+    def read(self, limit: int) -> list[bytes]:
+        """The next records, as JSON, at most `limit`; none when there are no more yet.
+
+        Raises:
+            LedgerError: a file cannot be read.
+        """
+    @property
+    def cursor(self) -> bytes:
+        """Where `read` goes on."""
+    def keep(self, name: str) -> None:
+        """Keeps the position in the ledger; what lies behind it is the first to be removed.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
 
 @final
 class ExtProcServer:
@@ -134,6 +218,15 @@ class ExtProcHost:
     @property
     def in_flight(self) -> int:
         """Requests that were read and are not over."""
+    @property
+    def unwritten(self) -> int:
+        """Requests whose record is not written yet."""
+    def access_log(self, message: bytes) -> None:
+        """Takes in a message of Envoy's access log.
+
+        Raises:
+            CoreError: it is none.
+        """
     def session(self, role: str, gateway: str) -> ExtProcSession:
         """A session for a stream; `role` is `request` or `attempt`.
 
@@ -287,5 +380,7 @@ class Attempt:
         """The reply broke off."""
     def take_metadata(self) -> _Metadata:
         """Metadata that changed since the last call."""
+    def price_entry(self) -> tuple[str, str, str] | None:
+        """Entry, source and rates of the price that applies so far; None where none is known."""
     def record(self) -> bytes:
         """What is known of the attempt so far, as JSON."""

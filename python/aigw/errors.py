@@ -43,6 +43,7 @@ class Code(StrEnum):
     PROTECTED_HEADER = "protected-header"
     INVALID_MUTATION = "invalid-mutation"
     INVALID_CREDENTIAL = "invalid-credential"
+    MISSING_LIBRARY = "missing-library"
     LEFT_OUT = "left-out"
     NO_EFFECT = "no-effect"
 

@@ -20,7 +20,7 @@ EVENTS = (*(b'data: {"n":%d}\n\n' % n for n in range(4)), b"data: [DONE]\n\n")
 STREAM = Reply(200, SSE, EVENTS)
 CHUNKED_HEAD = request("POST", "/v1/chat/completions", JSON_TYPE, ("transfer-encoding", "chunked"))
 # Words of a slot in the map of requests in flight; the first is not 0 while it is open.
-_SLOT_WORDS = 32
+_SLOT_WORDS = 128
 
 
 def body_of(model: str, content: bytes = b"hello", *, stream: bool = False) -> bytes:

@@ -113,6 +113,7 @@ def environment(extra: Mapping[str, str], folder: Path) -> dict[str, str]:
     """An environment without the developer's own keys."""
     clean = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
     clean["AIGW_CONFIG_HOME"] = str(folder / "config")
+    clean["AIGW_STATE_HOME"] = str(folder / "state")
     kept = ("AIGW_ENVOY_MODULE",)
     clean.update({name: os.environ[name] for name in kept if name in os.environ})
     return {**clean, **extra}
@@ -154,7 +155,7 @@ def run_gateway(
             arguments = (str(folder / "gateway.yaml"), *arguments)
         gateway = spawn(arguments, folder, extra)
         try:
-            _await_ready(gateway)
+            await_ready(gateway)
             yield gateway
         except GatewayError:
             raise
@@ -162,10 +163,10 @@ def run_gateway(
             error.add_note(str(gateway.failure("the gateway was running")))
             raise
         finally:
-            _end(gateway)
+            end(gateway)
 
 
-def _await_ready(gateway: RunningGateway) -> None:
+def await_ready(gateway: RunningGateway) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while (match := READY.search(gateway.errors)) is None:
         if gateway.process.poll() is not None:
@@ -176,7 +177,7 @@ def _await_ready(gateway: RunningGateway) -> None:
     gateway.url, gateway.port = match[1], int(match[2])
 
 
-def _end(gateway: RunningGateway) -> None:
+def end(gateway: RunningGateway) -> None:
     below = gateway.descendants()
     if gateway.process.poll() is None:
         try:

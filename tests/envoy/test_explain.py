@@ -73,6 +73,14 @@ CASES = {
     "narrowed with a query": Case(
         "mixed", "route/rule/7/some/0", "/v1/embeddings?x", members=PROMPT
     ),
+    "dots in the path": Case("m", "route/rule/1", path="/x/%2e./v1/./chat/completions"),
+    "slashes in a row": Case("m", "route/rule/1", path="//v1///chat\\completions?x=//"),
+    "letters that need no escape": Case("m", "route/rule/1", path="/%761/chat/c%6Fmpletions"),
+    "an escaped slash is none": Case("m", 404, path="/v1/chat%2Fcompletions"),
+    "what needs an escape": Case("m", 404, path="/%a/^`{|}<>[]!$&'()*+,;=:@~\"%41%7e%3a"),
+    "only slashes": Case("m", 404, path="//./"),
+    "a path without an end": Case("m", 400, path="/v1/%00"),
+    "a fragment": Case("m", 400, path=f"{CHAT}#x"),
     "host": Case("h", "hosts/rule/0", host="api.example.com"),
     "host in capitals with a port": Case("h", "hosts/rule/0", host="API.example.com:80"),
     "wildcard": Case("h", "hosts/rule/0", host="a.b.wild.example.com"),

@@ -86,9 +86,8 @@ def test_tokens_that_both_policies_accept_are_accepted_all_the_time(
     def run() -> None:
         while not stop.is_set():
             with RawConnection(port, 30) as client:
-                # A connection of a listener that was replaced says so and ends.
-                while not stop.is_set() and answer(client, headers, answers):
-                    pass
+                while not stop.is_set():
+                    answers.append(send(client, headers))
 
     threads = [threading.Thread(target=run) for _ in range(4)]
     with run_gateway(*host, config=texts[0]) as gateway:
@@ -102,17 +101,7 @@ def test_tokens_that_both_policies_accept_are_accepted_all_the_time(
             stop.set()
             for thread in threads:
                 thread.join()
-    # A connection that has no reply for a while is refused once, whatever the load here.
-    assert set(answers) <= {200, 403}
-    assert answers.count(403) <= len(threads)
-
-
-def answer(client: RawConnection, headers: dict[str, str], answers: list[int]) -> bool:
-    """Asks once; whether the connection goes on."""
-    client.send(asking(headers))
-    found = client.response()
-    answers.append(found.status)
-    return "close" not in (found.head.header("connection") or "")
+    assert set(answers) == {200}
 
 
 @pytest.mark.parametrize(
@@ -140,13 +129,8 @@ def test_an_open_connection_is_under_the_new_policy_at_once(
         Editor(gateway).write(configuration(port, provider.port, *new))
         assert send(opened[0], {}) in REFUSED
         assert send(opened[1], old_headers) in REFUSED
-        # Issuers of tokens are part of a listener: what is old refuses once, and closes.
-        expected = 403 if after == "tokens" else 200
         for client in opened[2:]:
-            assert send(client, {IDENTITY: "forged", **new_headers}) == expected
-        if after == "tokens":
-            with pytest.raises(ConnectionError):
-                send(opened[2], new_headers)
+            assert send(client, {IDENTITY: "forged", **new_headers}) == 200
         with RawConnection(port) as client:
             assert send(client, new_headers) == 200
             assert send(client, old_headers) in REFUSED

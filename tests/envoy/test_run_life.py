@@ -107,6 +107,8 @@ def test_a_crashed_envoy_is_restarted(free_port: FreePorts, host: tuple[str, ...
         (("--nothing",), None, 80, "--nothing"),
         (("--mcp-json", "{}"), None, 80, "--mcp-json: MCP is not served yet"),
         (("--run-id", "a/b"), None, 80, "--run-id"),
+        (("--run-id", ".."), None, 80, "--run-id"),
+        (("--state-home", "/$NOT_SET/x"), None, 80, "the variable NOT_SET is not set"),
     ],
 )
 def test_what_cannot_run_says_why(

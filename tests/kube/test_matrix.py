@@ -59,13 +59,14 @@ def test_an_object_of_the_matrix_is_refused(
 
 def is_at(case: Case, cause: dict[str, str]) -> bool:
     """Whether the server blames the field that the case names."""
+    path: str = case["path"]
     if cause["field"] == "<nil>":
         # Some checks of values have no field, and name it in their text.
-        return cause["message"].endswith(f" in {case['path']}")
+        return cause["message"].endswith(f" in {path}")
     if case.get("server") == "Duplicate value":
         # The server names the item, aigw the list.
-        return re.sub(r"\[\d+\]$", "", cause["field"]) == case["path"]
-    return cause["field"] == case["path"]
+        return re.sub(r"\[\d+\]$", "", cause["field"]) == path
+    return cause["field"] == path
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,7 @@ def test_what_users_write_is_valid(cluster: Cluster, value: dict[str, Any]) -> N
     cluster.dry_run(in_namespace(value))
 
 
+@pytest.mark.usefixtures("all_kinds")
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
 def test_an_example_is_valid(cluster: Cluster, path: Path) -> None:
     text = re.sub(r"\$\{\w+\}", "value", path.read_text())

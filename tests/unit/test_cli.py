@@ -195,6 +195,24 @@ def test_explain_shows_no_credential(config: str, capsys: pytest.CaptureFixture[
         assert "(hidden)" in out
 
 
+def test_a_library_that_is_not_installed_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commands look for the libraries and do not load them."""
+    policy = {"type": "AWSCredentials", "awsCredentials": {"region": "us-east-1"}}
+    backend = BackendSpec("a", 8001, {"name": "AWSBedrock"}, auth=(policy, {}))
+    path = tmp_path / "gateway.yaml"
+    path.write_text(gateway_yaml(1975, [backend], [rule(None, "a")]))
+    monkeypatch.setitem(sys.modules, "botocore", None)
+    advice = "pip install 'aigw[aws]'"
+    code, out, err = answer(capsys, "validate", str(path))
+    assert (code, out) == (0, "0 errors, 1 warning: 1 route on 1 port\n")
+    assert advice in err
+    assert advice in answer(capsys, "explain", str(path), "--model", "m")[2]
+    monkeypatch.delitem(sys.modules, "botocore")
+    assert answer(capsys, "validate", str(path))[2] == ""
+
+
 def test_explain_says_where_requests_bring_their_credential(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from aigw.compile.compiler import Compiled
-from aigw.errors import Code
+from aigw.errors import Code, Severity
 from aigw.plan import (
     AwsDefaultChain,
     AwsKeys,
@@ -182,6 +182,33 @@ def test_what_is_exchanged_is_kept_from_the_core(text: str, credential: Credenti
     assert result.plan.credentials == {"default/google": credential}
     assert render_credentials(result.plan)["credentials"] == {}
     assert "canary" not in repr(result.plan)
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "extra"),
+    [
+        (aws("{region: us-east-1}"), "awsCredentials", "aws"),
+        (aws(ROLE), "awsCredentials", "aws"),
+        (azure(SECRET), "azureCredentials", "azure"),
+        (gcp("{projectName: p, region: eu}"), "gcpCredentials", "gcp"),
+    ],
+)
+def test_a_library_that_is_missing_is_named(text: str, field: str, extra: str) -> None:
+    with_it = compile_documents(text, missing_extras={"aws", "azure", "gcp"} - {extra})
+    assert with_it.diagnostics == ()
+    without = compile_documents(text, missing_extras={extra})
+    assert without.plan == with_it.plan
+    (finding,) = without.diagnostics
+    assert (finding.code, finding.severity) == (Code.MISSING_LIBRARY, Severity.WARNING)
+    assert finding.field_path == f"spec.{field}"
+    assert f"pip install 'aigw[{extra}]'" in finding.message
+
+
+def test_keys_need_no_library() -> None:
+    text = with_file(
+        "{region: us-east-1, credentialsFile: {secretRef: {name: file}}}", f"[default]\n{KEYS}"
+    )
+    assert compile_documents(text, missing_extras={"aws"}).diagnostics == ()
 
 
 def test_what_was_had_in_exchange_reaches_the_core() -> None:

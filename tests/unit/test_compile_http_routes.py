@@ -282,8 +282,11 @@ def test_a_grant_is_for_the_kind_that_refers(kind: str) -> None:
 def test_a_listener_for_other_kinds_takes_no_plain_route() -> None:
     kinds = {"kinds": [{"group": AIGW, "kind": "AIGatewayRoute"}]}
     result = compiled(gateway(allowedRoutes=kinds), route())
-    said = ("spec.parentRefs[0]", "no listener of the Gateway accepts this route")
-    assert findings(result) == [said]
+    message = (
+        "no listener of the Gateway accepts this route: http takes only routes of the kind "
+        f"AIGatewayRoute.{AIGW}"
+    )
+    assert findings(result) == [("spec.parentRefs[0]", message)]
 
 
 # --- filters ---

@@ -116,3 +116,78 @@ def test_names_of_files_are_as_different_as_names_of_listeners() -> None:
     files = {route_file(Listener(name, ())) for name in names}
     assert len(files) == len(names)
     assert max(len(name) for name in files) < 255
+
+
+CLOSED = {
+    "own": {},
+    "nobody": {"allowedRoutes": {"namespaces": {"from": "None"}}},
+    "plain": {"allowedRoutes": {"kinds": [{"kind": "TCPRoute"}]}},
+    "host": {"hostname": "a.example"},
+}
+
+
+@pytest.mark.parametrize(
+    ("listeners", "ref", "message"),
+    [
+        (["nobody"], {}, "accepts this route: nobody takes no routes"),
+        (
+            ["plain", "host"],
+            {},
+            "accepts this route: plain takes only routes of the kind "
+            "TCPRoute.gateway.networking.k8s.io; host is for a.example, and the route has other "
+            "host names",
+        ),
+        (["host", "own"], {"sectionName": "host"}, "accepts this route: host is for a.example"),
+        (["own"], {"sectionName": "none"}, "the Gateway has no listener of the name none"),
+        (["own"], {"port": 81}, "the Gateway has no listener on port 81"),
+        (
+            ["own"],
+            {"sectionName": "own", "port": 81},
+            "the Gateway has no listener of the name own on port 81",
+        ),
+    ],
+)
+def test_a_route_that_no_listener_takes_is_told_why(
+    listeners: list[str], ref: dict[str, Any], message: str
+) -> None:
+    written = [
+        {**PLAIN, "name": name, "port": 80 + number, **CLOSED[name]}
+        for number, name in enumerate(listeners)
+    ]
+    found = reasons(written, ref)
+    assert len(found) == 1
+    assert message in found[0]
+
+
+def test_a_route_of_another_namespace_is_told_who_may() -> None:
+    written = [{**PLAIN, "name": "own"}]
+    (found,) = reasons(written, {"namespace": "default"}, "far")
+    assert "own takes routes of its own namespace only" in found
+    written = [{**PLAIN, "name": "own", "allowedRoutes": ONLY_LABELLED}]
+    (found,) = reasons(written, {"namespace": "default"}, "far")
+    assert "own takes only routes of namespaces with other labels" in found
+
+
+def test_a_listener_that_cannot_be_served_is_no_unknown_one() -> None:
+    written = [{**PLAIN, "name": "own"}, {**TCP, "name": "tcp"}]
+    found = reasons(written, {"sectionName": "tcp"})
+    assert found[-1].endswith("spec.parentRefs[0]: the listener tcp cannot be served")
+
+
+ONLY_LABELLED = {"namespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "other"}}}}
+
+
+def reasons(
+    listeners: list[dict[str, Any]], ref: dict[str, Any], namespace: str = "default"
+) -> list[str]:
+    """Errors of a route with one host name on one Gateway."""
+    route = resource(
+        "aigateway.envoyproxy.io/v1beta1",
+        "AIGatewayRoute",
+        "route",
+        parentRefs=[{"name": "good", **ref}],
+        hostnames=["b.example"],
+        rules=[rule("m", "main")],
+    )
+    route["metadata"]["namespace"] = namespace
+    return errors(compile_documents([gateway("good", *listeners), route]))

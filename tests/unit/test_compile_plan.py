@@ -126,6 +126,39 @@ def test_a_backend_gets_everything_that_an_attempt_needs() -> None:
     assert found.schema.prefix == "v1"
 
 
+@pytest.mark.parametrize(
+    ("schema", "field"),
+    [
+        ({"name": "OpenAI", "prefix": "v1 beta"}, "prefix"),
+        ({"name": "OpenAI", "prefix": "v1\n"}, "prefix"),
+        ({"name": "Anthropic", "prefix": "v1?key=x"}, "prefix"),
+        ({"name": "Anthropic", "prefix": "v1#x"}, "prefix"),
+        ({"name": "OpenAI", "prefix": "v\u00e4"}, "prefix"),
+        ({"name": "OpenAI", "prefix": "v1%2"}, "prefix"),
+        ({"name": "OpenAI", "prefix": "v1\\x"}, "prefix"),
+        ({"name": "Cohere", "version": "v2 "}, "version"),
+    ],
+)
+def test_a_prefix_that_no_path_can_have_is_an_error(schema: dict[str, str], field: str) -> None:
+    bad, endpoint = backend("bad")
+    bad["spec"]["schema"] = schema
+    rules = (rule({"name": "bad"}), rule({"name": "good"}, model="n"))
+    result = compiled(gateway(), route(*rules), bad, endpoint, *backend("good"))
+    (finding,) = result.errors
+    assert str(finding.resource) == "AIServiceBackend default/bad"
+    assert finding.field_path == f"spec.schema.{field}"
+    assert result.plan is not None
+    assert {found.backend for found in result.plan.backends.values()} == {"default/good"}
+
+
+@pytest.mark.parametrize("prefix", ["v1beta/openai", "/openai/v1/", "/", "a%20b/c:d,e@f~", "v1"])
+def test_a_prefix_is_a_path(prefix: str) -> None:
+    documents = backend("a")
+    documents[0]["spec"]["schema"]["prefix"] = prefix
+    (found,) = plan_of(gateway(), route(rule({"name": "a"})), *documents).backends.values()
+    assert found.schema.prefix == prefix
+
+
 def test_secrets_are_in_no_representation_of_a_plan() -> None:
     plan = plan_of(
         gateway(),
@@ -373,19 +406,6 @@ def test_route_mutations_win_over_backend_mutations() -> None:
         set=(("x-b", "2"), ("x-c", "2")), remove=("cookie", "x-c", "x-a")
     )
     assert found.body_mutation == BodyMutation(set=(("b", "2"),), remove=("b", "a"))
-
-
-def test_costs_keep_the_last_entry_of_a_key_and_refuse_expressions() -> None:
-    costs = [
-        {"metadataKey": "k", "type": "InputToken"},
-        {"metadataKey": "k", "type": "TotalToken"},
-        {"metadataKey": "c", "type": "CEL", "cel": "1u"},
-    ]
-    result = compiled(gateway(), route(rule({"name": "a"}), llmRequestCosts=costs), *backend("a"))
-    assert result.plan is not None
-    (found,) = result.plan.backends.values()
-    assert [(cost.metadata_key, cost.type.value) for cost in found.costs] == [("k", "TotalToken")]
-    assert [item.field_path for item in result.errors] == ["spec.llmRequestCosts[2].type"]
 
 
 def test_the_buffer_limit_of_the_gateway_is_the_body_limit() -> None:

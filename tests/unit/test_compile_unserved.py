@@ -57,19 +57,6 @@ def test_a_kind_is_refused_by_name(kind: str) -> None:
     assert errors(value) == [("kind", f"{kind} of {AIGW} is not supported yet")]
 
 
-@pytest.mark.parametrize(
-    ("members", "path"),
-    [
-        (
-            {"globalLLMRequestCosts": [{"metadataKey": "a", "type": "TotalToken"}]},
-            "spec.globalLLMRequestCosts",
-        ),
-    ],
-)
-def test_a_field_of_a_gateway_config_is_refused_by_name(members: dict[str, Any], path: str) -> None:
-    assert errors(config(**members)) == [(path, "is not supported yet")]
-
-
 def test_what_only_means_something_in_a_cluster_is_a_warning() -> None:
     container = {"resources": {"requests": {"cpu": "1"}}}
     result = compiled(config(extProc={"kubernetes": container}))
@@ -148,18 +135,6 @@ def test_a_gateway_that_names_no_existing_config_is_told() -> None:
         (config(forwardProxy={"address": "nonsense"}), "spec.forwardProxy.address"),
         (config(forwardProxy={"address": "::1:3128"}), "spec.forwardProxy.address"),
         (config(forwardProxy={"address": "a:99999"}), "spec.forwardProxy.address"),
-        (
-            config(globalLLMRequestCosts=[{"metadataKey": "", "type": "TotalToken"}]),
-            "spec.globalLLMRequestCosts[0].metadataKey",
-        ),
-        (
-            config(globalLLMRequestCosts=[{"metadataKey": "a", "type": "CEL"}]),
-            "spec.globalLLMRequestCosts[0].cel",
-        ),
-        (
-            config(globalLLMRequestCosts=[{"metadataKey": "a", "type": "CEL", "cel": "1 1"}]),
-            "spec.globalLLMRequestCosts[0].cel",
-        ),
     ],
 )
 def test_what_cannot_work_is_named(value: dict[str, Any], path: str) -> None:

@@ -155,6 +155,7 @@ def test_files_are_listed_in_the_order_in_which_they_must_appear(
     config = render_envoy(plan_of(MIXED), target(tmp_path, DataPlane.EXTPROC, authorities))
     assert list(config.files) == [
         "cds/clusters.json",
+        "ecds/tokens.json",
         ROUTES,
         "rds/default_ai_other.json",
         "lds/listeners.json",

@@ -109,6 +109,7 @@ def test_the_document_has_the_shape_that_the_core_reads() -> None:
                 "anthropic": "/anthropic",
             },
             "credential_headers": [],
+            "identity": {},
             "models": [model],
             "models_by_host": {"a.example": [model]},
             "unscoped_models": [model],

@@ -6,6 +6,7 @@ from typing import Any
 
 from aigw.compile.compiler import Compiled
 from aigw.render.envoy import DataPlane, EnvoyTarget, render_envoy, self_contained
+from aigw.render.envoy.token_filters import with_tokens
 from beds.security import (
     SHA,
     compiled,
@@ -44,6 +45,35 @@ def test_the_first_policy_of_keys_or_passwords_changes_no_listener() -> None:
     spec = {**keys(), "cors": {"allowOrigins": ["*"]}, "basicAuth": {"users": {"name": "users"}}}
     protected = compiled(route("r"), users, policy("p", ("Gateway", "gw"), **spec))
     assert rendered(protected)[0] == rendered(compiled(route("r")))[0]
+
+
+def test_issuers_of_tokens_change_no_listener() -> None:
+    protected = compiled(route("r"), policy("p", ("Gateway", "gw"), **provider()))
+    assert rendered(protected)[0] == rendered(compiled(route("r")))[0]
+
+
+def test_issuers_of_two_configurations_are_known_together() -> None:
+    results = [
+        compiled(route("r"), policy("p", ("Gateway", "gw"), **provider(issuer=name)))
+        for name in ("a", "b")
+    ]
+    old, new = (settings(result) for result in results)
+    both = with_tokens(old, new)
+    assert named(both) == named(old) | named(new)
+    assert len(named(both)) == 4
+    assert with_tokens(both, new) == both
+
+
+def settings(result: Compiled) -> dict[str, Any]:
+    target = EnvoyTarget(DataPlane.MODULE, "/r", "/x", "/a", module_path="/m")
+    found: Any = render_envoy(plan(result), target).files["ecds/tokens.json"]
+    return dict(found)
+
+
+def named(found: Any) -> set[str]:  # noqa: ANN401 - JSON
+    """Issuers, and policies that ask for them."""
+    config = found["resources"][0]["typed_config"]
+    return {*config["providers"], *config["requirement_map"]}
 
 
 def test_filters_stand_in_order_and_are_off() -> None:

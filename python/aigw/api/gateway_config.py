@@ -43,6 +43,59 @@ class GatewayConfigForwardProxy(ApiModel):
     """`host:port`"""
 
 
+Usd = Annotated[str, Field(max_length=20, pattern=r"^[0-9]{1,7}(\.[0-9]{1,6})?$")]
+
+
+class ModelPrice(ApiModel):
+    """What a model costs at a backend, in USD; it comes before the price list of the provider.
+
+    Of several that apply, one with backend and model wins, then one with a backend.
+    """
+
+    RULES = (
+        Rule(
+            "GC-2",
+            "has(self.backend) || has(self.model)",
+            "a price must have a backend or a model",
+        ),
+        Rule(
+            "GC-3",
+            "has(self.inputPerMillion) || has(self.outputPerMillion) || has(self.perRequest)",
+            "a price must have inputPerMillion, outputPerMillion or perRequest",
+        ),
+    )
+
+    backend: (
+        Annotated[
+            str,
+            Field(
+                min_length=1,
+                max_length=317,
+                pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+            ),
+        ]
+        | None
+    ) = None
+    """AIServiceBackend, as `name` or `namespace/name`; absent means all."""
+    model: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    """Model that the provider is asked for, or reports, or the client asks for; absent means all
+    models of the backend."""
+    input_per_million: Usd | None = None
+    """A million prompt tokens."""
+    cached_input_per_million: Usd | None = None
+    """A million prompt tokens that are read from a cache; absent means as other prompt tokens."""
+    cache_creation_input_per_million: Usd | None = None
+    """A million prompt tokens that are written to a cache; absent means as other prompt tokens."""
+    output_per_million: Usd | None = None
+    """A million generated tokens."""
+    reasoning_per_million: Usd | None = None
+    """A million reasoning tokens; absent means as other generated tokens."""
+    per_request: (
+        Annotated[str, Field(max_length=20, pattern=r"^[0-9]{1,7}(\.[0-9]{1,12})?$")] | None
+    ) = None
+    """Each request."""
+
+
 class GatewayConfigSpec(ApiModel):
     """Spec of a GatewayConfig."""
 
@@ -53,6 +106,8 @@ class GatewayConfigSpec(ApiModel):
         Field(alias="globalLLMRequestCosts"),
     ] = None
     """Costs of every route of the Gateway; a cost of a route with the same key wins."""
+    prices: Annotated[list[ModelPrice], Field(max_length=512)] | None = None
+    """Prices of models, before those of the price lists of providers."""
 
 
 class GatewayConfig(Resource):

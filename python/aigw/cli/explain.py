@@ -38,11 +38,13 @@ def _execute(options: argparse.Namespace) -> int:
     """Exit code 1 where the client would get an error of the gateway."""
     from aigw.cli import files  # noqa: PLC0415 - `aigw version` needs none of it
     from aigw.console import print_findings, screen_of  # noqa: PLC0415
+    from aigw.errors import Code  # noqa: PLC0415
     from aigw.explain import QuestionError, explain, left_out_of  # noqa: PLC0415
 
     question = _question(options)
     loaded, result = files.read(options.files, prefixes_of(options))
-    print_findings(sys.stderr, result.errors, screen_of(sys.stderr))
+    missing = [item for item in result.diagnostics if item.code is Code.MISSING_LIBRARY]
+    print_findings(sys.stderr, [*result.errors, *missing], screen_of(sys.stderr))
     if result.plan is None:
         message = "nothing can be served"
         raise CommandError(message)
@@ -117,6 +119,8 @@ def _backend_lines(backend: "BackendView", found: "Explanation") -> list[str]:
         f"{backend.credential}",
     ]
     lines += [f"  cost {cost}" for cost in backend.costs]
+    if not asked.refusal:
+        lines.append(f"  price {asked.price or 'unknown'}")
     lines += [f"  through the proxy {proxy}" for proxy in backend.proxies]
     if asked.refusal:
         return [*lines, f"  not asked: {asked.refusal}"]

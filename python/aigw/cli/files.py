@@ -13,6 +13,7 @@ from aigw.api.secret_sources import Environment
 from aigw.api.yaml_source import MAX_BYTES
 from aigw.cli.errors import CommandError, UsageError
 from aigw.compile.compiler import Compiled, compile_plan
+from aigw.extras import missing_extras
 from aigw.plan import EndpointPrefixes
 
 STDIN = "-"
@@ -43,9 +44,9 @@ def read(names: Sequence[str], prefixes: EndpointPrefixes | None = None) -> tupl
         message = "standard input can be read once only"
         raise UsageError(message)
     loaded = load([Source(_shown(name), _read(name)) for name in names], environment)
-    return loaded, compile_plan(
-        loaded, int(time.time()), prefixes or EndpointPrefixes(), os.environ
-    )
+    paths = prefixes or EndpointPrefixes()
+    now = int(time.time())
+    return loaded, compile_plan(loaded, now, paths, os.environ, missing_extras())
 
 
 def _shown(name: str) -> str:

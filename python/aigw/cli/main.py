@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import aigw
-from aigw.cli import controller, explain, healthcheck, run, streams, translate, validate
+from aigw.cli import (
+    controller,
+    explain,
+    healthcheck,
+    run,
+    streams,
+    translate,
+    usage,
+    validate,
+)
 from aigw.cli.errors import CommandError, UsageError
 
 FAILURE = 1
@@ -50,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _execute(arguments: Sequence[str] | None) -> int:
     parser = _Parser(prog="aigw", description="AI gateway on Envoy")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (run, validate, explain, translate, controller, healthcheck):
+    for command in (run, validate, explain, translate, usage, controller, healthcheck):
         command.add_parser(commands)
     version = commands.add_parser("version", help="print the version")
     version.add_argument("--output", choices=("text", "json"), default="text")

@@ -3,6 +3,7 @@
 import argparse
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from aigw.cli.prefixes import add_prefixes, prefixes_of
 if TYPE_CHECKING:
     from aigw.standalone.options import RunOptions
 
+_VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|(\w+))", re.ASCII)
 _UNSUPPORTED = ("mcp_config", "mcp_json")
 
 
@@ -28,20 +30,29 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--ext-proc-transport", choices=("native", "grpcio"), default="native")
     parser.add_argument("--concurrency", type=_positive, help="Envoy worker threads")
     parser.add_argument("--drain-seconds", type=_positive, default=10, help="longest drain at stop")
+    parser.add_argument("--admin-port", type=_any_port, help="/metrics, /health (1064; 0: any)")
     parser.add_argument("--debug", action="store_true", default=_is_on("AIGW_DEBUG"))
     add_prefixes(parser)
-    _add_path(parser, "config-home", "~/.config/aigw")
+    _add_path(parser, "config-home", "~/.config/aigw", "where config.yaml may be")
+    add_state_home(parser)
     add_place(parser)
     parser.add_argument("--mcp-config", help=argparse.SUPPRESS)
     parser.add_argument("--mcp-json", help=argparse.SUPPRESS)
     parser.set_defaults(execute=_execute)
 
 
+def add_state_home(parser: argparse.ArgumentParser) -> None:
+    """The option that says where logs and usage are kept."""
+    _add_path(parser, "state-home", None, "what outlives a run (~/.local/state/aigw)")
+
+
 def add_place(parser: argparse.ArgumentParser) -> None:
-    """The options that say where a run keeps its files."""
-    parser.add_argument("--run-id", default=os.environ.get("AIGW_RUN_ID") or None)
+    """The options that say which run, and where its files are while it lives."""
+    run_id = os.environ.get("AIGW_RUN_ID") or None
+    parser.add_argument("--run-id", default=run_id, help="name of the run; default: a time")
     # The documented default; its owner is checked.
-    _add_path(parser, "runtime-dir", f"/tmp/aigw-{os.getuid()}")  # noqa: S108
+    default = f"/tmp/aigw-{os.getuid()}"  # noqa: S108
+    _add_path(parser, "runtime-dir", default, "files of runs that are alive")
 
 
 def check_run_id(name: str | None) -> None:
@@ -55,10 +66,10 @@ def check_run_id(name: str | None) -> None:
         raise UsageError(message)
 
 
-def _add_path(parser: argparse.ArgumentParser, name: str, default: str) -> None:
+def _add_path(parser: argparse.ArgumentParser, name: str, default: str | None, what: str) -> None:
     variable = f"AIGW_{name.upper().replace('-', '_')}"
     value = os.environ.get(variable) or default
-    parser.add_argument(f"--{name}", type=_path, default=value)
+    parser.add_argument(f"--{name}", type=_path, default=value, help=what)
 
 
 def _execute(options: argparse.Namespace) -> int:
@@ -86,9 +97,11 @@ def _options(options: argparse.Namespace) -> "RunOptions":
         concurrency=options.concurrency,
         drain_seconds=options.drain_seconds,
         debug=options.debug,
+        admin_port=options.admin_port,
         run_id=options.run_id,
         config_home=options.config_home,
         runtime_dir=options.runtime_dir,
+        state_home=options.state_home,
         prefixes=prefixes_of(options),
     )
 
@@ -101,6 +114,11 @@ def _path(text: str) -> Path:
 
 
 def _expand(path: str) -> Path:
+    for found in _VARIABLE.finditer(path):
+        name = found[1] or found[2]
+        if name not in os.environ:
+            message = f"{path}: the variable {name} is not set"
+            raise argparse.ArgumentTypeError(message)
     # Not Path.expanduser: it fails for unknown users.
     return Path(os.path.expanduser(os.path.expandvars(path))).absolute()  # noqa: PTH111
 
@@ -119,6 +137,10 @@ def _port(text: str) -> int:
         message = f"{text} is not a port"
         raise argparse.ArgumentTypeError(message)
     return port
+
+
+def _any_port(text: str) -> int:
+    return 0 if text == "0" else _port(text)
 
 
 def _address(text: str) -> str:

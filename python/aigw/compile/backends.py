@@ -1,5 +1,6 @@
 """backendRefs of rules to backends of the plan."""
 
+import re
 from dataclasses import dataclass, replace
 
 from aigw.api.ai_gateway_route import AIGatewayRoute, AIGatewayRouteRuleBackendRef
@@ -13,6 +14,7 @@ from aigw.compile.endpoints import Upstreams
 from aigw.compile.grants import Grants, Referrer, not_permitted
 from aigw.compile.index import Index
 from aigw.compile.mutations import Place
+from aigw.compile.prices import price_list_of
 from aigw.compile.report import Once, Report
 from aigw.errors import Code, ResourceId
 from aigw.plan import Auth, AuthType, Backend, Cost, Schema
@@ -22,6 +24,9 @@ _DEFAULT_VERSIONS = {
     "Cohere": "v2",
     "GCPAnthropic": "vertex-2023-10-16",
 }
+_IN_PATHS = {"OpenAI": ("prefix",), "Anthropic": ("prefix",), "Cohere": ("prefix", "version")}
+# Characters of a path as RFC 3986 has them, and its separators.
+_PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
 _DEFAULT_PREFIXES = {"OpenAI": "v1", "Anthropic": "v1"}
 CHAT_ONLY = "aigateway.envoyproxy.io/chat-only"
 """Annotation of AIServiceBackends whose server has chat completions and no other text endpoint:
@@ -109,6 +114,7 @@ class Backends:
             header_mutation=mutations.merge_headers(spec.header_mutation, ref.header_mutation),
             body_mutation=mutations.merge_body(spec.body_mutation, ref.body_mutation),
             costs=place.costs,
+            price_list=price_list_of(reached.schema.name, reached.host),
         )
 
     def _service_backend(self, place: RefPlace) -> AIServiceBackend | None:
@@ -160,6 +166,7 @@ class Backends:
             spec.body_mutation, Place(at, "spec.bodyMutation"), self._report
         )
         schema = self._schema(found, spec.api_schema)
+        has_paths = self._has_paths(found, schema)
         auth = self._credentials.auth_of(found)
         if isinstance(auth, Unusable):
             message = f"is left out because {auth.reason}"
@@ -167,7 +174,9 @@ class Backends:
         backend = self._with_upstream(found)
         if backend is None or isinstance(auth, Unusable):
             return None
-        if not self._has_fitting_auth(found, auth) or not (headers_ok and body_ok):
+        if not self._has_fitting_auth(found, auth):
+            return None
+        if not (headers_ok and body_ok and has_paths):
             return None
         return replace(backend, schema=schema, auth=auth)
 
@@ -199,6 +208,16 @@ class Backends:
             self._report.warning(found.id, Code.INVALID_FIELD, "spec.schema.version", message)
         prefix = written.prefix or _DEFAULT_PREFIXES.get(name, "")
         return Schema(name, prefix, version, self._is_chat_only(found, name))
+
+    def _has_paths(self, found: AIServiceBackend, schema: Schema) -> bool:
+        """Whether what is part of the paths of requests can be."""
+        parts = {"prefix": schema.prefix, "version": schema.version}
+        fields = _IN_PATHS.get(schema.name, ())
+        bad = [field for field in fields if not _PATH.fullmatch(parts[field])]
+        for field in bad:
+            message = "is part of a path: only segments without a query, encoded where they must be"
+            self._report.error(found.id, Code.INVALID_FIELD, f"spec.schema.{field}", message)
+        return not bad
 
     def _is_chat_only(self, found: AIServiceBackend, schema: str) -> bool:
         value = found.metadata.annotations.get(CHAT_ONLY)

@@ -6,7 +6,7 @@ routes compiles these routes only, and any other change compiles everything (see
 for resources with which that is not so).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -23,8 +23,9 @@ from aigw.compile.metadata import namespaces_of
 from aigw.compile.models import Offer
 from aigw.compile.naming import distinct
 from aigw.compile.ports import Mounted
+from aigw.compile.prices import price_lists
 from aigw.compile.report import Report
-from aigw.compile.surroundings import Surroundings, looks_at_routes
+from aigw.compile.surroundings import Here, Surroundings, looks_at_routes
 from aigw.compile.targets import report_targets
 from aigw.errors import Diagnostic, ResourceId, Severity
 from aigw.plan import Auth, Backend, Certificate, Collector, EndpointPrefixes, Plan, Proxy, Rule
@@ -54,14 +55,16 @@ def compile_plan(
     loaded_at: int = 0,
     prefixes: EndpointPrefixes = _DEFAULT_PREFIXES,
     variables: Mapping[str, str] | None = None,
+    missing_extras: Collection[str] = (),
 ) -> Compiled:
     """Compiles everything that was loaded, for all Gateways. Never raises for user input.
 
     The result does not depend on the order of documents. `loaded_at` (Unix seconds) dates the
     models of routes that carry no time of their own. `prefixes` are where clients find the
-    endpoints, `variables` those of the environment, which may name proxies.
+    endpoints, `variables` those of the environment, which may name proxies, `missing_extras` those
+    of this package whose libraries are not here.
     """
-    return Compiler(loaded_at, prefixes, variables).compile(loaded)
+    return Compiler(loaded_at, prefixes, variables, missing_extras).compile(loaded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +103,10 @@ class Compiler:
         loaded_at: int = 0,
         prefixes: EndpointPrefixes = _DEFAULT_PREFIXES,
         variables: Mapping[str, str] | None = None,
+        missing_extras: Collection[str] = (),
     ) -> None:
         """As `compile_plan`."""
-        self._variables = variables or {}
+        self._here = Here(variables or {}, missing_extras)
         self._loaded_at = loaded_at
         self._prefixes = prefixes
         self._surroundings: Surroundings | None = None
@@ -117,7 +121,7 @@ class Compiler:
         around = self._surroundings
         if around is None or not around.is_made_of(others, loaded.rejected):
             around = self._surroundings = Surroundings(
-                others, loaded.rejected, self._prefixes, self._variables
+                others, loaded.rejected, self._prefixes, self._here
             )
             self._known, self._by_id = {}, {}
         found = self._all(routes, around)
@@ -305,4 +309,5 @@ def _assembled(routes: Iterable[_Known], around: Surroundings, http: "HttpRoutes
         prefixes=around.prefixes,
         metadata_namespaces=namespaces_of(around.all_gateways.values(), auths, around.index),
         security=around.security.found,
+        price_lists=price_lists(filter(None, (item.price_list for item in backends.values()))),
     )

@@ -26,6 +26,12 @@ _ROUTE_KINDS = {
     "HTTPRoute": {_HTTP_ROUTE},
     AIGatewayRoute.KIND: {_HTTP_ROUTE, (AIGatewayRoute.GROUP, AIGatewayRoute.KIND)},
 }
+_NAMESPACES = {
+    "Same": "routes of its own namespace only",
+    "None": "no routes",
+    "Selector": "only routes of namespaces with other labels",
+}
+"""What is said of listeners that do not take a route, by `allowedRoutes.namespaces.from`."""
 _NAME_LABEL = "kubernetes.io/metadata.name"
 
 
@@ -141,30 +147,33 @@ class Attachments:
             message = f"gateway {namespace}/{ref.name} {fault}"
             self._report.error(route.id, Code.NOT_FOUND, path, message)
             return []
-        found = [item for item in entrances if self._accepts(item, route, ref)]
+        meant = [item for item in entrances if _means(ref, item.listener)]
+        refusals = [self._refusal(item, route) for item in meant]
+        found = [item for item, why in zip(meant, refusals, strict=True) if why is None]
         if not found:
-            message = "no listener of the Gateway accepts this route"
-            if not entrances:
-                message = "the Gateway has no listener that can be served"
+            message = "the Gateway has no listener that can be served"
+            if refusals:
+                why = "; ".join(filter(None, refusals))
+                message = f"no listener of the Gateway accepts this route: {why}"
+            elif entrances:
+                message = _unknown(ref, entrances[0].gateway)
             self._report.error(route.id, Code.NOT_PERMITTED, path, message)
         return found
 
-    def _accepts(
-        self, entrance: Entrance, route: "AIGatewayRoute | HTTPRoute", ref: ParentReference
-    ) -> bool:
+    def _refusal(self, entrance: Entrance, route: "AIGatewayRoute | HTTPRoute") -> str | None:
+        """Why a listener does not serve a route; None where it does."""
         listener = entrance.listener
         allowed = listener.allowed_routes
         if not self._takes(allowed.namespaces, entrance.gateway.namespace, route.namespace):
-            return False
+            return f"{listener.name} takes {_NAMESPACES[allowed.namespaces.from_]}"
         kinds = _ROUTE_KINDS[route.KIND]
         if allowed.kinds and not any((i.group, i.kind) in kinds for i in allowed.kinds):
-            return False
-        if ref.section_name is not None and ref.section_name != listener.name:
-            return False
-        if ref.port is not None and ref.port != listener.port:
-            return False
+            named = ", ".join(f"{item.kind}.{item.group}" for item in allowed.kinds)
+            return f"{listener.name} takes only routes of the kind {named}"
         hostnames = route.spec.hostnames or ["*"]
-        return any(intersect(listener.hostname, hostname) for hostname in hostnames)
+        if any(intersect(listener.hostname, hostname) for hostname in hostnames):
+            return None
+        return f"{listener.name} is for {listener.hostname}, and the route has other host names"
 
     def _takes(self, allowed: RouteNamespaces, own: str, other: str) -> bool:
         match allowed.from_:
@@ -179,3 +188,18 @@ class Attachments:
                 labels = namespace.metadata.labels if namespace else {}
                 selector = allowed.selector
                 return selector is not None and selector.accepts({**labels, _NAME_LABEL: other})
+
+
+def _means(ref: ParentReference, listener: Listener) -> bool:
+    names = (None, listener.name)
+    return ref.section_name in names and ref.port in (None, listener.port)
+
+
+def _unknown(ref: ParentReference, gateway: Gateway) -> str:
+    """Why a reference means no listener that is served."""
+    written = [item for item in gateway.spec.listeners if _means(ref, item)]
+    if written:
+        return f"the listener {written[0].name} cannot be served"
+    name = f" of the name {ref.section_name}" if ref.section_name is not None else ""
+    port = f" on port {ref.port}" if ref.port is not None else ""
+    return f"the Gateway has no listener{name}{port}"

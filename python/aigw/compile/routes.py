@@ -6,6 +6,7 @@ from aigw.api.ai_gateway_route import AIGatewayRoute, AIGatewayRouteRuleMatch
 from aigw.api.gateway import Gateway
 from aigw.api.header_match import HTTPHeaderMatch
 from aigw.compile.backends import Backends, RefPlace
+from aigw.compile.costs import cost_faults, costs_of
 from aigw.compile.expressions import is_regular_expression
 from aigw.compile.mixtures import notes_of
 from aigw.compile.report import Report
@@ -18,7 +19,6 @@ from aigw.plan import (
     Backend,
     BackendGroup,
     Cost,
-    CostType,
     HeaderMatch,
     MatchType,
     Member,
@@ -140,25 +140,22 @@ class Routes:
 
     def _costs(self, route: AIGatewayRoute) -> tuple[Cost, ...]:
         """Costs of a route; the last entry of a key wins, entries that cannot work are named."""
-        costs: dict[str, Cost] = {}
+        known: set[str] = set()
         for position, written in enumerate(route.spec.llm_request_costs):
             path = f"spec.llmRequestCosts[{position}]"
-            if written.type == "CEL":
-                message = "costs of type CEL are not supported yet; this one is left out"
-                self._report.error(route.id, Code.UNSUPPORTED, f"{path}.type", message)
-            elif not written.metadata_key:
-                message = "must not be empty"
-                self._report.error(route.id, Code.INVALID_FIELD, f"{path}.metadataKey", message)
-            else:
-                key = written.metadata_key
-                if key in costs:
-                    message = f"replaces the earlier cost of the key {key}"
-                    self._report.warning(route.id, Code.CONFLICT, f"{path}.metadataKey", message)
-                if written.cel is not None:
-                    message = f"has no effect for the type {written.type}"
-                    self._report.warning(route.id, Code.NO_EFFECT, f"{path}.cel", message)
-                costs[key] = Cost(key, CostType(written.type))
-        return tuple(costs.values())
+            faults = list(cost_faults(written, path))
+            self._report.faults(route.id, faults)
+            if faults:
+                continue
+            key = written.metadata_key
+            if key in known:
+                message = f"replaces the earlier cost of the key {key}"
+                self._report.warning(route.id, Code.CONFLICT, f"{path}.metadataKey", message)
+            if written.type != "CEL" and written.cel is not None:
+                message = f"has no effect for the type {written.type}"
+                self._report.warning(route.id, Code.NO_EFFECT, f"{path}.cel", message)
+            known.add(key)
+        return costs_of(route.spec.llm_request_costs)
 
     def _matches(self, route: AIGatewayRoute, index: int) -> tuple[tuple[HeaderMatch, ...], ...]:
         """Header conditions; a match with a broken expression is left out."""

@@ -5,7 +5,8 @@ index that it is made from has none. Where there are resources that look at rout
 route depend on another, all are part of it, and any change compiles everything.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from aigw.api.backend_security_policy import BackendSecurityPolicy
@@ -13,6 +14,7 @@ from aigw.api.gateway import Gateway
 from aigw.api.model import Resource
 from aigw.compile import telemetry
 from aigw.compile.backends import Backends
+from aigw.compile.costs import billing_of
 from aigw.compile.credentials.override import headers_of, override_of
 from aigw.compile.credentials.policies import Credentials
 from aigw.compile.egress import Egress
@@ -39,6 +41,14 @@ _LOOKING_AT_ROUTES = {
 Rejected = Mapping[ResourceId, Mapping[str, Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class Here:
+    """What is known of the machine: variables of the environment, extras without libraries."""
+
+    variables: Mapping[str, str] = field(repr=False)
+    missing_extras: Collection[str]
+
+
 def looks_at_routes(resources: Mapping[ResourceId, Resource]) -> bool:
     """Whether routes are part of the surroundings of each other: by kind, or by their labels."""
     return any(
@@ -59,7 +69,7 @@ class Surroundings:
         resources: Mapping[ResourceId, Resource],
         rejected: Rejected,
         prefixes: EndpointPrefixes,
-        variables: Mapping[str, str],
+        here: Here,
     ) -> None:
         """Compiles all that does not depend on routes."""
         self.prefixes = prefixes
@@ -67,8 +77,8 @@ class Surroundings:
         self.rejected = rejected
         self.report = report = Report()
         self.index = index = Index(resources, rejected)
-        self.credentials = Credentials(index, report)
-        self.egress = Egress(index, report, variables)
+        self.credentials = Credentials(index, report, here.missing_extras)
+        self.egress = Egress(index, report, here.variables)
         self.upstreams = Upstreams(index, report, self.egress.certificates)
         self.support = Support(prefixes)
         opening = report.noting(self._open)
@@ -124,6 +134,7 @@ class Surroundings:
             gateway.id.path: PlanGateway(
                 limits=self.clients.limits(gateway),
                 telemetry=telemetry.telemetry_of(gateway, index, report, self.upstreams),
+                billing=billing_of(gateway, index),
             )
             for gateway in served
         }

@@ -53,12 +53,11 @@ def _report_gateway_configs(index: Index, report: Report) -> None:
         for gateway in index.all(Gateway)
     }
     for config in index.all(GatewayConfig):
-        if config.spec.forward_proxy and (config.namespace, config.metadata.name) not in named:
-            message = "no Gateway names this GatewayConfig"
-            report.warning(config.id, Code.NO_EFFECT, "spec.forwardProxy", message)
+        if (config.namespace, config.metadata.name) not in named:
+            for path in gateway_config.effects_of(config):
+                message = "no Gateway names this GatewayConfig"
+                report.warning(config.id, Code.NO_EFFECT, path, message)
         report.faults(config.id, gateway_config.faults_of(config))
-        for path in gateway_config.unserved_of(config):
-            report.error(config.id, Code.UNSUPPORTED, path, "is not supported yet")
 
 
 def _report_kind(identity: ResourceId, report: Report) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aigw.credentials.errors import ExchangeError
+from aigw.extras import advice
 from aigw.plan import (
     AwsDefaultChain,
     AwsRole,
@@ -44,7 +45,5 @@ def _extra(name: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        message = (
-            f"the library {error.name} is missing; install it with: pip install 'aigw[{name}]'"
-        )
+        message = f"the library {error.name} is missing; {advice(name)}"
         raise ExchangeError(message) from None

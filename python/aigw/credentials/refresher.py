@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from aigw.credentials.errors import ExchangeError
 from aigw.credentials.exchange import exchange
@@ -27,6 +28,15 @@ _DEADLINE_SECONDS = 60.0
 _NAP_SECONDS = 30.0
 
 
+@dataclass(slots=True)
+class Tries:
+    """How the exchanges of one credential went; `issued_at` is in Unix seconds."""
+
+    issued: int = 0
+    failed: int = 0
+    issued_at: float | None = None
+
+
 class Refresher:
     """Exchanges credentials in the background and hands on every change of what was had."""
 
@@ -41,6 +51,7 @@ class Refresher:
         self._exchange = exchange
         self._wanted: dict[str, Exchangeable] = {}
         self._issued: dict[str, Issued] = {}
+        self.tries: dict[str, Tries] = {}
         self._updated = asyncio.Event()
         self.update(credentials)
 
@@ -60,6 +71,7 @@ class Refresher:
             for name, value in self._issued.items()
             if self._wanted.get(name) == before.get(name)
         }
+        self.tries = {name: self.tries.get(name, Tries()) for name in self._wanted}
         self._updated.set()
 
     async def run(self) -> None:
@@ -96,6 +108,8 @@ class Refresher:
             issued = await source.issue()
             pause = _until_renewal(issued, time.time())
             self._hand_on(name, source.credential, issued)
+            self._tries(name).issued += 1
+            self._tries(name).issued_at = time.time()
         except ExchangeError as error:
             why = str(error)
         except TimeoutError:
@@ -108,9 +122,14 @@ class Refresher:
             if delay > _FIRST_DELAY_SECONDS:
                 logger.info("BackendSecurityPolicy %s: has its credential again", name)
             return pause
+        self._tries(name).failed += 1
         text = "BackendSecurityPolicy %s: no credential: %s; next try in %.0f s"
         logger.warning(text, name, why, delay)
         return None
+
+    def _tries(self, name: str) -> Tries:
+        """Those of a credential; of one that is gone, a place to forget."""
+        return self.tries.get(name, Tries())
 
     def _hand_on(self, name: str, credential: Exchangeable, issued: Issued) -> None:
         if self._wanted.get(name) == credential and self._issued.get(name) != issued:

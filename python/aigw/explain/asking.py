@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from aigw.explain.samples import sample
@@ -41,13 +41,17 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a provider would be asked; `refusal` when the gateway answers instead."""
+    """What a provider would be asked; `refusal` when the gateway answers instead.
+
+    `price` is what a prompt of few tokens costs, by which entry; empty where it is unknown.
+    """
 
     method: str = ""
     url: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     body: str = ""
     refusal: str = ""
+    price: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class Asking:
         self._config = json.dumps(render_filter_config(plan)).encode()
         self._credentials = json.dumps(_stand_ins(plan)).encode()
         self._ids = backend_ids(plan)
-        self._gateway = gateway
+        self.gateway = gateway
         made_up = sample(question.path.partition("?")[0], question.model)
         self._method = made_up.method
         self._body = made_up.body if question.body is None else question.body
@@ -100,16 +104,26 @@ class Asking:
         exchange.head(self._head)
         try:
             edits, _ = exchange.body(self._body)
-            upstream = exchange.attempt(self._ids[backend.name]).prepare(self._body)
+            attempt = exchange.attempt(self._ids[backend.name])
+            upstream = attempt.prepare(self._body)
         except _core.RequestError as error:
             return Asked(refusal=_answer(error.reply))
         headers = _edited(self._head, [*edits, *upstream.edits])
-        return _asked(backend, headers, self._body if upstream.body is None else upstream.body)
+        asked = _asked(backend, headers, self._body if upstream.body is None else upstream.body)
+        return replace(asked, price=_price(attempt))
 
     def _exchange(self) -> "_core.Exchange":
         from aigw import _core  # noqa: PLC0415
 
-        return _core.Exchange(self._config, self._credentials, self._gateway, now=self._now)
+        return _core.Exchange(self._config, self._credentials, self.gateway, now=self._now)
+
+
+def _price(attempt: "_core.Attempt") -> str:
+    found = attempt.price_entry()
+    if found is None:
+        return ""
+    entry, source, rates = found
+    return f"{rates} ({entry}; {source})"
 
 
 def _head(question: Question, method: str, content_type: str) -> list[tuple[str, bytes]]:

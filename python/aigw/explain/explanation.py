@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from aigw.errors import AigwError
-from aigw.explain import matching
+from aigw.explain import matching, paths
 from aigw.explain.asking import Asked, Asking, Question
 from aigw.plan import Auth, Backend, HeaderSource, Plan, Rule, VirtualHost
 from aigw.render.envoy.local_replies import models_on_offer, unknown_model_message
@@ -61,7 +61,7 @@ class Explanation:
         """Whether the client gets an error of the gateway, whoever of the first group is asked."""
         first = [item.asked.refusal for item in self.backends if item.group == 0]
         answers = [self.answer] if self.answer else first
-        return bool(answers) and all(answer and answer[:1] != "2" for answer in answers)
+        return bool(answers) and all(answer and answer[:1] not in "23" for answer in answers)
 
 
 def explain(plan: Plan, question: Question, now: int = 0) -> Explanation:
@@ -79,6 +79,10 @@ def explain(plan: Plan, question: Question, now: int = 0) -> Explanation:
     if listener is None:
         answer = f"no listener has a certificate for {question.host}, so the connection is closed"
         return replace(found, answer=answer)
+    normal = paths.normal(question.path, listener.traffic)
+    if normal.answer:
+        return replace(found, answer=normal.answer)
+    question = replace(question, path=normal.path)
     asking = Asking(plan, port.gateway, question, now)
     entry = asking.entry()
     if entry.answer:
@@ -162,10 +166,18 @@ def _view(backend: Backend, group: int, weight: int, asking: Asking) -> BackendV
         group=group,
         weight=weight,
         credential=_credential(backend.auth),
-        costs=tuple(f"{cost.metadata_key} = {cost.type.value}" for cost in backend.costs),
+        costs=_costs(backend, asking),
         proxies=_proxies(asking.plan, backend),
         asked=asking.of(backend),
     )
+
+
+def _costs(backend: Backend, asking: Asking) -> tuple[str, ...]:
+    """Those of the route, and of the Gateway where the route has none with the same key."""
+    own = {cost.metadata_key for cost in backend.costs}
+    shared = asking.plan.gateways[asking.gateway].billing.costs
+    costs = [*backend.costs, *(cost for cost in shared if cost.metadata_key not in own)]
+    return tuple(f"{cost.metadata_key} = {cost.cel or cost.type.value}" for cost in costs)
 
 
 def _proxies(plan: Plan, backend: Backend) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ own, which never touch Python. SIGTERM: not ready, drain for a bounded time, end
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from aigw import _core
+from aigw.errors import AigwError
 
 logger = logging.getLogger(__name__)
 
@@ -26,16 +28,24 @@ _MOST_THREADS = 4
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to serve and where. `drain_seconds` bounds the wait for running requests."""
+    """What to serve and where. `drain_seconds` bounds the wait for running requests.
+
+    `admin` is the address of `/metrics` and `/health`, which `aigw run` serves itself.
+    """
 
     runtime: Path
     socket: Path
     threads: int
     drain_seconds: float
+    admin: tuple[str, int] | None = None
 
 
 class Transport(Protocol):
     """A gRPC server around the sessions of the core."""
+
+    @property
+    def is_serving(self) -> bool:
+        """What health says."""
 
     async def start(self) -> None:
         """Listens; the socket accepts connections when this returns."""
@@ -54,6 +64,11 @@ class NativeTransport:
         self._server = _core.ExtProcServer(
             str(options.runtime), str(options.socket), options.threads
         )
+
+    @property
+    def is_serving(self) -> bool:
+        """What health says."""
+        return self._server.is_serving
 
     async def start(self) -> None:
         """Listens.
@@ -84,8 +99,30 @@ TRANSPORTS: dict[str, Callable[[Options], Transport]] = {
 }
 
 
-async def serve(transport: Transport, drain_seconds: float) -> None:
-    """Serves until SIGTERM or SIGINT."""
+async def serve(transport: Transport, options: Options) -> None:
+    """Serves until SIGTERM or SIGINT.
+
+    Raises:
+        ObserveError: the admin port cannot be had, or an export is asked for that cannot be.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        if options.admin is not None:
+            await stack.enter_async_context(_observed(transport, options, *options.admin))
+        await _serve(transport, options.drain_seconds)
+
+
+def _observed(
+    transport: Transport, options: Options, address: str, port: int
+) -> contextlib.AbstractAsyncContextManager[str]:
+    from aigw.observe import Observed, observing  # noqa: PLC0415 - not where `aigw run` observes
+
+    async def health() -> str:
+        return "" if transport.is_serving else "unhealthy status: NOT_SERVING"
+
+    return observing(Observed(options.runtime, address, port, health), os.environ)
+
+
+async def _serve(transport: Transport, drain_seconds: float) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -105,11 +142,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=level, format="%(levelname)s %(message)s", stream=sys.stderr)
     if parsed.debug:
         _core.enable_debug_log()
-    options = Options(parsed.runtime, parsed.socket, parsed.threads, parsed.drain_seconds)
+    admin = None if parsed.admin_port is None else (parsed.admin_address, parsed.admin_port)
+    options = Options(parsed.runtime, parsed.socket, parsed.threads, parsed.drain_seconds, admin)
     try:
         transport = TRANSPORTS[parsed.transport](options)
-        asyncio.run(serve(transport, options.drain_seconds))
-    except _core.StartError as error:
+        asyncio.run(serve(transport, options))
+    except AigwError as error:
         logger.error("%s", error)  # noqa: TRY400 - the text says it all
         return 1
     return 0
@@ -123,6 +161,8 @@ def _parser() -> argparse.ArgumentParser:
     threads = min(_MOST_THREADS, os.cpu_count() or 1)
     parser.add_argument("--threads", type=int, default=threads, help="threads (native)")
     parser.add_argument("--drain-seconds", type=float, default=DRAIN_SECONDS)
+    parser.add_argument("--admin-port", type=int, help="port of /metrics and /health; 0: any")
+    parser.add_argument("--admin-address", default="127.0.0.1", help="IP of the admin port")
     parser.add_argument("--debug", action="store_true", help="log exchanges, redacted")
     parser.add_argument("--verbose", action="store_true", help="log the life cycle")
     return parser

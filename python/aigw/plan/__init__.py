@@ -5,7 +5,9 @@ references are resolved, mutations are merged, and everything that could not be 
 left out (and named in a diagnostic). Durations are integer milliseconds, sizes are bytes.
 """
 
-from aigw.plan.backend import Backend, BodyMutation, Cost, CostType, HeaderMutation, Schema
+from aigw.plan.attributes import Attributes
+from aigw.plan.backend import Backend, BodyMutation, HeaderMutation, Schema
+from aigw.plan.costs import Billing, Cost, CostType, OwnPrice, PriceLists
 from aigw.plan.credentials import (
     ApiKey,
     Auth,
@@ -39,6 +41,7 @@ __all__ = [
     "AccessLog",
     "AddressKind",
     "ApiKey",
+    "Attributes",
     "Auth",
     "AuthType",
     "AwsDefaultChain",
@@ -47,6 +50,7 @@ __all__ = [
     "AzureApplication",
     "Backend",
     "BackendGroup",
+    "Billing",
     "BodyMutation",
     "Certificate",
     "Collector",
@@ -73,8 +77,10 @@ __all__ = [
     "Model",
     "ModelLists",
     "OidcClient",
+    "OwnPrice",
     "Plan",
     "Port",
+    "PriceLists",
     "Proxy",
     "RetryPolicy",
     "RouteMatch",

@@ -1,8 +1,8 @@
 """A provider as one rule uses it."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
+from aigw.plan.costs import Cost
 from aigw.plan.credentials import Auth
 from aigw.plan.endpoint import Endpoint
 from aigw.plan.tls import Tls
@@ -37,25 +37,6 @@ class BodyMutation:
     remove: tuple[str, ...] = ()
 
 
-class CostType(StrEnum):
-    """Token counts that a route writes as metadata."""
-
-    INPUT = "InputToken"
-    CACHED_INPUT = "CachedInputToken"
-    CACHE_CREATION_INPUT = "CacheCreationInputToken"
-    OUTPUT = "OutputToken"
-    TOTAL = "TotalToken"
-    REASONING = "ReasoningToken"
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Write the count `type` under `metadata_key` when a response is complete."""
-
-    metadata_key: str
-    type: CostType
-
-
 @dataclass(frozen=True, slots=True)
 class Backend:
     """One backendRef of one rule, with everything an attempt against it needs.
@@ -63,7 +44,8 @@ class Backend:
     `name` is `<ns>/<backend>/route/<route>/rule/<i>/ref/<j>`, `backend` and `route` are
     `<ns>/<name>`; the name ends in `@<ns>/<gateway>` where another Gateway reaches it otherwise.
     `host` is the host of the first endpoint: signatures cover it. `http2`: plain HTTP/2 without
-    negotiation. `is_fallback`: after the others of its priority.
+    negotiation. `is_fallback`: after the others of its priority. `price_list` is the id of that of
+    its provider, empty where there is none.
     """
 
     name: str
@@ -80,3 +62,4 @@ class Backend:
     costs: tuple[Cost, ...] = ()
     http2: bool = False
     is_fallback: bool = False
+    price_list: str = ""

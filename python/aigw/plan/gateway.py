@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from aigw.plan.costs import Billing
 from aigw.plan.telemetry import Telemetry
 
 
@@ -51,3 +52,4 @@ class Gateway:
     limits: Limits = Limits()
     telemetry: Telemetry = field(default_factory=Telemetry)
     credential_headers: tuple[str, ...] = ()
+    billing: Billing = field(default_factory=Billing)

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from aigw.plan.attributes import Attributes
 from aigw.plan.backend import Backend
+from aigw.plan.costs import PriceLists
 from aigw.plan.credentials import Credential
 from aigw.plan.endpoint import Proxy
 from aigw.plan.gateway import Gateway
@@ -53,6 +55,9 @@ class Plan:
     prefixes: EndpointPrefixes = EndpointPrefixes()
     metadata_namespaces: tuple[str, ...] = ()
     """Dynamic metadata that the core gets to see besides its own."""
+    price_lists: PriceLists = field(default_factory=PriceLists)
     security: Mapping[str, "Security"] = field(default_factory=dict)
     http_rules: Mapping[str, "HttpRule"] = field(default_factory=dict)
     http_backends: Mapping[str, "HttpBackend"] = field(default_factory=dict)
+    attributes: Attributes = field(default_factory=Attributes)
+    """Request headers that are kept."""

@@ -8,8 +8,10 @@ from aigw.api.load import Loader, Source
 from aigw.api.secret_sources import Environment
 from aigw.compile.compiler import Compiled, Compiler
 from aigw.errors import Code, Diagnostic
+from aigw.extras import missing_extras
 from aigw.plan import EndpointPrefixes
 from aigw.standalone import source
+from aigw.standalone.attributes import attributes
 from aigw.standalone.source import Found
 from aigw.standalone.watch import Files
 
@@ -18,12 +20,17 @@ class Configuration:
     """Reads and compiles; what has not changed is taken from the last time."""
 
     def __init__(self, found: Found, files: Files, prefixes: EndpointPrefixes) -> None:
-        """`files` has seen the file of `found`, if there is one."""
+        """`files` has seen the file of `found`, if there is one.
+
+        Raises:
+            RunError: a variable of the environment cannot be used.
+        """
+        self._attributes = attributes(os.environ)
         self.files = files
         self._found = found
         self._loader = Loader()
         # Models without a date of their own keep the one of the start.
-        self._compiler = Compiler(int(time.time()), prefixes, os.environ)
+        self._compiler = Compiler(int(time.time()), prefixes, os.environ, missing_extras())
         self._known: frozenset[Diagnostic] = frozenset()
 
     @property
@@ -75,7 +82,10 @@ class Configuration:
 
     def _compiled(self, text: Source) -> Compiled:
         environment = Environment(os.environ, self.files.read)
-        return self._compiler.compile(self._loader.load([text], environment))
+        compiled = self._compiler.compile(self._loader.load([text], environment))
+        if compiled.plan is None:
+            return compiled
+        return replace(compiled, plan=replace(compiled.plan, attributes=self._attributes))
 
 
 def _unreadable(compiled: Compiled) -> list[Diagnostic]:

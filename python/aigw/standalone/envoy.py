@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import sys
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from aigw.render.envoy import log_arguments, log_targets
 from aigw.standalone import binaries
 from aigw.standalone.admin import Admin, AdminError
 from aigw.standalone.errors import RunError
+from aigw.standalone.outputs import Outputs
 from aigw.standalone.process import Child, spawn
 
 logger = logging.getLogger(__name__)
@@ -51,9 +51,10 @@ class EnvoyCommand:
 class Envoy:
     """One supervised Envoy."""
 
-    def __init__(self, command: EnvoyCommand, admin: Admin) -> None:
+    def __init__(self, command: EnvoyCommand, admin: Admin, outputs: Outputs) -> None:
         """Knows how to start; nothing runs yet."""
         self.admin = admin
+        self._outputs = outputs
         self._command = command
         self._child: Child | None = None
         self._lines: deque[tuple[float, str]] = deque(maxlen=_KEPT_LINES)
@@ -72,7 +73,9 @@ class Envoy:
         """
         self.admin.socket.unlink(missing_ok=True)
         command = self._command
-        child = await spawn("envoy", command.line(), self._log_line, command.environment)
+        child = await spawn(
+            "envoy", command.line(), self._log_line, command.environment, self._outputs.stdout
+        )
         self._child = child
         deadline = time.monotonic() + START_TIMEOUT
         while not await self.admin.ready():
@@ -129,11 +132,10 @@ class Envoy:
             logger.warning("log levels change when Envoy starts the next time: %s", error)
 
     def _log_line(self, line: str) -> None:
-        """Envoy's own log lines, as they are: level, logger, text."""
         if _UNFINISHED in line:
             return
         self._lines.append((time.monotonic(), line))
-        sys.stderr.write(f"envoy: {line}\n")
+        self._outputs.error(line)
 
     async def drain(self, seconds: float) -> None:
         """Lets requests in progress end: no new connections, at most `seconds` of patience."""

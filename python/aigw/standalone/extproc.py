@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aigw.standalone.errors import RunError
 from aigw.standalone.layout import Layout
+from aigw.standalone.logs import say
 from aigw.standalone.options import Transport
 from aigw.standalone.process import Child, spawn
 
@@ -81,4 +82,4 @@ async def _listens(socket: Path) -> bool:
 
 
 def _log_line(line: str) -> None:
-    sys.stderr.write(f"extproc: {line}\n")
+    say(f"extproc: {line}")

@@ -27,7 +27,9 @@ class RunOptions:
     concurrency: int | None
     drain_seconds: int
     debug: bool
+    admin_port: int | None
     run_id: str | None
     config_home: Path
     runtime_dir: Path
+    state_home: Path | None
     prefixes: EndpointPrefixes

@@ -68,10 +68,12 @@ async def spawn(
     command: Sequence[str],
     on_line: Callable[[str], None],
     extra: Mapping[str, str] | None = None,
+    stdout: int | None = None,
 ) -> Child:
-    """Starts a command. Its standard error goes to `on_line`, its standard output is ours.
+    """Starts a command. Its standard error goes to `on_line`, its standard output to `stdout`.
 
-    Of our environment it sees what programs need, no keys of providers; `extra` comes besides.
+    Without `stdout` it shares ours. Of our environment it sees what programs need, no keys of
+    providers; `extra` comes besides.
 
     The child has a session of its own, so that an interrupt at the terminal reaches us alone
     and we can drain it; the kernel ends it if we die.
@@ -83,6 +85,7 @@ async def spawn(
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
+            stdout=stdout,
             stderr=asyncio.subprocess.PIPE,
             env={**_environment(os.environ), **(extra or {})},
             start_new_session=True,

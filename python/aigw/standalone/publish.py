@@ -1,10 +1,13 @@
 """Writes a plan to where Envoy and the core read it."""
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import orjson
 
 import aigw
 from aigw.plan import Issued, Plan
@@ -16,7 +19,10 @@ from aigw.standalone.errors import RunError
 from aigw.standalone.layout import Layout
 from aigw.standalone.options import RunOptions
 
+logger = logging.getLogger(__name__)
+
 BOOTSTRAP = "bootstrap.json"
+_READABLE = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ def prepared(plan: Plan, layout: Layout, options: RunOptions) -> Publication:
         AigwError: the core refuses the filter config, its module is missing, or the target lacks
             what the plan needs.
     """
-    config = rendering.render_filter_config(plan)
+    config = rendering.render_filter_config(plan, rendering.Ledger(str(layout.ledger)))
     check(config)
     return Publication(plan, config, rendering.render_envoy(plan, _target(layout, options)))
 
@@ -61,6 +67,20 @@ def publish(publication: Publication, layout: Layout) -> None:
     for path, found in publication.envoy.files.items():
         files.write(layout.envoy / path, written(found)[0])
     write_bootstrap(publication.envoy, layout)
+
+
+def keep_copies(publication: Publication, layout: Layout) -> None:
+    """What is in force, for people, also when the run has ended: nothing secret is in it."""
+    copies = {
+        "extproc-config.yaml": publication.config,
+        "envoy-config.yaml": rendering.self_contained(publication.envoy),
+    }
+    try:
+        for name, document in copies.items():
+            # JSON is YAML, and a hundred times as fast.
+            files.write(layout.records / name, orjson.dumps(document, option=_READABLE))
+    except OSError as error:
+        logger.warning("no copy of the configuration in %s: %s", layout.records, error.strerror)
 
 
 def write_config(config: Mapping[str, object], layout: Layout) -> None:

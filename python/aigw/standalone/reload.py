@@ -4,17 +4,16 @@ import asyncio
 import contextlib
 import gc
 import logging
-import sys
 import time
 from collections.abc import Iterator, Mapping
 
-from aigw.console import print_findings, screen_of
 from aigw.credentials import Refresher
 from aigw.errors import AigwError
 from aigw.plan import Plan
 from aigw.standalone import ports, publish
 from aigw.standalone.configuration import Configuration
 from aigw.standalone.envoy import Envoy
+from aigw.standalone.logs import say_findings
 from aigw.standalone.options import RunOptions
 from aigw.standalone.rollout import Rollout
 
@@ -60,7 +59,7 @@ class Reloader:
     async def _reload(self, began: float) -> None:
         configuration = self._configuration
         compiled = await asyncio.to_thread(configuration.again)
-        print_findings(sys.stderr, configuration.news(compiled), screen_of(sys.stderr))
+        say_findings(configuration.news(compiled))
         fault = configuration.fault(compiled)
         if compiled.plan is None or fault:
             logger.error(_KEPT, fault)
@@ -70,6 +69,9 @@ class Reloader:
             await self._take_over(compiled.plan)
             seconds = time.monotonic() - began
             logger.info("configuration reloaded: %s (%.2fs)", summary(compiled.plan), seconds)
+            await asyncio.to_thread(
+                publish.keep_copies, self._rollout.current, self._rollout.layout
+            )
 
     async def _take_over(self, plan: Plan) -> None:
         last = self._rollout.current

@@ -16,6 +16,7 @@ from typing import TypeVar
 from aigw.render.envoy import CDS_FILE, LDS_FILE, joined_filter_config
 from aigw.render.envoy.discovery import joined, resources_of, written
 from aigw.render.envoy.names import Json
+from aigw.render.envoy.security import JWT_FILTER, TOKENS_FILE
 from aigw.render.envoy.token_filters import with_tokens
 from aigw.render.envoy.ways import is_way
 from aigw.standalone import layout as files
@@ -31,10 +32,15 @@ ACCEPT_TIMEOUT = 15.0
 RESTORE_TIMEOUT = 2.0
 LONGEST_DRAIN = 60.0
 """How long old parts are kept for requests that were there before; later ones do not need them."""
-_GRACE = 0.3
-"""Connections that are busy end meanwhile, and come back to a listener that knows new issuers."""
+_SHARED = (CDS_FILE, TOKENS_FILE, LDS_FILE)
+"""Files that have what is old and what is new for a while; the others are those of routes."""
 _WARMING_CLUSTERS = "cluster_manager.warming_clusters"
 _WARMING_LISTENERS = "listener_manager.total_listeners_warming"
+_STATISTICS = {
+    CDS_FILE: "cluster_manager.cds",
+    TOKENS_FILE: f"extension_config_discovery.http_filter.{JWT_FILTER}",
+    LDS_FILE: "listener_manager.lds",
+}
 _POLL = 0.02
 _DRAIN_POLL = 1.0
 # Of quick changes in a row, what is older than this many is not waited for.
@@ -116,16 +122,13 @@ class Rollout:
         for result in results:
             if result is not None:
                 raise result
-        before = self._files[LDS_FILE]
-        listeners = {LDS_FILE: with_tokens(listeners[LDS_FILE], new.envoy.files[LDS_FILE])}
-        await self._accepted(listeners, undo, _WARMING_LISTENERS)
-        if self._files[LDS_FILE] != before:
-            await asyncio.sleep(_GRACE)
+        tokens = reduce(with_tokens, (item.envoy.files[TOKENS_FILE] for item in (*past, new)))
+        await self._accepted({TOKENS_FILE: tokens}, undo, "")
 
     async def _move(self, past: Sequence[Publication], new: Publication, undo: _Undo) -> None:
         """Routes, then listeners."""
         found = new.envoy.files
-        routes = {path: found[path] for path in found if path not in (CDS_FILE, LDS_FILE)}
+        routes = {path: found[path] for path in found if path not in _SHARED}
         await self._accepted(routes, undo, "")
         listeners = _with_ways(new, *past)
         await self._accepted({LDS_FILE: listeners}, undo, _WARMING_LISTENERS)
@@ -223,7 +226,7 @@ class Rollout:
         """Leaves what the configuration in force needs."""
         self._past = []
         config, layout = self.current, self.layout
-        for path in (CDS_FILE, LDS_FILE):
+        for path in _SHARED:
             text = written(config.envoy.files[path])[0]
             if self._files[path] != text:
                 self._write(path, text)
@@ -261,8 +264,7 @@ def _with_ways(publication: Publication, *others: Publication) -> Json:
 
 def _statistic(found: Json, path: str, versions: Iterable[str]) -> str | None:
     """Where Envoy counts the updates of a file; None where it does not know it yet."""
-    fixed = {CDS_FILE: "cluster_manager.cds", LDS_FILE: "listener_manager.lds"}
-    if path in fixed:
-        return fixed[path]
+    if path in _STATISTICS:
+        return _STATISTICS[path]
     (routes,) = resources_of(found)
     return next((name for name in versions if name.endswith(f".rds.{routes['name']}")), None)

@@ -6,27 +6,28 @@ import ipaddress
 import logging
 import os
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from aigw.compile.proxies import proxies_of
-from aigw.console import print_findings, screen_of
 from aigw.credentials import Refresher
 from aigw.errors import AigwError
 from aigw.plan import EndpointPrefixes, Plan, Port
 from aigw.render.envoy import DataPlane, envoy_environment, log_arguments
 from aigw.standalone import layout as layouts
-from aigw.standalone import ports, publish, source
+from aigw.standalone import outputs, ports, publish, source
 from aigw.standalone.admin import Admin
 from aigw.standalone.configuration import Configuration
 from aigw.standalone.envoy import Envoy, EnvoyCommand
 from aigw.standalone.errors import RunError
 from aigw.standalone.extproc import ExtProc
 from aigw.standalone.layout import Layout
+from aigw.standalone.logs import Journal, say, say_findings
+from aigw.standalone.observation import observed
 from aigw.standalone.options import RunOptions
+from aigw.standalone.outputs import Outputs
 from aigw.standalone.publish import CredentialsFile, Publication
 from aigw.standalone.reload import Reloader, log_levels
 from aigw.standalone.rollout import Rollout
@@ -42,22 +43,21 @@ _DEBUG_LEVELS = {"default": "info", "dynamic_modules": "debug"}
 
 def run(options: RunOptions) -> int:
     """Runs a gateway until it is asked to stop. 0 after a clean stop, 1 when it cannot run."""
-    level = logging.DEBUG if options.debug else logging.INFO
-    logging.basicConfig(level=level, format="%(levelname)s %(message)s", stream=sys.stderr)
+    journal = Journal(logging.DEBUG if options.debug else logging.INFO)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     try:
-        asyncio.run(_run(options, time.monotonic()))
+        asyncio.run(_run(options, journal, time.monotonic()))
     except AigwError as error:
-        sys.stderr.write(f"Error running: {error}\n")
+        say(f"Error running: {error}")
         return 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        sys.stderr.write(f"Error running: {where}{error.strerror}\n")
+        say(f"Error running: {where}{error.strerror}")
         return 1
     return 0
 
 
-async def _run(options: RunOptions, began: float) -> None:
+async def _run(options: RunOptions, journal: Journal, began: float) -> None:
     stop, address, files = _Stop(), options.listen_address, Files()
     found = await source.find(options, os.environ, files)
     try:
@@ -68,15 +68,21 @@ async def _run(options: RunOptions, began: float) -> None:
             logger.info(
                 "providers are reached through %s:%s (%s)", proxy.host, proxy.port, source_name
             )
-        with layouts.created(options.runtime_dir, options.run_id) as layout:
+        homes = (options.runtime_dir, options.run_id, options.state_home)
+        with layouts.created(*homes) as layout, outputs.kept(layout.envoy_logs) as streams:
+            journal.open(layout.log)
             first = publish.prepared(plan, layout, options)
             publish.publish(first, layout)
             async with contextlib.AsyncExitStack() as stack:
                 with ports.claimed([port.number for port in plan.ports], address):
-                    starting = _started(options, layout, first, configuration)
+                    starting = _started(options, layout, first, configuration, streams)
                     running = await _unless(stop.asked, stack.enter_async_context(starting))
                 if running is not None:
-                    _announce(found, plan, layout, options, time.monotonic() - began)
+                    layouts.write(layout.admin_address, str(layout.admin_socket).encode())
+                    metrics = f"http://{running.metrics_address}/metrics"
+                    places = f"admin {layout.admin_socket}, metrics {metrics}"
+                    _announce(found, plan, places, options, time.monotonic() - began)
+                    await asyncio.to_thread(publish.keep_copies, first, layout)
                     await _until(stop.asked, running.watchers)
                     logger.info("stopping")
                     await _unless(stop.urged, running.envoy.drain(options.drain_seconds))
@@ -91,14 +97,19 @@ class _Running:
 
     envoy: Envoy
     watchers: list[asyncio.Task[None]]
+    metrics_address: str
 
 
 @contextlib.asynccontextmanager
 async def _started(
-    options: RunOptions, layout: Layout, first: Publication, configuration: Configuration
+    options: RunOptions,
+    layout: Layout,
+    first: Publication,
+    configuration: Configuration,
+    streams: Outputs,
 ) -> AsyncIterator[_Running]:
     """Starts the data plane, keeps it running and up to date, ends it."""
-    envoy = _envoy(options, layout, first.plan)
+    envoy = _envoy(options, layout, first.plan, streams)
     debug = ("--debug",) if options.debug else ()
     extproc = ExtProc(layout, options.transport, debug)
     server = extproc if options.data_plane is DataPlane.EXTPROC else None
@@ -106,35 +117,36 @@ async def _started(
     credentials.show(first.plan)
     refresher = Refresher(first.plan.credentials, credentials.issue)
     watchers: list[asyncio.Task[None]] = []
-    try:
-        watchers.append(asyncio.create_task(refresher.run()))
-        if server is not None:
-            await server.start()
-            watchers.append(asyncio.create_task(server.supervise()))
-        await envoy.start()
-        watchers.append(asyncio.create_task(envoy.supervise()))
-        if configuration.is_written:
-            rollout = Rollout(layout, envoy.admin, first, credentials, envoy.refusals)
-            reloader = Reloader(configuration, rollout, envoy, refresher, options)
-            watchers.append(asyncio.create_task(reloader.run()))
-        yield _Running(envoy, watchers)
-    finally:
-        for watcher in watchers:
-            watcher.cancel()
-        await asyncio.gather(*watchers, return_exceptions=True)
-        await envoy.stop()
-        if server is not None:
-            await server.stop()
+    async with observed(options, layout, refresher) as metrics_address:
+        try:
+            watchers.append(asyncio.create_task(refresher.run()))
+            if server is not None:
+                await server.start()
+                watchers.append(asyncio.create_task(server.supervise()))
+            await envoy.start()
+            watchers.append(asyncio.create_task(envoy.supervise()))
+            if configuration.is_written:
+                rollout = Rollout(layout, envoy.admin, first, credentials, envoy.refusals)
+                reloader = Reloader(configuration, rollout, envoy, refresher, options)
+                watchers.append(asyncio.create_task(reloader.run()))
+            yield _Running(envoy, watchers, metrics_address)
+        finally:
+            for watcher in watchers:
+                watcher.cancel()
+            await asyncio.gather(*watchers, return_exceptions=True)
+            await envoy.stop()
+            if server is not None:
+                await server.stop()
 
 
-def _envoy(options: RunOptions, layout: Layout, plan: Plan) -> Envoy:
+def _envoy(options: RunOptions, layout: Layout, plan: Plan, streams: Outputs) -> Envoy:
     levels = _DEBUG_LEVELS if options.debug else log_levels(plan)
     bootstrap = str(layout.envoy / publish.BOOTSTRAP)
     # All proxies of the environment: an edit may be the first to need one.
     variables = envoy_environment(proxies_of(os.environ))
     arguments = tuple(log_arguments(levels))
     command = EnvoyCommand(bootstrap, options.concurrency, arguments, variables)
-    return Envoy(command, Admin(layout.admin_socket))
+    return Envoy(command, Admin(layout.admin_socket), streams)
 
 
 class _Stop:
@@ -200,7 +212,7 @@ def _plan(configuration: Configuration) -> Plan:
         RunError: nothing can be served.
     """
     compiled = configuration.first()
-    print_findings(sys.stderr, configuration.news(compiled), screen_of(sys.stderr))
+    say_findings(configuration.news(compiled))
     fault = configuration.fault(compiled)
     if compiled.plan is None or fault:
         raise RunError(fault)
@@ -208,22 +220,21 @@ def _plan(configuration: Configuration) -> Plan:
 
 
 def _announce(
-    found: source.Found, plan: Plan, layout: Layout, options: RunOptions, seconds: float
+    found: source.Found, plan: Plan, places: str, options: RunOptions, seconds: float
 ) -> None:
     address = ipaddress.ip_address(options.listen_address)
     if address.is_unspecified:
         address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
     host = f"[{address}]" if address.version == 6 else str(address)
     url, *others = (_url(host, port) for port in plan.ports)
-    places = "".join(f"also {other}, " for other in others) + f"admin {layout.admin_socket}"
+    places = "".join(f"also {other}, " for other in others) + places
     lines = [
         found.summary,
         f"Envoy AI Gateway listening on {url} ({places}) after {seconds:.1f}s",
     ]
     if found.demo is not None:
         lines += _what_to_try(url, plan.prefixes)
-    sys.stderr.write("\n".join(lines) + "\n")
-    sys.stderr.flush()
+    say("\n".join(lines))
 
 
 def _url(host: str, port: Port) -> str:

@@ -1,11 +1,14 @@
-//! CEL expressions: the rules of resources, and later what users write as costs and conditions.
+//! CEL expressions: the rules of resources, and what users write as costs and conditions.
 //!
 //! The language is the standard library of CEL with `lowerAscii`, as the API server has it.
+//! [`Language::compile_mixed`] adds arithmetic of numbers of different kinds.
 //! `duration` yields nanoseconds as an int; there are no timestamps. Every evaluation is bounded:
 //! [`Program::evaluate`] first estimates from the sizes of the variables what it can cost at
 //! most, and refuses what is over the budget. Texts of errors hold no values.
 
 mod cost;
+mod mixed;
+mod names;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -104,6 +107,7 @@ impl Language {
         // Fails only for a name that is taken; the tests call both.
         let _ = cel::add_overload!(env, fn duration: (CelString) -> Result<CelInt>);
         let _ = cel::add_member_overload!(env, fn lower_ascii: (CelString) -> CelString);
+        mixed::declare(&mut env);
         Self(Arc::new(env))
     }
 
@@ -127,9 +131,24 @@ impl Language {
             language: self.clone(),
         })
     }
+
+    /// As [`Self::compile`], with arithmetic of ints, uints and doubles with each other.
+    ///
+    /// # Errors
+    /// As [`Self::compile`].
+    pub fn compile_mixed(&self, text: &str) -> Result<Program, CelError> {
+        let mut program = self.compile(text)?;
+        mixed::rename(&mut program.expression);
+        Ok(program)
+    }
 }
 
 impl Program {
+    /// A name that is none of `known`, wherever it stands.
+    pub fn unknown_name(&self, known: &[&str]) -> Option<String> {
+        names::unknown(&self.expression, &mut known.to_vec()).map(str::to_owned)
+    }
+
     /// The value for these variables. `budget` is about the number of values and bytes that may
     /// be touched; a million takes well under a second.
     ///

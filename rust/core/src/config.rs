@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::attributes::{Attributes, Identities};
+use crate::cost::{Cost, Expressions};
 use crate::credential_override::{CredentialOverride, Source};
 use crate::endpoint::{EndpointPrefixes, PathTable};
 use crate::mutate::{BodyMutation, HeaderMutation};
+use crate::price::{Lists, ListsDocument, OwnPrices, PriceList};
 use crate::scan::place;
 use crate::schema::BackendSchema;
-use crate::usage::Usage;
 
 /// Format version that this core reads.
 pub const VERSION: u32 = 1;
@@ -25,8 +27,26 @@ pub struct Config {
     pub generation: String,
     /// How long an attempt may wait for its credential.
     pub credential_wait_ms: u64,
+    /// Request headers that records keep.
+    pub attributes: Attributes,
+    /// Where usage records are kept; nowhere without it.
+    pub ledger: Option<Ledger>,
     gateways: HashMap<String, Arc<Gateway>>,
     backends: HashMap<String, Arc<Backend>>,
+}
+
+/// Where usage records are kept, and how much of them.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Ledger {
+    /// Absolute path; gateways may share it.
+    pub directory: String,
+    /// Bound on its files.
+    #[serde(default = "default_ledger_bytes")]
+    pub max_bytes: u64,
+}
+
+fn default_ledger_bytes() -> u64 {
+    1 << 30
 }
 
 /// Sizes in bytes.
@@ -61,6 +81,20 @@ pub struct Gateway {
     pub limits: Limits,
     /// Headers that bring credentials for its backends, in lower case.
     pub credential_headers: Arc<[String]>,
+    /// Costs and prices of its own.
+    pub billing: Arc<Billing>,
+    /// Headers that tell who asks.
+    pub identity: Identities,
+}
+
+/// What one `GatewayConfig` says about money.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Billing {
+    /// Costs where a route has none with the same key.
+    pub costs: Vec<Cost>,
+    /// Prices that come before those of providers' lists.
+    pub prices: OwnPrices,
 }
 
 /// Model lists of one Gateway.
@@ -122,45 +156,15 @@ pub struct Backend {
     /// Ask OpenAI-compatible providers for usage in streams.
     #[serde(default)]
     pub force_usage: bool,
-    /// Token counts to write under names of the user's choice.
+    /// Numbers to write under names of the user's choice.
     #[serde(default)]
     pub costs: Vec<Cost>,
-}
-
-/// A token count under a metadata key of the user's choice.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Cost {
-    /// Key in the dynamic metadata.
-    pub metadata_key: String,
-    /// Which count.
-    pub r#type: CostType,
-}
-
-/// Token counts, named as `AIGatewayRoute.spec.llmRequestCosts[].type`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[expect(missing_docs, reason = "the names are the documentation")]
-pub enum CostType {
-    InputToken,
-    CachedInputToken,
-    CacheCreationInputToken,
-    OutputToken,
-    TotalToken,
-    ReasoningToken,
-}
-
-impl CostType {
-    /// The count; unknown counts are zero.
-    pub fn of(self, usage: &Usage) -> u64 {
-        let count = match self {
-            Self::InputToken => usage.input_tokens,
-            Self::CachedInputToken => usage.cached_input_tokens,
-            Self::CacheCreationInputToken => usage.cache_creation_input_tokens,
-            Self::OutputToken => usage.output_tokens,
-            Self::TotalToken => usage.total_tokens,
-            Self::ReasoningToken => usage.reasoning_tokens,
-        };
-        count.unwrap_or(0)
-    }
+    /// Id of the price list of the provider; empty where there is none.
+    #[serde(default)]
+    pub price_list: String,
+    /// That list, and those behind it.
+    #[serde(skip)]
+    pub price_lists: Vec<Arc<PriceList>>,
 }
 
 /// How a backend authenticates.
@@ -212,9 +216,15 @@ struct Document {
     #[serde(default = "default_credential_wait")]
     credential_wait_ms: u64,
     #[serde(default)]
+    attributes: Attributes,
+    #[serde(default)]
+    ledger: Option<Ledger>,
+    #[serde(default)]
     gateways: BTreeMap<String, GatewayDocument>,
     #[serde(default)]
     backends: BTreeMap<String, Backend>,
+    #[serde(default)]
+    prices: ListsDocument,
 }
 
 #[derive(Deserialize)]
@@ -225,6 +235,10 @@ struct GatewayDocument {
     limits: Limits,
     #[serde(default)]
     credential_headers: Vec<String>,
+    #[serde(default)]
+    billing: Billing,
+    #[serde(default)]
+    identity: Identities,
     #[serde(flatten)]
     models: Models,
 }
@@ -251,6 +265,8 @@ impl Config {
                 document.version
             ));
         }
+        let mut expressions = Expressions::default();
+        let lists = Lists::new(document.prices);
         let mut backends = HashMap::with_capacity(document.backends.len());
         for (id, mut backend) in document.backends {
             backend
@@ -261,12 +277,18 @@ impl Config {
                 .header_mutation
                 .check()
                 .map_err(|error| format!("backend {}: {error}", backend.name))?;
+            prepare(&mut backend.costs, &mut expressions)
+                .map_err(|error| format!("backend {}: {error}", backend.name))?;
+            backend.price_lists = lists.of(&backend.price_list);
             backend.id.clone_from(&id);
             backends.insert(id, Arc::new(backend));
         }
-        let gateways = document.gateways.into_iter().map(|(name, gateway)| {
+        let mut gateways = HashMap::with_capacity(document.gateways.len());
+        for (name, mut gateway) in document.gateways {
+            prepare(&mut gateway.billing.costs, &mut expressions)
+                .map_err(|error| format!("gateway {name}: {error}"))?;
             let paths = PathTable::new(&gateway.endpoint_prefixes);
-            (
+            gateways.insert(
                 name.clone(),
                 Arc::new(Gateway {
                     name,
@@ -274,13 +296,17 @@ impl Config {
                     models: gateway.models,
                     limits: gateway.limits,
                     credential_headers: gateway.credential_headers.into(),
+                    billing: Arc::new(gateway.billing),
+                    identity: gateway.identity,
                 }),
-            )
-        });
+            );
+        }
         Ok(Self {
             generation: document.generation,
             credential_wait_ms: document.credential_wait_ms,
-            gateways: gateways.collect(),
+            gateways,
+            attributes: document.attributes,
+            ledger: document.ledger,
             backends,
         })
     }
@@ -299,6 +325,12 @@ impl Config {
     pub fn backend_count(&self) -> usize {
         self.backends.len()
     }
+}
+
+fn prepare(costs: &mut [Cost], expressions: &mut Expressions) -> Result<(), String> {
+    costs
+        .iter_mut()
+        .try_for_each(|cost| cost.prepare(expressions))
 }
 
 impl Backend {

@@ -17,6 +17,7 @@
 pub mod bpe;
 pub mod cel;
 pub mod config;
+pub mod cost;
 pub mod credential;
 pub mod credential_override;
 pub mod endpoint;
@@ -24,6 +25,7 @@ pub mod error;
 pub mod framing;
 pub mod headers;
 pub mod metadata;
+pub mod price;
 pub mod record;
 pub mod redact;
 pub mod registry;
@@ -32,6 +34,7 @@ pub mod session;
 pub mod translate;
 pub mod usage;
 
+pub mod attributes;
 mod auth;
 mod dialect;
 mod edit;

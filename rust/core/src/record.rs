@@ -66,6 +66,9 @@ pub struct AttemptRecord {
     pub response_model: Option<String>,
     /// Price of `usage`; `None` where no price is known.
     pub price: Option<Priced>,
+    /// Values of `llmRequestCosts`; the request's record has those of the serving attempt.
+    #[serde(skip)]
+    pub costs: BTreeMap<String, u64>,
     /// Fields of the request that the provider was not told.
     pub dropped_fields: Vec<String>,
 }
@@ -122,7 +125,7 @@ pub struct UsageRecord {
     pub costs: BTreeMap<String, u64>,
     /// Price of `usage`; `None` where no price is known.
     pub price: Option<Priced>,
-    /// Bytes of the client's body.
+    /// Bytes of the client's body; 0 when it was not read to its end.
     pub request_bytes: u64,
     /// Bytes of the body that the client got.
     pub response_bytes: u64,

@@ -42,6 +42,20 @@ impl ApiSchema {
             Self::Cohere => "Cohere",
         }
     }
+
+    /// `gen_ai.provider.name`.
+    pub fn provider(self) -> &'static str {
+        match self {
+            Self::OpenAI => "openai",
+            Self::AzureOpenAI => "azure.openai",
+            Self::AWSBedrock => "aws.bedrock",
+            Self::GCPVertexAI => "gcp.vertex_ai",
+            Self::GCPAnthropic => "gcp.anthropic",
+            Self::Anthropic => "anthropic",
+            Self::AWSAnthropic => "aws.anthropic",
+            Self::Cohere => "cohere",
+        }
+    }
 }
 
 /// Schema of one backend with its path settings.

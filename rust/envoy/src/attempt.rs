@@ -5,7 +5,6 @@ use std::sync::Arc;
 use aigw_core::credential_override::DynamicMetadata;
 use aigw_core::error::{Error, Reply};
 use aigw_core::metadata::CONFIGURED;
-use aigw_core::record::Outcome;
 use aigw_core::session::{BodyOut, BodyPlan, BodyStep, Ended};
 use aigw_runtime::{Exchange, Flow, Prepared, Ticket};
 
@@ -107,7 +106,7 @@ impl AttemptFilter {
             (Some(runtime), Some(backend)) => {
                 runtime.attempt(exchange, backend, route_policy(stream), stream)
             }
-            _ => Err(Error::NotReady.reply(exchange.client_api())),
+            _ => Err(exchange.answered(Error::NotReady.reply(exchange.client_api()))),
         }
     }
 
@@ -246,10 +245,14 @@ impl AttemptFilter {
         }
     }
 
+    pub(crate) fn exchange(&self) -> Option<Arc<Exchange>> {
+        self.flow.as_ref().map(|flow| Arc::clone(flow.exchange()))
+    }
+
     /// The stream is over. A reply that did not end by now was cut off by client or provider.
     pub(crate) fn end(&mut self) {
         if let Some(mut flow) = self.flow.take() {
-            flow.end(Outcome::Aborted);
+            flow.end();
         }
     }
 }

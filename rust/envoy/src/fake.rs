@@ -64,6 +64,8 @@ pub(crate) struct FakeStream {
     pub(crate) route_cleared: bool,
     pub(crate) resumed: bool,
     pub(crate) sent: Option<Sent>,
+    pub(crate) status: u64,
+    pub(crate) details: String,
     pub(crate) wakes: Arc<AtomicUsize>,
 }
 
@@ -202,6 +204,18 @@ callbacks! {
 
     http_get_filter_state_bytes(stream: Handle, key: Buffer, out: *mut Buffer) -> bool {
         find(&fake(stream).state, &key.text(), out)
+    }
+
+    http_filter_get_attribute_int(stream: Handle, attribute: u32, out: *mut u64) -> bool {
+        assert_eq!(attribute, 15, "Envoy logs an error for attributes that it does not have");
+        put(out, 0, fake(stream).status);
+        fake(stream).status > 0
+    }
+
+    http_filter_get_attribute_string(stream: Handle, attribute: u32, out: *mut Buffer) -> bool {
+        assert_eq!(attribute, 16, "Envoy logs an error for attributes that it does not have");
+        put(out, 0, Buffer::of(fake(stream).details.as_bytes()));
+        true
     }
 
     http_clear_route_cache(stream: Handle) {

@@ -6,6 +6,7 @@ use aigw_core::endpoint::ClientApi;
 use aigw_core::error::{Error, Reply};
 use aigw_core::metadata::{CONFIGURED, SECURITY_POLICY};
 use aigw_core::session::Ended;
+use aigw_runtime::{Details, End, Exchange};
 
 use crate::abi::{MetadataOf, Stream};
 use crate::attempt::AttemptFilter;
@@ -31,8 +32,8 @@ pub(crate) enum Filter {
     Request(RequestFilter),
     /// One attempt at one backend.
     Attempt(AttemptFilter),
-    /// Out of service: answers requests with an error.
-    Broken,
+    /// Out of service: answers requests with an error. What is left is the request that it had.
+    Broken(Option<Arc<Exchange>>),
 }
 
 impl Filter {
@@ -47,7 +48,7 @@ impl Filter {
         match self {
             Self::Request(filter) => filter.head(stream, ended),
             Self::Attempt(filter) => filter.request_head(stream, ended),
-            Self::Broken => not_ready(),
+            Self::Broken(_) => not_ready(),
         }
     }
 
@@ -55,7 +56,7 @@ impl Filter {
         match self {
             Self::Request(filter) => filter.body(stream, ended),
             Self::Attempt(filter) => filter.request_body(stream, ended),
-            Self::Broken => not_ready(),
+            Self::Broken(_) => not_ready(),
         }
     }
 
@@ -63,28 +64,31 @@ impl Filter {
         match self {
             Self::Request(filter) => filter.trailers(stream),
             Self::Attempt(filter) => filter.request_trailers(stream),
-            Self::Broken => not_ready(),
+            Self::Broken(_) => not_ready(),
         }
     }
 
     pub(crate) fn response_head(&mut self, stream: &mut Stream<'_>, ended: Ended) -> Step {
         match self {
             Self::Attempt(filter) => filter.response_head(stream, ended),
-            Self::Request(_) | Self::Broken => Step::Continue,
+            Self::Request(filter) => filter.reply_head(ended),
+            Self::Broken(_) => Step::Continue,
         }
     }
 
     pub(crate) fn response_body(&mut self, stream: &mut Stream<'_>, ended: Ended) -> Step {
         match self {
             Self::Attempt(filter) => filter.response_body(stream, ended),
-            Self::Request(_) | Self::Broken => Step::Continue,
+            Self::Request(filter) => filter.reply_body(stream, ended),
+            Self::Broken(_) => Step::Continue,
         }
     }
 
     pub(crate) fn response_trailers(&mut self, stream: &mut Stream<'_>) -> Step {
         match self {
             Self::Attempt(filter) => filter.response_trailers(stream),
-            Self::Request(_) | Self::Broken => Step::Continue,
+            Self::Request(filter) => filter.reply_trailers(),
+            Self::Broken(_) => Step::Continue,
         }
     }
 
@@ -92,7 +96,7 @@ impl Filter {
     pub(crate) fn woken(&mut self, stream: &mut Stream<'_>) -> Step {
         match self {
             Self::Attempt(filter) => filter.woken(stream),
-            Self::Request(_) | Self::Broken => Step::Hold,
+            Self::Request(_) | Self::Broken(_) => Step::Hold,
         }
     }
 
@@ -101,8 +105,33 @@ impl Filter {
         match self {
             Self::Request(filter) => filter.complete(stream),
             Self::Attempt(filter) => filter.end(),
-            Self::Broken => {}
+            Self::Broken(exchange) => {
+                if let Some(exchange) = exchange.take() {
+                    let end = End {
+                        status: stream.status(),
+                        details: Details::of(stream.details()),
+                        ..End::default()
+                    };
+                    exchange.finish(Some(&end));
+                }
+            }
         }
+    }
+
+    /// Takes the filter out of service after a panic.
+    pub(crate) fn break_down(&mut self) {
+        let note = |exchange: Arc<Exchange>| {
+            let reply = Error::Internal("panic".into()).reply(ClientApi::OpenAI);
+            exchange.note_reply(reply.status, reply.kind);
+            exchange
+        };
+        let exchange = match self {
+            Self::Request(filter) => filter.exchange().map(note),
+            // The end of its request comes from the other filter.
+            Self::Attempt(filter) => filter.exchange().map(note).and(None),
+            Self::Broken(exchange) => exchange.take(),
+        };
+        *self = Self::Broken(exchange);
     }
 }
 

@@ -27,26 +27,23 @@ pub(crate) fn step(side: Side) -> Step {
 
 #[cfg(not(feature = "test-panic"))]
 mod on_demand {
-    use aigw_core::headers::Headers;
-
     use crate::abi::Stream;
 
-    pub(crate) fn at_request(_stream: &mut Stream<'_>, _head: &Headers) {}
+    pub(crate) fn at_request(_stream: &mut Stream<'_>) {}
     pub(crate) fn at_attempt(_stream: &Stream<'_>) {}
     pub(crate) fn at_response(_stream: &Stream<'_>) {}
 }
 
 #[cfg(feature = "test-panic")]
 mod on_demand {
-    use aigw_core::headers::Headers;
-
-    use crate::abi::Stream;
+    use crate::abi::{Side, Stream};
 
     const HEADER: &str = "x-aigw-test-panic";
     const STATE_KEY: &str = "aigw.test_panic";
 
     /// The header is gone when an attempt begins, so its value travels as filter state.
-    pub(crate) fn at_request(stream: &mut Stream<'_>, head: &Headers) {
+    pub(crate) fn at_request(stream: &mut Stream<'_>) {
+        let head = stream.headers(Side::Request);
         if let Some(place) = head.get(HEADER) {
             stream.set_filter_state(STATE_KEY, place);
         }

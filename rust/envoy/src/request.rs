@@ -1,10 +1,11 @@
-//! The request filter: reads head and body once, before the route is final.
+//! The request filter: reads head and body once, before the route is final, and sees what the
+//! client gets.
 
 use std::sync::Arc;
 
-use aigw_core::error::Error;
-use aigw_core::record::Outcome;
+use aigw_core::error::{Error, Reply};
 use aigw_core::session::{Ended, HeadStep, PendingRequest};
+use aigw_runtime::{Begun, Details, End, Exchange};
 
 use crate::abi::{Moment, Side, Stream};
 use crate::config::{FilterConfig, Role};
@@ -14,7 +15,9 @@ use crate::{panics, table};
 /// One client request.
 pub(crate) struct RequestFilter {
     config: Arc<FilterConfig>,
+    exchange: Option<Arc<Exchange>>,
     state: State,
+    seen: Seen,
 }
 
 enum State {
@@ -22,17 +25,33 @@ enum State {
     Idle,
     /// The body is on its way.
     Reading(Box<PendingRequest>),
-    /// Read, and in the table under this id.
-    Open(u128),
+    /// Read, and in the table.
+    Open,
+}
+
+/// What passed this filter.
+#[derive(Default)]
+struct Seen {
+    response_bytes: u64,
+    /// The reply went to the client as a whole.
+    whole: bool,
 }
 
 impl RequestFilter {
     pub(crate) fn new(config: Arc<FilterConfig>) -> Self {
         Self {
             config,
+            exchange: None,
             state: State::Idle,
+            seen: Seen::default(),
         }
     }
+
+    pub(crate) fn exchange(&self) -> Option<Arc<Exchange>> {
+        self.exchange.clone()
+    }
+
+    // --- request ---
 
     pub(crate) fn head(&mut self, stream: &mut Stream<'_>, ended: Ended) -> Step {
         let (Some(runtime), Role::Request { gateway }) = (&self.config.runtime, &self.config.role)
@@ -40,11 +59,15 @@ impl RequestFilter {
             return not_ready();
         };
         let head = stream.headers(Side::Request);
-        panics::at_request(stream, &head);
-        match runtime.request_head(gateway, head, ended) {
-            HeadStep::Reply(reply) => Step::Reply(reply),
-            HeadStep::Body(mut pending) => {
-                pending.admitted_by(route_policy(stream));
+        let Begun { exchange, step } = runtime.begin(gateway, route_policy(stream), head, ended);
+        let exchange = self.exchange.insert(exchange);
+        panics::at_request(stream);
+        match step {
+            HeadStep::Reply(reply) => {
+                stream.set_metadata(&exchange.id_metadata());
+                self.answer(reply)
+            }
+            HeadStep::Body(pending) => {
                 self.state = State::Reading(pending);
                 Step::Hold
             }
@@ -71,43 +94,87 @@ impl RequestFilter {
         let State::Reading(pending) = std::mem::replace(&mut self.state, State::Idle) else {
             return Step::Continue;
         };
-        let Some(runtime) = &self.config.runtime else {
+        let Some(exchange) = self.exchange.clone() else {
             return not_ready();
         };
-        let api = pending.client_api();
         let mut scratch = Vec::new();
         let body = stream.body(Side::Request, moment, &mut scratch);
-        let parts = match runtime.request_body(*pending, body) {
+        let parts = match exchange.read(*pending, body) {
             Ok(parts) => parts,
-            Err(reply) => return Step::Reply(reply),
+            Err(reply) => {
+                stream.set_metadata(&exchange.id_metadata());
+                return self.answer(reply);
+            }
         };
-        if !table::insert(&parts.exchange) {
-            return Step::Reply(Error::NotReady.reply(api));
+        if !table::insert(&exchange) {
+            let reply = Error::NotReady.reply(exchange.client_api());
+            return self.answer(exchange.answered(reply));
         }
-        let id = parts.exchange.id();
-        self.state = State::Open(id);
-        stream.set_filter_state(table::STATE_KEY, &id.to_ne_bytes());
+        self.state = State::Open;
+        stream.set_filter_state(table::STATE_KEY, &exchange.id().to_ne_bytes());
         stream.edit(Side::Request, &parts.edits);
         stream.set_metadata(&parts.metadata);
         stream.clear_route_cache();
         Step::Continue
     }
 
+    /// Envoy does not show this filter the reply that it makes itself.
+    fn answer(&mut self, reply: Reply) -> Step {
+        self.seen.response_bytes = reply.body.len() as u64;
+        self.reply_head(Ended::Yes);
+        Step::Reply(reply)
+    }
+
+    // --- reply ---
+
+    pub(crate) fn reply_head(&mut self, ended: Ended) -> Step {
+        if let Some(exchange) = &self.exchange {
+            exchange.reply_begins();
+        }
+        self.seen.whole |= ended == Ended::Yes;
+        Step::Continue
+    }
+
+    pub(crate) fn reply_body(&mut self, stream: &Stream<'_>, ended: Ended) -> Step {
+        self.seen.response_bytes += stream.received_size(Side::Response);
+        self.seen.whole |= ended == Ended::Yes;
+        Step::Continue
+    }
+
+    pub(crate) fn reply_trailers(&mut self) -> Step {
+        self.seen.whole = true;
+        Step::Continue
+    }
+
     /// The stream is over. Attempt filters of a stream that is cut off are told only after the
     /// access log, so what their reply came to is asked for here.
     pub(crate) fn complete(&mut self, stream: &mut Stream<'_>) {
-        if let State::Open(id) = self.state
-            && let Some(exchange) = table::find(Some(&id.to_ne_bytes()))
-        {
-            stream.set_metadata(&exchange.end_attempt(Outcome::Aborted));
-        }
+        let Some(exchange) = &self.exchange else {
+            return;
+        };
+        let end = End {
+            status: stream.status(),
+            details: self.details(stream),
+            response_bytes: self.seen.response_bytes,
+            ..End::default()
+        };
+        let metadata = exchange.finish(Some(&end));
+        stream.set_metadata(&metadata);
         self.end();
     }
 
-    fn end(&mut self) {
-        if let State::Open(id) = std::mem::replace(&mut self.state, State::Idle) {
-            table::remove(id);
+    fn details(&self, stream: &Stream<'_>) -> Details {
+        match Details::of(stream.details()) {
+            Details::ClientGone if self.seen.whole => Details::Plain,
+            details => details,
         }
+    }
+
+    fn end(&mut self) {
+        if let (State::Open, Some(exchange)) = (&self.state, &self.exchange) {
+            table::remove(exchange.id());
+        }
+        self.state = State::Idle;
     }
 }
 

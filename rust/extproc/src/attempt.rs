@@ -89,7 +89,7 @@ impl AttemptStream {
             .ok_or_else(|| Error::NotReady.reply(ClientApi::OpenAI))?;
         let Some(backend) = backend_id(attributes) else {
             let error = Error::Internal("the upstream host names no backend".into());
-            return Err(error.reply(exchange.client_api()));
+            return Err(exchange.answered(error.reply(exchange.client_api())));
         };
         let policy = reply::route_policy(attributes);
         let metadata = Forwarded(metadata);

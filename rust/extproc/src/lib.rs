@@ -10,11 +10,16 @@
 //!
 //! The request's id travels between them as dynamic metadata, never as a header. A [`Session`]
 //! is one stream without a transport; [`Server`] is the native transport.
+//!
+//! How a request ended for its client says Envoy's gRPC access log, which comes to the same
+//! server: [`Host::access_log`].
 
+mod access_log;
 mod attempt;
 mod codec;
 mod connection;
 mod health;
+mod late;
 pub mod messages;
 mod reply;
 mod request;
@@ -28,6 +33,8 @@ pub use session::{Host, Next, Role, Session, SessionError, WakeUp};
 
 /// Name of the gRPC service.
 pub const SERVICE: &str = "envoy.service.ext_proc.v3.ExternalProcessor";
+/// Name of the gRPC service of the access log.
+pub const LOG_SERVICE: &str = "envoy.service.accesslog.v3.AccessLogService";
 /// gRPC metadata that names the stream's role.
 pub const ROLE_HEADER: &str = "x-aigw-filter";
 /// gRPC metadata that names the gateway.

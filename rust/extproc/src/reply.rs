@@ -37,14 +37,6 @@ pub(crate) fn attribute<'a>(attributes: Option<&'a Struct>, name: &str) -> Optio
     }
 }
 
-/// "Go on" as the answer to request headers, encoded.
-const GO_ON: &[u8] = &[0x0a, 0x02, 0x0a, 0x00];
-
-/// The constant answer to the head of a request.
-pub(crate) fn go_on() -> Bytes {
-    Bytes::from_static(GO_ON)
-}
-
 /// An answer, ready for metadata and a mode.
 pub(crate) fn response(action: Action) -> ProcessingResponse {
     ProcessingResponse {

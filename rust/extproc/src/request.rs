@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use aigw_core::endpoint::ClientApi;
 use aigw_core::error::{Error, Reply};
 use aigw_core::session::{Ended, HeadStep, PendingRequest};
+use aigw_runtime::{Begun, Exchange};
 use bytes::Bytes;
 
 use crate::messages::{
@@ -16,15 +16,14 @@ use crate::session::{Host, Next};
 pub(crate) struct RequestStream {
     host: Arc<Host>,
     gateway: String,
+    exchange: Option<Arc<Exchange>>,
     state: State,
 }
 
 enum State {
-    Fresh,
+    /// Nothing came yet, or nothing is to be done any more.
+    Idle,
     Pending(Box<PendingRequest>),
-    /// The exchange of this id is in the table.
-    Read(u128),
-    Over,
 }
 
 impl RequestStream {
@@ -32,7 +31,8 @@ impl RequestStream {
         Self {
             host,
             gateway: gateway.to_owned(),
-            state: State::Fresh,
+            exchange: None,
+            state: State::Idle,
         }
     }
 
@@ -61,16 +61,22 @@ impl RequestStream {
     fn on_head(&mut self, head: &HttpHeaders, policy: &str, out: &mut Replies) -> Next {
         let headers = reply::headers(head.headers.as_ref());
         let ended = Ended::from(head.end_of_stream);
-        match self
-            .host
-            .runtime
-            .request_head(&self.gateway, headers, ended)
-        {
+        let runtime = &self.host.runtime;
+        let Begun { exchange, step } = runtime.begin(&self.gateway, policy, headers, ended);
+        let exchange = self.exchange.insert(exchange);
+        if !self.host.table.insert(exchange) {
+            let reply = Error::NotReady.reply(exchange.client_api());
+            let reply = exchange.answered(reply);
+            return self.answer(reply, out);
+        }
+        match step {
             HeadStep::Reply(answer) => self.answer(answer, out),
-            HeadStep::Body(mut pending) => {
-                pending.admitted_by(policy);
+            HeadStep::Body(pending) => {
                 self.state = State::Pending(pending);
-                out.push(reply::go_on());
+                let mut response = reply::response(Action::RequestHeaders(reply::unchanged()));
+                // Whatever becomes of the request now, its access-log entry has the id.
+                response.dynamic_metadata = reply::dynamic_metadata(exchange.id_metadata());
+                reply::send(&response, out);
                 Next::Read
             }
         }
@@ -78,11 +84,11 @@ impl RequestStream {
 
     /// Envoy buffers: this is the whole body, also where trailers follow.
     fn on_body(&mut self, body: Bytes, out: &mut Replies) -> Next {
-        let State::Pending(pending) = std::mem::replace(&mut self.state, State::Over) else {
+        let state = std::mem::replace(&mut self.state, State::Idle);
+        let (State::Pending(pending), Some(exchange)) = (state, self.exchange.clone()) else {
             return go_on(Action::RequestBody(reply::unchanged()), out);
         };
-        let api = pending.client_api();
-        match self.read(*pending, body, api) {
+        match read(&exchange, *pending, body) {
             Ok(response) => {
                 reply::send(&response, out);
                 Next::Read
@@ -91,31 +97,30 @@ impl RequestStream {
         }
     }
 
-    fn read(
-        &mut self,
-        pending: PendingRequest,
-        body: Bytes,
-        api: ClientApi,
-    ) -> Result<ProcessingResponse, Reply> {
-        let parts = self.host.runtime.request_body(pending, &body)?;
-        let id = parts.exchange.id();
-        parts.exchange.keep_body(body);
-        if !self.host.table.insert(&parts.exchange) {
-            return Err(Error::NotReady.reply(api));
-        }
-        self.state = State::Read(id);
-        let mut common = reply::edited(&parts.edits);
-        common.clear_route_cache = true;
-        let mut response = reply::response(Action::RequestBody(reply::common(common)));
-        response.dynamic_metadata = reply::dynamic_metadata(parts.metadata);
-        Ok(response)
-    }
-
     fn answer(&mut self, answer: Reply, out: &mut Replies) -> Next {
-        self.state = State::Over;
-        reply::send(&reply::immediate(answer), out);
+        self.state = State::Idle;
+        let mut response = reply::immediate(answer);
+        if let Some(exchange) = &self.exchange {
+            exchange.reply_begins();
+            response.dynamic_metadata = reply::dynamic_metadata(exchange.id_metadata());
+        }
+        reply::send(&response, out);
         Next::Close
     }
+}
+
+fn read(
+    exchange: &Exchange,
+    pending: PendingRequest,
+    body: Bytes,
+) -> Result<ProcessingResponse, Reply> {
+    let parts = exchange.read(pending, &body)?;
+    exchange.keep_body(body);
+    let mut common = reply::edited(&parts.edits);
+    common.clear_route_cache = true;
+    let mut response = reply::response(Action::RequestBody(reply::common(common)));
+    response.dynamic_metadata = reply::dynamic_metadata(parts.metadata);
+    Ok(response)
 }
 
 fn go_on(action: Action, out: &mut Replies) -> Next {
@@ -125,8 +130,8 @@ fn go_on(action: Action, out: &mut Replies) -> Next {
 
 impl Drop for RequestStream {
     fn drop(&mut self) {
-        if let State::Read(id) = self.state {
-            self.host.table.remove(id);
+        if let Some(exchange) = self.exchange.take() {
+            self.host.over(&exchange);
         }
     }
 }

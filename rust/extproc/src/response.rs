@@ -12,7 +12,6 @@
 //! | replace, head not held | full duplex | Envoy decides about a retry at once |
 
 use aigw_core::headers::HeaderEdits;
-use aigw_core::record::Outcome;
 use aigw_core::session::{BodyOut, BodyPlan, BodyStep, Ended, ResponseHead};
 use aigw_runtime::Flow;
 use bytes::Bytes;
@@ -59,8 +58,6 @@ pub(crate) struct ResponseStream {
     flow: Flow,
     wire: Wire,
     held: Option<Held>,
-    /// The head is on its way to the client.
-    begun: bool,
 }
 
 impl ResponseStream {
@@ -69,7 +66,6 @@ impl ResponseStream {
             flow,
             wire: Wire::Open,
             held: None,
-            begun: false,
         }
     }
 
@@ -79,7 +75,7 @@ impl ResponseStream {
 
     /// The mode to ask for along with the request.
     pub(crate) fn expect(&mut self) -> Option<ProcessingMode> {
-        if self.flow.exchange().request().stream() {
+        if self.flow.stream() {
             self.wire = Wire::Duplex;
         }
         mode(self.wire)
@@ -104,7 +100,6 @@ impl ResponseStream {
             });
             return Next::Read;
         }
-        self.begun = true;
         let mut common = reply::edited(&head.edits);
         if let Some(body) = head.added_body {
             common.status = Status::ContinueAndReplace.into();
@@ -260,7 +255,6 @@ impl ResponseStream {
         if let Some(late) = late {
             reply::merge(&mut edits, late);
         }
-        self.begun = true;
         if edits.value(":status").is_none() {
             self.flow.exchange().drop_body();
         }
@@ -309,11 +303,6 @@ fn mode(wire: Wire) -> Option<ProcessingMode> {
 
 impl Drop for ResponseStream {
     fn drop(&mut self) {
-        let outcome = if self.begun {
-            Outcome::Aborted
-        } else {
-            Outcome::Failed
-        };
-        self.flow.end(outcome);
+        self.flow.end();
     }
 }

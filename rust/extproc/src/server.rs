@@ -7,26 +7,26 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener as StdListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::net::UnixListener;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::body::Body;
 use tonic::codegen::Service;
-use tonic::server::{Grpc, NamedService, StreamingService};
+use tonic::server::{ClientStreamingService, Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::codec::RawCodec;
 use crate::connection::Replies;
 use crate::health::{self, Check};
 use crate::session::{Host, Role};
-use crate::{GATEWAY_HEADER, MAX_MESSAGE_BYTES, ROLE_HEADER, SERVICE};
+use crate::{GATEWAY_HEADER, LOG_SERVICE, MAX_MESSAGE_BYTES, ROLE_HEADER, SERVICE};
 
 /// A large prompt must not wait for window updates.
 const STREAM_WINDOW: u32 = 16 << 20;
@@ -37,6 +37,10 @@ const MAX_STREAMS: u32 = 1 << 20;
 const MAX_RESETS: usize = 1 << 20;
 /// How long threads may take to end after the streams are gone.
 const JOIN: Duration = Duration::from_secs(1);
+/// How often a server that stops looks whether all records are written.
+const LOOK: Duration = Duration::from_millis(5);
+/// The first entry of an access log, whose stream is not open before, comes within this time.
+const FIRST_LOG: Duration = Duration::from_millis(200);
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -55,9 +59,24 @@ pub struct Server {
 }
 
 struct Running {
+    host: Arc<Host>,
     runtime: tokio::runtime::Runtime,
     task: JoinHandle<Result<(), tonic::transport::Error>>,
     shutdown: oneshot::Sender<()>,
+    logs: Logs,
+}
+
+/// The streams of the access log, which Envoy keeps open.
+struct Logs {
+    end: watch::Sender<bool>,
+    /// How many there are.
+    open: Arc<AtomicUsize>,
+}
+
+impl Logs {
+    fn are_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed) > 0
+    }
 }
 
 impl Server {
@@ -74,12 +93,20 @@ impl Server {
             .build()?;
         let serving = Arc::new(AtomicBool::new(true));
         let (shutdown, stopped) = oneshot::channel();
+        let (end, ended) = watch::channel(false);
+        let open = Arc::new(AtomicUsize::new(0));
+        let service = AccessLog {
+            host: Arc::clone(host),
+            ended,
+            open: Arc::clone(&open),
+        };
         let incoming = {
             let _context = runtime.enter();
             UnixListenerStream::new(UnixListener::from_std(listener)?)
         };
         let router = builder()
             .add_service(ExtProc(Arc::clone(host)))
+            .add_service(service)
             .add_service(Health(Check(Arc::clone(&serving))));
         let task = runtime.spawn(router.serve_with_incoming_shutdown(incoming, async {
             let _ = stopped.await;
@@ -88,9 +115,11 @@ impl Server {
             serving,
             socket: options.socket.clone(),
             running: Mutex::new(Some(Running {
+                host: Arc::clone(host),
                 runtime,
                 task,
                 shutdown,
+                logs: Logs { end, open },
             })),
         })
     }
@@ -117,11 +146,26 @@ impl Server {
         let Some(running) = running else {
             return;
         };
-        let _ = running.shutdown.send(());
-        let _ = running
-            .runtime
-            .block_on(async { tokio::time::timeout(drain, running.task).await });
-        running.runtime.shutdown_timeout(JOIN);
+        let Running {
+            host,
+            runtime,
+            task,
+            shutdown,
+            logs,
+        } = running;
+        let _ = shutdown.send(());
+        let stopped = async {
+            let asked = Instant::now();
+            // Where no access log comes there is nothing to wait for.
+            let may_come = || logs.are_open() || asked.elapsed() < FIRST_LOG;
+            while !host.table.is_empty() || (host.unwritten() > 0 && may_come()) {
+                tokio::time::sleep(LOOK).await;
+            }
+            let _ = logs.end.send(true);
+            task.await
+        };
+        let _ = runtime.block_on(async { tokio::time::timeout(drain, stopped).await });
+        runtime.shutdown_timeout(JOIN);
         let _ = std::fs::remove_file(&self.socket);
     }
 }
@@ -216,6 +260,71 @@ impl StreamingService<Bytes> for Process {
 
 fn text<'a, T>(request: &'a Request<T>, name: &str) -> Option<&'a str> {
     request.metadata().get(name)?.to_str().ok()
+}
+
+#[derive(Clone)]
+struct AccessLog {
+    host: Arc<Host>,
+    ended: watch::Receiver<bool>,
+    open: Arc<AtomicUsize>,
+}
+
+/// Counts an open stream.
+struct Opened(Arc<AtomicUsize>);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl NamedService for AccessLog {
+    const NAME: &'static str = LOG_SERVICE;
+}
+
+impl Service<http::Request<Body>> for AccessLog {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Answer {
+        let logs = self.clone();
+        Box::pin(async move { Ok(Grpc::new(RawCodec).client_streaming(logs, request).await) })
+    }
+}
+
+impl ClientStreamingService<Bytes> for AccessLog {
+    type Response = Bytes;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Status>> + Send>>;
+
+    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
+        let Self {
+            host,
+            mut ended,
+            open,
+        } = self.clone();
+        open.fetch_add(1, Ordering::Relaxed);
+        let opened = Opened(open);
+        Box::pin(async move {
+            let _opened = opened;
+            let mut messages = request.into_inner();
+            loop {
+                let message = tokio::select! {
+                    message = messages.message() => message?,
+                    _ = ended.changed() => None,
+                };
+                let Some(message) = message else {
+                    return Ok(Response::new(Bytes::new()));
+                };
+                let taken = host.access_log(message);
+                taken.map_err(|error| Status::invalid_argument(error.to_string()))?;
+            }
+        })
+    }
 }
 
 #[derive(Clone)]

@@ -3,11 +3,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use aigw_runtime::{RequestTable, Runtime};
+use aigw_runtime::{Exchange, RequestTable, Runtime};
 use bytes::Bytes;
 use prost::Message;
 
+use crate::access_log;
 use crate::attempt::AttemptStream;
+use crate::late::Late;
 use crate::messages::ProcessingRequest;
 use crate::reply::Replies;
 use crate::request::RequestStream;
@@ -22,6 +24,7 @@ pub type WakeUp = Arc<dyn Fn() + Send + Sync>;
 pub struct Host {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) table: RequestTable,
+    late: Late,
 }
 
 impl Host {
@@ -30,7 +33,36 @@ impl Host {
         Arc::new(Self {
             runtime,
             table: RequestTable::sharded(TABLE_CAP),
+            late: Late::new(TABLE_CAP),
         })
+    }
+
+    /// Takes in a message of Envoy's access log.
+    ///
+    /// # Errors
+    /// [`SessionError::Malformed`] for bytes that are none.
+    pub fn access_log(&self, message: Bytes) -> Result<(), SessionError> {
+        for entry in access_log::entries(message)? {
+            let live = self.table.get(entry.id);
+            if let Some(exchange) = live.or_else(|| self.late.take(entry.id)) {
+                exchange.finish(Some(&entry.end));
+            }
+        }
+        Ok(())
+    }
+
+    /// Requests whose record is not written yet: they run, or wait for the access log.
+    pub fn unwritten(&self) -> usize {
+        self.table.len() + self.late.len()
+    }
+
+    /// The streams of a request are over. Its record waits for the access log, but not for long.
+    pub(crate) fn over(&self, exchange: &Arc<Exchange>) {
+        let id = exchange.id();
+        if !exchange.is_finished() {
+            self.late.add(exchange);
+        }
+        self.table.remove(id);
     }
 
     /// Requests between their two filters.

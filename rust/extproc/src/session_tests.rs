@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use aigw_core::metadata::REQUEST_ID;
+
 use super::*;
 use crate::CONTENT_LENGTH;
 use crate::messages::{
@@ -259,17 +261,16 @@ fn a_request_is_in_the_table_as_long_as_its_stream() {
 }
 
 #[test]
-fn the_body_reply_routes_again_and_the_head_reply_is_constant() {
+fn the_body_reply_routes_again_and_the_head_reply_names_the_request() {
     let bed = Bed::new();
     let mut session = bed.session(Role::Request);
     let mut replies = Vec::new();
     let head = request_head().encode_to_vec();
     session.on_message(head.into(), &mut replies).unwrap();
-    let constant = ProcessingResponse {
-        action: Some(Action::RequestHeaders(crate::reply::unchanged())),
-        ..ProcessingResponse::default()
-    };
-    assert_eq!(replies[0], constant.encode_to_vec());
+    let reply = ProcessingResponse::decode(replies[0].clone()).unwrap();
+    let unchanged = Action::RequestHeaders(crate::reply::unchanged());
+    assert_eq!(reply.action, Some(unchanged));
+    assert!(request_id(&reply).is_some());
     let (replies, _) = tell(&mut session, &request_body(BODY));
     assert_eq!(header(&replies[0], "x-ai-eg-model").as_deref(), Some("m"));
     let Some(Action::RequestBody(common)) = &replies[0].action else {
@@ -293,7 +294,19 @@ fn a_bad_body_is_answered_at_once() {
     assert_eq!(next, Next::Close);
     assert_eq!(reply.status.unwrap().code, 400);
     assert_eq!(reply.details, "aigw_malformed_request");
+    assert!(request_id(&replies[0]).is_some());
+    drop(session);
     assert!(bed.host.table().is_empty());
+    assert_eq!(bed.host.unwritten(), 1);
+}
+
+/// The id in the metadata of a reply.
+fn request_id(reply: &ProcessingResponse) -> Option<&Kind> {
+    let kind = reply.dynamic_metadata.as_ref()?.fields.get(NAMESPACE)?;
+    let Some(Kind::Struct(namespace)) = kind.kind.as_ref() else {
+        return None;
+    };
+    namespace.fields.get(REQUEST_ID)?.kind.as_ref()
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use aigw_core::cel::{CelError, Language, Program, Variable};
+use aigw_core::cost::Expressions;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use serde::Deserialize;
@@ -19,6 +20,8 @@ const MAX_PROGRAMS: usize = 1024;
 
 static LANGUAGE: LazyLock<Language> = LazyLock::new(Language::new);
 static PROGRAMS: LazyLock<Mutex<HashMap<String, Arc<Program>>>> = LazyLock::new(Mutex::default);
+
+static COSTS: LazyLock<Mutex<Expressions>> = LazyLock::new(Mutex::default);
 
 #[derive(Deserialize)]
 struct Request {
@@ -55,6 +58,21 @@ pub(crate) fn evaluate_cel<'py>(py: Python<'py>, request: &[u8]) -> PyResult<Bou
         Ok(Value::Array(found.collect()).to_string())
     })?;
     Ok(PyBytes::new(py, reply.as_bytes()))
+}
+
+/// Why an expression cannot be used as a cost; `None` when it can.
+#[pyfunction]
+pub(crate) fn cost_fault(py: Python<'_>, expression: &str) -> PyResult<Option<String>> {
+    enter(py, || {
+        let mut costs = COSTS.lock().unwrap_or_else(PoisonError::into_inner);
+        if costs.count() >= MAX_PROGRAMS {
+            *costs = Expressions::default();
+        }
+        Ok(costs
+            .compile(expression)
+            .err()
+            .map(|fault| fault.to_string()))
+    })
 }
 
 fn evaluate(

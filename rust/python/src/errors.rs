@@ -19,12 +19,16 @@ pub(crate) enum Fault {
     Start(StartError),
     /// The server cannot listen.
     Listen(io::Error),
+    /// No metrics can be read.
+    Metrics(io::Error),
     /// An ext_proc stream cannot go on.
     Session(SessionError),
     /// The gateway answers itself.
     Rejected(Reply),
     /// The steps of an exchange were called in a wrong order.
     Order(&'static str),
+    /// The usage ledger cannot be read or written.
+    Ledger(String),
     /// A fault of the gateway itself.
     Panicked,
 }
@@ -46,6 +50,7 @@ struct Classes {
     session: Py<PyType>,
     request: Py<PyType>,
     order: Py<PyType>,
+    ledger: Py<PyType>,
     internal: Py<PyType>,
 }
 
@@ -92,6 +97,10 @@ impl Classes {
                 c"aigw._core.CallOrderError",
                 c"The steps of an exchange were called in a wrong order.",
             )?,
+            ledger: sub(
+                c"aigw._core.LedgerError",
+                c"The usage ledger cannot be read or written.",
+            )?,
             internal: sub(
                 c"aigw._core.InternalError",
                 c"A fault of the gateway itself.",
@@ -100,7 +109,7 @@ impl Classes {
         })
     }
 
-    fn all(&self) -> [&Py<PyType>; 7] {
+    fn all(&self) -> [&Py<PyType>; 8] {
         [
             &self.core,
             &self.config,
@@ -108,6 +117,7 @@ impl Classes {
             &self.session,
             &self.request,
             &self.order,
+            &self.ledger,
             &self.internal,
         ]
     }
@@ -135,6 +145,7 @@ impl Fault {
             Self::Config(reason) => (&classes.config, "config", 500, reason.clone()),
             Self::Start(error) => (&classes.start, "start", 503, error.to_string()),
             Self::Listen(error) => (&classes.start, "listen", 503, error.to_string()),
+            Self::Metrics(error) => (&classes.start, "metrics", 503, error.to_string()),
             Self::Session(error) => (&classes.session, "session", 500, error.to_string()),
             Self::Rejected(reply) => (
                 &classes.request,
@@ -143,6 +154,7 @@ impl Fault {
                 format!("{} {}", reply.status, reply.kind),
             ),
             Self::Order(text) => (&classes.order, "call_order", 500, (*text).to_owned()),
+            Self::Ledger(text) => (&classes.ledger, "ledger", 500, text.clone()),
             Self::Panicked => (
                 &classes.internal,
                 "internal",

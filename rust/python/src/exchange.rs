@@ -229,6 +229,13 @@ impl Attempt {
         metadata(lock(&self.inner).take_metadata())
     }
 
+    /// Entry, source and rates of the price that applies so far; `None` where none is known.
+    fn price_entry(&self) -> Option<(String, String, String)> {
+        let found = lock(&self.inner).price_entry()?;
+        let rates = found.rates.to_string();
+        Some((found.entry, found.source.to_string(), rates))
+    }
+
     /// What is known of the attempt so far, as JSON.
     fn record<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let json = enter(py, || {

@@ -109,6 +109,18 @@ impl ExtProcHost {
         })
     }
 
+    /// Takes in a message of Envoy's access log.
+    fn access_log(&self, py: Python<'_>, message: &[u8]) -> PyResult<()> {
+        let message = Bytes::copy_from_slice(message);
+        enter(py, || self.host.access_log(message).map_err(Fault::Session))
+    }
+
+    /// Requests whose record is not written yet.
+    #[getter]
+    fn unwritten(&self) -> usize {
+        self.host.unwritten()
+    }
+
     /// Requests that were read and are not over.
     #[getter]
     fn in_flight(&self) -> usize {

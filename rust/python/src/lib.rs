@@ -4,6 +4,8 @@ mod cel;
 mod errors;
 mod exchange;
 mod extproc;
+mod ledger;
+mod metrics;
 mod parts;
 
 use std::collections::BTreeMap;
@@ -86,11 +88,15 @@ mod _core {
     use super::{check_config, enable_debug_log, error_table, support_matrix, version};
 
     #[pymodule_export]
-    use crate::cel::evaluate_cel;
+    use crate::cel::{cost_fault, evaluate_cel};
     #[pymodule_export]
     use crate::exchange::{Attempt, Exchange};
     #[pymodule_export]
     use crate::extproc::{ExtProcHost, ExtProcServer, ExtProcSession};
+    #[pymodule_export]
+    use crate::ledger::{LedgerRecords, ledger_report, recover_ledger};
+    #[pymodule_export]
+    use crate::metrics::{metrics_points, metrics_table, metrics_text};
     #[pymodule_export]
     use crate::parts::{BodyStep, Reply, ResponseHead, UpstreamRequest};
 

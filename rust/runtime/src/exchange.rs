@@ -1,97 +1,116 @@
-//! One client request across its filters, and each attempt's flow.
+//! One client request across its filters, from its head to its record.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
+use aigw_core::config::{Backend, Gateway};
 use aigw_core::credential_override::DynamicMetadata;
-use aigw_core::endpoint::ClientApi;
+use aigw_core::endpoint::{ClientApi, Endpoint};
 use aigw_core::error::{Error, Reply};
 use aigw_core::headers::{HeaderEdits, Headers};
-use aigw_core::metadata::{ATTEMPTS, Metadata, Value};
+use aigw_core::metadata::{Metadata, REQUEST_ID, Value};
 use aigw_core::record::{AttemptRecord, Outcome, UsageRecord};
 use aigw_core::redact;
-use aigw_core::session::{
-    Attempt, AttemptInput, BodyStep, Ended, HeadStep, LocalAnswer, Patience, PendingRequest,
-    Prepared as CorePrepared, Request, ResponseHead, UpstreamRequest, on_head,
-};
+use aigw_core::session::{Attempt, Ended, HeadStep, PendingRequest, Request, on_head};
 use bytes::Bytes;
 
-use crate::inflight::Slot;
-use crate::{Runtime, Ticket, Wake, debug, unix_nanos, unix_seconds};
+use crate::end::{End, Last, OwnReply, judge};
+use crate::flow::{Flow, Running};
+use crate::inflight::{Client, Description, Slot};
+use crate::metrics::Event;
+use crate::{Runtime, debug, unix_nanos, unix_seconds};
 
-/// A request that was read, shared by its filters.
+/// A request from its head to its end, shared by its filters. Whatever becomes of it, it adds one
+/// usage record: when its host says that it is over, or when it is dropped.
 pub struct Exchange {
-    runtime: Arc<Runtime>,
-    request: Arc<Request>,
-    body: Mutex<Option<Bytes>>,
+    pub(crate) runtime: Arc<Runtime>,
+    id: u128,
     started: Instant,
     started_at: u64,
-    slot: Option<Slot>,
-    attempts: Mutex<Vec<AttemptRecord>>,
+    origin: Origin,
+    /// `None` where the path is none of ours.
+    endpoint: Option<Endpoint>,
+    attributes: BTreeMap<String, String>,
+    identity: Option<String>,
+    /// Once the body was read.
+    request: OnceLock<Arc<Request>>,
+    state: Mutex<State>,
     /// The latest attempt.
     running: Mutex<Option<Arc<Mutex<Running>>>>,
 }
 
+/// The gateway that the client asked.
+enum Origin {
+    Known(Arc<Gateway>),
+    /// Not in the config.
+    Named(Box<str>),
+}
+
+/// What changes while a request runs.
+#[derive(Default)]
+struct State {
+    body: Option<Bytes>,
+    /// Size of the client's body once it was read.
+    request_bytes: u64,
+    slot: Option<Slot>,
+    own_reply: Option<OwnReply>,
+    first_byte_ns: Option<u64>,
+    attempts: Vec<AttemptRecord>,
+    /// Of the last attempt.
+    backend: Option<Arc<Backend>>,
+    /// The reply of the last attempt did not come to an end by itself.
+    cut: bool,
+    finished: bool,
+}
+
+/// A request that began.
+pub struct Begun {
+    /// The exchange.
+    pub exchange: Arc<Exchange>,
+    /// What its head leads to.
+    pub step: HeadStep,
+}
+
 /// What the request filter does after the body.
 pub struct RequestParts {
-    /// The exchange, to be put into the request table.
-    pub exchange: Arc<Exchange>,
     /// Edits of the request header map.
     pub edits: HeaderEdits,
     /// Dynamic metadata.
     pub metadata: Metadata,
 }
 
-/// Outcome of [`Flow::prepare`].
-pub enum Prepared {
-    /// Send this.
-    Done(UpstreamRequest),
-    /// Call again after the wake-up call; keep the ticket until then.
-    Wait(Ticket),
-    /// Answer the client; no provider is asked.
-    Answer(LocalAnswer),
-}
-
 impl Runtime {
-    /// The head of a client request on `gateway`.
-    pub fn request_head(&self, gateway: &str, head: Headers, ended: Ended) -> HeadStep {
-        let config = self.config();
-        match config.gateway(gateway) {
-            Some(found) => on_head(&config, found, head, ended),
-            None => HeadStep::Reply(Error::NotReady.reply(ClientApi::OpenAI)),
-        }
-    }
-
-    /// The whole body of a client request.
-    ///
-    /// # Errors
-    /// A reply in the client's shape.
-    pub fn request_body(
+    /// The head of a client request on `gateway`, which came in by a route with a security policy
+    /// (empty: none).
+    pub fn begin(
         self: &Arc<Self>,
-        pending: PendingRequest,
-        body: &[u8],
-    ) -> Result<RequestParts, Reply> {
-        let started_at = unix_nanos();
-        let id = fastrand::u128(1..);
-        let (request, edits) = pending.on_body(id, body)?;
-        let slot = self.inflight.open(id, started_at, request.model());
-        let metadata = request.metadata();
-        let exchange = Arc::new(Exchange {
-            runtime: Arc::clone(self),
-            request: Arc::new(request),
-            body: Mutex::new(None),
-            started: Instant::now(),
-            started_at,
-            slot,
-            attempts: Mutex::default(),
-            running: Mutex::default(),
-        });
-        exchange.log_request(body);
-        Ok(RequestParts {
-            exchange,
-            edits,
-            metadata,
-        })
+        gateway: &str,
+        policy: &str,
+        head: Headers,
+        ended: Ended,
+    ) -> Begun {
+        let config = self.config();
+        let mut exchange = Exchange::new(Arc::clone(self), gateway);
+        let step = match config.gateway(gateway) {
+            None => HeadStep::Reply(Error::NotReady.reply(ClientApi::OpenAI)),
+            Some(found) => {
+                exchange.origin = Origin::Known(Arc::clone(found));
+                exchange.endpoint = head.get(":path").and_then(|path| found.paths.lookup(path));
+                exchange.attributes = config.attributes.of(&head);
+                exchange.identity = found.identity.of(policy, &head);
+                on_head(&config, found, head, ended)
+            }
+        };
+        let step = match step {
+            HeadStep::Reply(reply) => HeadStep::Reply(exchange.answered(reply)),
+            HeadStep::Body(mut pending) => {
+                pending.admitted_by(policy);
+                HeadStep::Body(pending)
+            }
+        };
+        let exchange = Arc::new(exchange);
+        Begun { exchange, step }
     }
 
     /// Starts an attempt of an exchange at a backend, on a route with a security policy (empty:
@@ -107,70 +126,185 @@ impl Runtime {
         policy: &str,
         metadata: &dyn DynamicMetadata,
     ) -> Result<Flow, Reply> {
-        exchange.request.check_policy(policy)?;
-        let api = exchange.client_api();
-        // The config of the request comes first: its backends stay valid while it runs.
-        let found = exchange.request.config.backend(backend).cloned();
-        let Some(backend) = found.or_else(|| self.config().backend(backend).cloned()) else {
-            return Err(Error::NotReady.reply(api));
+        self.bind(exchange, backend, policy, metadata)
+            .map_err(|reply| exchange.answered(reply))
+    }
+
+    fn bind(
+        &self,
+        exchange: &Arc<Exchange>,
+        backend: &str,
+        policy: &str,
+        metadata: &dyn DynamicMetadata,
+    ) -> Result<Flow, Reply> {
+        let Some(request) = exchange.request.get() else {
+            return Err(Error::NotReady.reply(exchange.client_api()));
         };
-        if let Some(slot) = exchange.slot {
-            self.inflight.set_backend(slot, &backend.name);
+        request.check_policy(policy)?;
+        // The config of the request comes first: its backends stay valid while it runs.
+        let found = request.config.backend(backend).cloned();
+        let Some(backend) = found.or_else(|| self.config().backend(backend).cloned()) else {
+            return Err(Error::NotReady.reply(exchange.client_api()));
+        };
+        let slot = exchange.lock().slot;
+        if let Some(slot) = slot {
+            let model = backend.effective_model(request.model());
+            self.inflight.set_backend(slot, &backend.name, model);
         }
-        let mut attempt = Attempt::bind(Arc::clone(&exchange.request), backend, unix_seconds())?;
+        let mut attempt = Attempt::bind(Arc::clone(request), backend, unix_seconds())?;
         attempt.read_metadata(metadata);
         let number = {
-            let mut attempts = lock(&exchange.attempts);
-            attempts.push(attempt.record());
-            attempts.len()
+            let mut state = exchange.lock();
+            state.attempts.push(AttemptRecord::default());
+            state.backend = Some(Arc::clone(attempt.backend()));
+            state.cut = true;
+            state.attempts.len()
         };
-        let running = Arc::new(Mutex::new(Running {
-            attempt,
-            number,
-            unsaved: true,
-        }));
+        let running = Running::new(attempt, number, exchange.elapsed_ns());
+        let running = Arc::new(Mutex::new(running));
         *lock(&exchange.running) = Some(Arc::clone(&running));
-        Ok(Flow {
-            exchange: Arc::clone(exchange),
-            running,
-        })
+        Ok(Flow::new(Arc::clone(exchange), running))
     }
 }
 
 impl Exchange {
-    /// Random id, never sent as a header.
-    pub fn id(&self) -> u128 {
-        self.request.id
+    fn new(runtime: Arc<Runtime>, gateway: &str) -> Self {
+        runtime.records.metrics.began();
+        Self {
+            runtime,
+            id: fastrand::u128(1..),
+            started: Instant::now(),
+            started_at: unix_nanos(),
+            origin: Origin::Named(gateway.into()),
+            endpoint: None,
+            attributes: BTreeMap::new(),
+            identity: None,
+            request: OnceLock::new(),
+            state: Mutex::default(),
+            running: Mutex::default(),
+        }
     }
 
-    /// The request.
-    pub fn request(&self) -> &Request {
-        &self.request
+    /// Random id, never sent as a header.
+    pub fn id(&self) -> u128 {
+        self.id
+    }
+
+    /// The id as dynamic metadata, for requests that are not read yet.
+    pub fn id_metadata(&self) -> Metadata {
+        vec![(REQUEST_ID.into(), Value::Text(format!("{:032x}", self.id)))]
     }
 
     /// The API that the client speaks.
     pub fn client_api(&self) -> ClientApi {
-        self.request.endpoint.client_api()
+        self.endpoint
+            .map_or(ClientApi::OpenAI, Endpoint::client_api)
+    }
+
+    /// The whole body of the client.
+    ///
+    /// # Errors
+    /// A reply in the client's shape.
+    pub fn read(&self, pending: PendingRequest, body: &[u8]) -> Result<RequestParts, Reply> {
+        self.lock().request_bytes = body.len() as u64;
+        let (request, edits) = pending
+            .on_body(self.id, body)
+            .map_err(|reply| self.answered(reply))?;
+        let inflight = &self.runtime.inflight;
+        let slot = inflight.open(self.id, self.started_at, request.model());
+        match slot {
+            Some(slot) => inflight.describe(slot, &self.description(&request)),
+            None => self.runtime.records.metrics.count(Event::InFlightLost),
+        }
+        self.lock().slot = slot;
+        let metadata = request.metadata();
+        self.log_request(&request, body);
+        // A second body would be a fault of the host; the first one stays.
+        let _ = self.request.set(Arc::new(request));
+        Ok(RequestParts { edits, metadata })
+    }
+
+    fn description<'a>(&'a self, request: &Request) -> Description<'a> {
+        Description {
+            operation: request.endpoint.operation(),
+            gateway: match &self.origin {
+                Origin::Known(gateway) => &gateway.name,
+                Origin::Named(name) => name,
+            },
+            client: Client {
+                identity: self.identity.as_deref(),
+                attributes: &self.attributes,
+            },
+        }
+    }
+
+    /// Notes that the gateway answers this request itself.
+    pub fn answered(&self, reply: Reply) -> Reply {
+        self.note_reply(reply.status, reply.kind);
+        reply
+    }
+
+    /// As [`Self::answered`]; the first reply is the one that counts.
+    pub fn note_reply(&self, status: u16, kind: &'static str) {
+        let mut state = self.lock();
+        state.own_reply.get_or_insert(OwnReply { status, kind });
     }
 
     /// Keeps the body for attempts, for hosts whose attempt filter does not see it.
     pub fn keep_body(&self, body: Bytes) {
-        *lock(&self.body) = Some(body);
+        self.lock().body = Some(body);
     }
 
     /// The kept body.
     pub fn body(&self) -> Bytes {
-        lock(&self.body).clone().unwrap_or_default()
+        self.lock().body.clone().unwrap_or_default()
+    }
+
+    /// The request table has no room for it.
+    pub(crate) fn refused(&self) {
+        self.runtime.records.metrics.count(Event::RequestRefused);
     }
 
     /// Drops the kept body once no further attempt is possible.
     pub fn drop_body(&self) {
-        *lock(&self.body) = None;
+        self.lock().body = None;
     }
 
-    /// The request is over: ends the latest attempt, unless its reply did. Returns the metadata
-    /// that nobody took.
-    pub fn end_attempt(&self, outcome: Outcome) -> Metadata {
+    /// The head of a reply goes to the client.
+    pub fn reply_begins(&self) {
+        let now = self.elapsed_ns();
+        self.lock().first_byte_ns.get_or_insert(now);
+    }
+
+    /// Nanoseconds since the request began.
+    pub fn elapsed_ns(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// True once the record is written.
+    pub fn is_finished(&self) -> bool {
+        self.lock().finished
+    }
+
+    /// The request is over: ends the latest attempt, unless its reply did, and adds the record.
+    /// `None`: the host cannot say how it ended. Returns the metadata that nobody took; later
+    /// calls do nothing.
+    pub fn finish(&self, end: Option<&End>) -> Metadata {
+        if std::mem::replace(&mut self.lock().finished, true) {
+            return Metadata::new();
+        }
+        let metadata = self.end_attempt();
+        let record = self.record(end);
+        self.runtime.records.add(&record);
+        self.runtime.records.metrics.ended();
+        let slot = self.lock().slot.take();
+        if let Some(slot) = slot {
+            self.runtime.inflight.close(slot);
+        }
+        metadata
+    }
+
+    fn end_attempt(&self) -> Metadata {
         let Some(running) = lock(&self.running).take() else {
             return Metadata::new();
         };
@@ -178,21 +312,86 @@ impl Exchange {
         let Ok(mut running) = running.lock() else {
             return Metadata::new();
         };
-        running.end(outcome, self);
+        running.end(self);
         running.take_metadata(self)
     }
 
-    /// Nanoseconds since the request was read.
-    pub fn elapsed_ns(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    /// Where the totals of this request survive the process.
+    pub(crate) fn slot(&self) -> Option<Slot> {
+        self.lock().slot
     }
 
-    fn log_request(&self, body: &[u8]) {
+    /// Takes in what is known of an attempt; `cut` tells that its reply did not end by itself.
+    pub(crate) fn save(&self, number: usize, record: AttemptRecord, cut: bool) {
+        let mut state = self.lock();
+        if state.attempts.len() == number {
+            state.cut = cut;
+        }
+        if let Some(place) = state.attempts.get_mut(number - 1) {
+            *place = record;
+        }
+    }
+
+    /// Builds the record; its attempts are taken.
+    fn record(&self, end: Option<&End>) -> UsageRecord {
+        let mut state = self.lock();
+        let mut attempts = std::mem::take(&mut state.attempts);
+        let cut = state.cut;
+        let last = attempts.last().map(|record| Last { record, cut });
+        let verdict = judge(state.own_reply, last, end);
+        if let Some(last) = attempts.last_mut()
+            && cut
+        {
+            if verdict.outcome == Outcome::Aborted {
+                last.outcome = Outcome::Aborted;
+            }
+            if last.error_kind.is_empty() {
+                last.error_kind.clone_from(&verdict.error_kind);
+            }
+        }
+        let since = |at: u64| at.saturating_sub(self.started_at);
+        let told = end.and_then(|end| end.first_byte_at).map(since);
+        let ended = end.and_then(|end| end.ended_at).map(since);
+        let known = self.request.get();
+        let mut record = UsageRecord {
+            id: format!("{:032x}", self.id),
+            started_at: self.started_at,
+            first_byte_ns: told.or(state.first_byte_ns),
+            duration_ns: ended.unwrap_or_else(|| self.elapsed_ns()),
+            gateway: self.origin.name().to_owned(),
+            operation: self.operation().to_owned(),
+            stream: known.is_some_and(|request| request.stream()),
+            attributes: self.attributes.clone(),
+            identity: self.identity.clone(),
+            requested_model: known.map_or("", |request| request.model()).to_owned(),
+            status: verdict.status,
+            outcome: verdict.outcome,
+            error_kind: verdict.error_kind,
+            request_bytes: state.request_bytes,
+            response_bytes: end.map_or(0, |end| end.response_bytes),
+            ..UsageRecord::default()
+        };
+        if let (Some(last), Some(backend)) = (attempts.last(), &state.backend) {
+            serve(&mut record, last, backend);
+        }
+        record.attempts = attempts;
+        record
+    }
+
+    fn operation(&self) -> &'static str {
+        self.endpoint.map_or("", Endpoint::operation)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    fn log_request(&self, request: &Request, body: &[u8]) {
         debug::log(|| {
-            let (request, body) = (&self.request, redact::body(body));
+            let body = redact::body(body);
             format!(
                 "event=request id={:032x} operation={} model={} stream={} headers={} body={body}",
-                self.id(),
+                self.id,
                 request.endpoint.operation(),
                 redact::name(request.model()),
                 request.stream(),
@@ -200,60 +399,38 @@ impl Exchange {
             )
         });
     }
+}
 
-    fn log_attempt(&self, backend: &str, upstream: &UpstreamRequest) {
-        debug::log(|| {
-            let body = upstream.body.as_deref().map(redact::body);
-            let path = upstream.edits.value(":path").flatten();
-            format!(
-                "event=attempt id={:032x} backend={backend} path={} headers={} body={}",
-                self.id(),
-                redact::target(path.unwrap_or_default()),
-                redact::edits(&upstream.edits),
-                body.as_deref().unwrap_or("unchanged"),
-            )
-        });
-    }
-
-    fn log_response(&self, status: u16, headers: &Headers) {
-        debug::log(|| {
-            let headers = redact::headers(headers);
-            format!(
-                "event=response id={:032x} status={status} headers={headers}",
-                self.id()
-            )
-        });
-    }
-
-    /// The usage record of the request, whose client got `status` (0: unknown).
-    pub fn record(&self, status: u16, outcome: Outcome) -> UsageRecord {
-        let attempts = lock(&self.attempts).clone();
-        let last = attempts.last().cloned().unwrap_or_default();
-        let backend = last.backend_name.clone();
-        UsageRecord {
-            id: format!("{:032x}", self.id()),
-            started_at: self.started_at,
-            first_output_ns: last.first_output_ns,
-            duration_ns: self.elapsed_ns(),
-            operation: self.request.endpoint.operation().to_owned(),
-            route: route_of(&backend),
-            requested_model: self.request.model().to_owned(),
-            routed_model: last.routed_model.clone(),
-            response_model: last.response_model.clone(),
-            status,
-            outcome,
-            error_kind: last.error_kind.clone(),
-            usage: last.usage,
-            estimated: last.estimated,
-            price: last.price,
-            attempts,
-            ..UsageRecord::default()
+impl Origin {
+    fn name(&self) -> &str {
+        match self {
+            Self::Known(gateway) => &gateway.name,
+            Self::Named(name) => name,
         }
     }
 }
 
+/// Fills in what the last attempt says about the whole request.
+fn serve(record: &mut UsageRecord, last: &AttemptRecord, backend: &Backend) {
+    record.route.clone_from(&backend.route);
+    record.rule = rule_of(&backend.name);
+    record.backend.clone_from(&backend.backend);
+    record.first_output_ns = last.first_output_ns;
+    record.routed_model.clone_from(&last.routed_model);
+    record.response_model.clone_from(&last.response_model);
+    record.usage = last.usage;
+    record.estimated = last.estimated;
+    record.price.clone_from(&last.price);
+    record.costs.clone_from(&last.costs);
+}
+
+/// The index in `<ns>/<backend>/route/<route>/rule/<i>/ref/<j>`.
+fn rule_of(backend_name: &str) -> Option<u32> {
+    backend_name.split('/').nth(5)?.parse().ok()
+}
+
 /// `<ns>/<route>` of a backend name `<ns>/<backend>/route/<route>/rule/<i>/ref/<j>`.
-fn route_of(backend_name: &str) -> String {
+pub(crate) fn route_of(backend_name: &str) -> String {
     let mut parts = backend_name.split('/');
     match (parts.next(), parts.nth(2)) {
         (Some(namespace), Some(route)) => format!("{namespace}/{route}"),
@@ -261,185 +438,21 @@ fn route_of(backend_name: &str) -> String {
     }
 }
 
+/// `<ns>/<backend>` of the same.
+pub(crate) fn backend_of(backend_name: &str) -> String {
+    let mut parts = backend_name.split('/');
+    match (parts.next(), parts.next()) {
+        (Some(namespace), Some(backend)) => format!("{namespace}/{backend}"),
+        _ => String::new(),
+    }
+}
+
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let last = lock(&self.attempts).last().cloned().unwrap_or_default();
-        let record = self.record(last.status, last.outcome);
-        self.runtime.records.add(&record);
-        if let Some(slot) = self.slot {
-            self.runtime.inflight.close(slot);
-        }
+        self.finish(None);
     }
 }
 
-/// One attempt as a host drives it.
-pub struct Flow {
-    exchange: Arc<Exchange>,
-    running: Arc<Mutex<Running>>,
-}
-
-/// An attempt, shared with its exchange: hosts may learn of the end of a request first.
-struct Running {
-    attempt: Attempt,
-    number: usize,
-    /// The exchange's record of this attempt is older than the attempt.
-    unsaved: bool,
-}
-
-impl Flow {
-    /// The exchange.
-    pub fn exchange(&self) -> &Arc<Exchange> {
-        &self.exchange
-    }
-
-    /// True when [`Self::prepare`] needs the client's body.
-    pub fn needs_body(&self) -> bool {
-        lock(&self.running).attempt.needs_body()
-    }
-
-    /// Whether bytes of the reply are rebuilt, so that a unary reply must be buffered.
-    pub fn rebuilds_reply(&self) -> bool {
-        lock(&self.running).attempt.rebuilds_reply()
-    }
-
-    /// Builds the provider's request; `wake` is called when a wait is over, from another
-    /// thread. Pass the ticket of the wait back in when calling again.
-    ///
-    /// # Errors
-    /// A reply in the client's shape.
-    pub fn prepare(
-        &mut self,
-        body: &[u8],
-        waited: Option<&Ticket>,
-        wake: Wake,
-    ) -> Result<Prepared, Reply> {
-        self.prepare_with(body, waited, || wake)
-    }
-
-    /// As [`Self::prepare`]; the wake-up call is only made where there is a wait.
-    ///
-    /// # Errors
-    /// A reply in the client's shape.
-    pub fn prepare_with(
-        &mut self,
-        body: &[u8],
-        waited: Option<&Ticket>,
-        make_wake: impl FnOnce() -> Wake,
-    ) -> Result<Prepared, Reply> {
-        let runtime = Arc::clone(&self.exchange.runtime);
-        let credentials = runtime.credentials();
-        let patience = match waited {
-            Some(ticket) if ticket.expired() => Patience::Exhausted,
-            _ => Patience::MayWait,
-        };
-        let input = AttemptInput {
-            body,
-            credentials: &credentials,
-            now: unix_seconds(),
-            patience,
-        };
-        let prepared = lock(&self.running).prepare(&input, &self.exchange)?;
-        match prepared {
-            CorePrepared::Wait(wait_for) => Ok(Prepared::Wait(
-                runtime.waits.register(wait_for, make_wake()),
-            )),
-            CorePrepared::Answer(answer) => Ok(Prepared::Answer(answer)),
-            CorePrepared::Done(upstream) => Ok(Prepared::Done(upstream)),
-        }
-    }
-
-    /// The head of the reply.
-    pub fn response_head(&mut self, status: u16, headers: &Headers, ended: Ended) -> ResponseHead {
-        self.exchange.log_response(status, headers);
-        let mut running = lock(&self.running);
-        let head = running.attempt.response_head(status, headers, ended);
-        running.moved_on(ended, &self.exchange);
-        head
-    }
-
-    /// The next bytes of the reply; `out` must be empty.
-    pub fn response_body(&mut self, chunk: &[u8], ended: Ended, out: &mut Vec<u8>) -> BodyStep {
-        let at = self.exchange.elapsed_ns();
-        let mut running = lock(&self.running);
-        let step = running.attempt.response_body(chunk, ended, at, out);
-        running.moved_on(ended, &self.exchange);
-        step
-    }
-
-    /// Metadata that changed since the last call.
-    pub fn take_metadata(&mut self) -> Metadata {
-        lock(&self.running).take_metadata(&self.exchange)
-    }
-
-    /// The stream of this attempt is over; `outcome` counts if the reply did not end.
-    pub fn end(&mut self, outcome: Outcome) {
-        lock(&self.running).end(outcome, &self.exchange);
-    }
-}
-
-impl Running {
-    fn prepare(
-        &mut self,
-        input: &AttemptInput<'_>,
-        exchange: &Exchange,
-    ) -> Result<CorePrepared, Reply> {
-        #[expect(clippy::cast_precision_loss, reason = "a handful of attempts")]
-        let attempts = (ATTEMPTS.into(), Value::Number(self.number as f64));
-        let mut result = self.attempt.prepare(input);
-        match &mut result {
-            Ok(CorePrepared::Wait(_)) => {}
-            Ok(CorePrepared::Done(upstream)) => {
-                upstream.metadata.push(attempts);
-                exchange.log_attempt(&self.attempt.backend().name, upstream);
-            }
-            Ok(CorePrepared::Answer(answer)) => {
-                answer.metadata.push(attempts);
-                self.save(exchange);
-            }
-            Err(_) => self.save(exchange),
-        }
-        result
-    }
-
-    fn moved_on(&mut self, ended: Ended, exchange: &Exchange) {
-        self.unsaved = true;
-        if ended == Ended::Yes {
-            self.save(exchange);
-        }
-    }
-
-    fn take_metadata(&mut self, exchange: &Exchange) -> Metadata {
-        let metadata = self.attempt.take_metadata();
-        if !metadata.is_empty() {
-            self.share_usage(exchange);
-        }
-        metadata
-    }
-
-    fn end(&mut self, outcome: Outcome, exchange: &Exchange) {
-        self.attempt.abort(outcome);
-        if self.unsaved {
-            self.save(exchange);
-        }
-    }
-
-    /// Keeps the totals where they survive the process.
-    fn share_usage(&self, exchange: &Exchange) {
-        if let Some(slot) = exchange.slot {
-            let inflight = &exchange.runtime.inflight;
-            inflight.set_usage(slot, &self.attempt.usage());
-        }
-    }
-
-    fn save(&mut self, exchange: &Exchange) {
-        self.share_usage(exchange);
-        if let Some(place) = lock(&exchange.attempts).get_mut(self.number - 1) {
-            *place = self.attempt.record();
-        }
-        self.unsaved = false;
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

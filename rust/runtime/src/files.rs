@@ -9,6 +9,7 @@ use aigw_core::config::Config;
 use aigw_core::credential::Credentials;
 use serde::Serialize;
 
+use crate::metrics::Event;
 use crate::{Runtime, StartError};
 
 const CONFIG: &str = "config.json";
@@ -93,6 +94,15 @@ struct Read {
 }
 
 impl Read {
+    /// What is counted once it was read again.
+    fn event(&self, accepted: Event, rejected: Event) -> Event {
+        if self.fault.is_none() {
+            accepted
+        } else {
+            rejected
+        }
+    }
+
     /// Takes the stamp of the file, then reads it. True when `load` was to be called.
     fn again(
         &mut self,
@@ -141,6 +151,17 @@ pub(crate) fn refresh(runtime: &Runtime, seen: &mut Seen) {
     let credentials = seen.credentials.again(dir, CREDENTIALS, || {
         load_credentials(dir).map(|credentials| runtime.set_credentials(credentials))
     });
+    let metrics = &runtime.records.metrics;
+    if config {
+        metrics.count(
+            seen.config
+                .event(Event::ConfigAccepted, Event::ConfigRejected),
+        );
+    }
+    if credentials {
+        let faults = &seen.credentials;
+        metrics.count(faults.event(Event::CredentialsAccepted, Event::CredentialsRejected));
+    }
     if config || credentials {
         let faults = [&seen.config.fault, &seen.credentials.fault];
         let faults: Vec<&str> = faults.into_iter().flatten().map(String::as_str).collect();

@@ -1,29 +1,32 @@
 //! Requests in flight, in shared memory: opened at dispatch, kept up to date, survives SIGKILL.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use aigw_core::usage::Usage;
 
-use crate::mapping::Words;
+use crate::mapping::{MapFile, Words, words_of};
 
 /// Slots of one process.
 const SLOTS: usize = 4096;
-/// Words of one slot: state, id (2), start, usage (6), model (8), backend (14).
-const WORDS: usize = 32;
-const MODEL: std::ops::Range<usize> = 10..18;
-const BACKEND: std::ops::Range<usize> = 18..32;
+/// Words of one slot: state, id (2), start, usage (6), texts.
+const WORDS: usize = 128;
+const MODEL: std::ops::Range<usize> = 10..26;
+const BACKEND: std::ops::Range<usize> = 26..58;
+const ROUTED_MODEL: std::ops::Range<usize> = 58..74;
+const OPERATION: std::ops::Range<usize> = 74..78;
+const GATEWAY: std::ops::Range<usize> = 78..94;
+const CLIENT: std::ops::Range<usize> = 94..128;
 /// Marks an unknown counter.
 const UNKNOWN: u64 = u64::MAX;
 
-/// The table of one process, `inflight-<pid>.map` in the runtime directory.
+/// The table of one process, `inflight-<name>.map` in the runtime directory.
 pub struct InFlight {
     words: Option<Words>,
     hint: AtomicUsize,
     overflow: AtomicU64,
-    path: std::path::PathBuf,
+    file: Option<MapFile>,
 }
 
 /// What recovery finds in an open slot.
@@ -35,10 +38,35 @@ pub struct OpenSlot {
     pub started_at: u64,
     /// Totals reported so far.
     pub usage: Usage,
-    /// Requested model, cut to 64 bytes.
+    /// Requested model. All texts are cut to their space.
     pub model: String,
-    /// Backend name, cut to 112 bytes.
+    /// Backend name of the latest attempt.
     pub backend: String,
+    /// Model that its provider was asked for.
+    pub routed_model: String,
+    /// Endpoint operation.
+    pub operation: String,
+    /// `<ns>/<gateway>`.
+    pub gateway: String,
+    /// Who asks, as JSON; empty where it is not known or too long.
+    pub client: String,
+}
+
+/// What is known of a request before its first attempt.
+pub(crate) struct Description<'a> {
+    pub(crate) operation: &'a str,
+    /// `<ns>/<gateway>`.
+    pub(crate) gateway: &'a str,
+    pub(crate) client: Client<'a>,
+}
+
+/// Who asks, as it is kept in a slot.
+#[derive(serde::Serialize)]
+pub(crate) struct Client<'a> {
+    /// Client id that the gateway verified.
+    pub(crate) identity: Option<&'a str>,
+    /// Mapped request headers.
+    pub(crate) attributes: &'a BTreeMap<String, String>,
 }
 
 /// A slot index.
@@ -46,23 +74,18 @@ pub struct OpenSlot {
 pub(crate) struct Slot(usize);
 
 impl InFlight {
-    pub(crate) fn create(dir: &Path) -> Self {
-        let path = dir.join(format!("inflight-{}.map", std::process::id()));
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&path);
-        let words = file.and_then(|file| Words::map(&file, SLOTS * WORDS));
+    /// `name` is this process's own, also after a restart with the same process id.
+    pub(crate) fn create(dir: &Path, name: &str) -> Self {
+        let size = SLOTS * WORDS;
+        let file = MapFile::create(&dir.join(format!("inflight-{name}.map")), size).ok();
+        let mapped = file.as_ref().and_then(|file| file.map(size).ok());
         // A read-only directory costs crash recovery, not service.
-        let words = words.or_else(|_| Words::anonymous(SLOTS * WORDS)).ok();
+        let words = mapped.or_else(|| Words::anonymous(size).ok());
         Self {
             words,
             hint: AtomicUsize::new(0),
             overflow: AtomicU64::new(0),
-            path,
+            file,
         }
     }
 
@@ -93,7 +116,9 @@ impl InFlight {
             }
             store_usage(words, &Usage::default());
             store_text(words, MODEL, model);
-            store_text(words, BACKEND, "");
+            for text in [BACKEND, ROUTED_MODEL, OPERATION, GATEWAY, CLIENT] {
+                store_text(words, text, "");
+            }
             // Only now is the slot worth recovering.
             state.store(2, Ordering::Release);
             return Some(slot);
@@ -102,9 +127,27 @@ impl InFlight {
         None
     }
 
-    pub(crate) fn set_backend(&self, slot: Slot, backend: &str) {
+    /// What a request is, and whose. Of the client nothing is kept that does not fit.
+    pub(crate) fn describe(&self, slot: Slot, request: &Description<'_>) {
+        let Some(words) = self.slot(slot) else {
+            return;
+        };
+        store_text(words, OPERATION, request.operation);
+        store_text(words, GATEWAY, request.gateway);
+        let client = &request.client;
+        if client.identity.is_some() || !client.attributes.is_empty() {
+            let text = serde_json::to_string(client).unwrap_or_default();
+            if text.len() <= CLIENT.len() * 8 {
+                store_text(words, CLIENT, &text);
+            }
+        }
+    }
+
+    /// Where an attempt goes.
+    pub(crate) fn set_backend(&self, slot: Slot, backend: &str, routed_model: &str) {
         if let Some(words) = self.slot(slot) {
             store_text(words, BACKEND, backend);
+            store_text(words, ROUTED_MODEL, routed_model);
         }
     }
 
@@ -139,7 +182,11 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         // A clean end leaves nothing to recover.
-        let _ = std::fs::remove_file(&self.path);
+        if let Some(file) = &self.file
+            && self.open_slots().is_empty()
+        {
+            file.remove();
+        }
     }
 }
 
@@ -148,17 +195,7 @@ impl Drop for InFlight {
 /// # Errors
 /// When the file cannot be read.
 pub fn recover(path: &Path) -> std::io::Result<Vec<OpenSlot>> {
-    let bytes = std::fs::read(path)?;
-    let words: Vec<AtomicU64> = bytes
-        .chunks_exact(8)
-        .filter_map(|chunk| {
-            chunk
-                .try_into()
-                .ok()
-                .map(|bytes| AtomicU64::new(u64::from_ne_bytes(bytes)))
-        })
-        .collect();
-    Ok(read_open(&words))
+    Ok(read_open(&words_of(&std::fs::read(path)?)))
 }
 
 fn read_open(words: &[AtomicU64]) -> Vec<OpenSlot> {
@@ -184,6 +221,10 @@ fn read_slot(words: &[AtomicU64]) -> Option<OpenSlot> {
         },
         model: load_text(words, MODEL),
         backend: load_text(words, BACKEND),
+        routed_model: load_text(words, ROUTED_MODEL),
+        operation: load_text(words, OPERATION),
+        gateway: load_text(words, GATEWAY),
+        client: load_text(words, CLIENT),
     })
 }
 
@@ -222,10 +263,19 @@ mod tests {
     #[test]
     fn open_slots_are_found_again_and_closed_ones_are_not() {
         let dir = tempfile::tempdir().unwrap();
-        let table = InFlight::create(dir.path());
+        let table = InFlight::create(dir.path(), "t");
         let kept = table.open(7 << 70, 5, "gpt-ü").unwrap();
         let closed = table.open(8, 6, "m").unwrap();
-        table.set_backend(kept, "default/a");
+        table.set_backend(kept, "default/a", "gpt-x");
+        let request = Description {
+            operation: "chat",
+            gateway: "default/g",
+            client: Client {
+                identity: Some("alice"),
+                attributes: &BTreeMap::new(),
+            },
+        };
+        table.describe(kept, &request);
         table.set_usage(
             kept,
             &Usage {
@@ -234,10 +284,11 @@ mod tests {
             },
         );
         table.close(closed);
-        let found = recover(&table.path).unwrap();
+        let found = recover(&dir.path().join("inflight-t.map")).unwrap();
         assert_eq!(found, table.open_slots());
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].id, found[0].model.as_str()), (7 << 70, "gpt-ü"));
+        assert_eq!(found[0].routed_model, "gpt-x");
         assert_eq!(
             (found[0].usage.output_tokens, found[0].usage.input_tokens),
             (Some(3), None)
@@ -247,7 +298,7 @@ mod tests {
     #[test]
     fn a_full_table_refuses_and_counts() {
         let dir = tempfile::tempdir().unwrap();
-        let table = InFlight::create(dir.path());
+        let table = InFlight::create(dir.path(), "t");
         for id in 0..SLOTS as u128 {
             assert!(table.open(id, 0, "").is_some());
         }

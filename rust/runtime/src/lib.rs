@@ -2,25 +2,32 @@
 //!
 //! ```text
 //! Runtime::shared(dir)                       one per process and directory
-//!   .request_head(gateway, headers, ended)   ─▶ reply | pending
-//!   .request_body(pending, body)             ─▶ Exchange, header edits, metadata | reply
+//!   .begin(gateway, policy, headers, ended)  ─▶ Exchange, and reply | pending
+//!     exchange.read(pending, body)           ─▶ header edits, metadata | reply
 //!   .attempt(&exchange, backend, policy)     ─▶ Flow: prepare, response_head, response_body, end
+//!     exchange.finish(end)                   ─▶ the usage record
 //! ```
 //!
 //! Std threads only: this library also lives inside Envoy.
 
 mod counts;
 pub mod debug;
+mod end;
 mod exchange;
 mod files;
+mod flow;
 mod inflight;
+pub mod ledger;
 mod mapping;
+pub mod metrics;
 mod records;
 mod table;
 mod wait;
 
-pub use exchange::{Exchange, Flow, Prepared, RequestParts};
+pub use end::{Details, End};
+pub use exchange::{Begun, Exchange, RequestParts};
 pub use files::Status;
+pub use flow::{Flow, Prepared};
 pub use inflight::{InFlight, OpenSlot, recover};
 pub use table::RequestTable;
 pub use wait::{Ticket, Wake};
@@ -81,14 +88,20 @@ impl Runtime {
         let seen = files::Seen::now(dir);
         let config = files::load_config(dir)?;
         let credentials = files::load_credentials(dir)?;
+        let name = ledger::new_writer();
+        // The table comes first: a slot is closed after its record is in the queue.
+        let inflight = InFlight::create(dir, &name);
+        let records = records::Records::open(dir, &name, config.ledger.as_ref());
         let runtime = Arc::new(Self {
             dir: dir.to_path_buf(),
             config: ArcSwap::from_pointee(config),
             credentials: ArcSwap::from_pointee(credentials),
-            inflight: InFlight::create(dir),
+            inflight,
             waits: wait::Waits::default(),
-            records: records::Records::default(),
+            records: records.map_err(StartError::Thread)?,
         });
+        let attributes = &runtime.config.load().attributes;
+        runtime.records.metrics.set_attributes(attributes);
         files::report(&runtime, None);
         wait::spawn_watcher(&runtime, seen).map_err(StartError::Thread)?;
         Ok(runtime)
@@ -114,7 +127,13 @@ impl Runtime {
         &self.inflight
     }
 
+    /// What became of usage records; `None` without a ledger.
+    pub fn ledger_counts(&self) -> Option<ledger::Counts> {
+        self.records.ledger_counts()
+    }
+
     pub(crate) fn set_config(&self, config: Config) {
+        self.records.metrics.set_attributes(&config.attributes);
         self.config.store(Arc::new(config));
     }
 

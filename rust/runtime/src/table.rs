@@ -49,6 +49,7 @@ impl RequestTable {
     pub fn insert(&self, exchange: &Arc<Exchange>) -> bool {
         if self.len.load(Ordering::Relaxed) >= self.cap {
             self.refused.fetch_add(1, Ordering::Relaxed);
+            exchange.refused();
             return false;
         }
         let Some(shard) = self.shard(exchange.id()) else {

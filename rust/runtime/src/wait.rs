@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use aigw_core::session::WaitFor;
 
 use crate::counts::Counts;
+use crate::metrics::Event;
 use crate::{Runtime, files, unix_seconds};
 
 /// How often the runtime directory is looked at.
@@ -124,6 +125,9 @@ impl Waits {
                 };
                 if there || now >= waiter.deadline {
                     waiter.expired.store(!there, Ordering::Release);
+                    if !there {
+                        runtime.records.metrics.count(timeout_of(&waiter.wait_for));
+                    }
                     ready.push(list.swap_remove(index));
                 } else {
                     index += 1;
@@ -137,6 +141,21 @@ impl Waits {
 
     fn next_deadline(&self) -> Option<Instant> {
         lock(&self.list).iter().map(|waiter| waiter.deadline).min()
+    }
+}
+
+/// What is counted when a wait begins.
+pub(crate) fn event_of(wait_for: &WaitFor) -> Event {
+    match wait_for {
+        WaitFor::Credential { .. } => Event::CredentialWait,
+        WaitFor::Count(_) => Event::CountWait,
+    }
+}
+
+fn timeout_of(wait_for: &WaitFor) -> Event {
+    match wait_for {
+        WaitFor::Credential { .. } => Event::CredentialTimeout,
+        WaitFor::Count(_) => Event::CountTimeout,
     }
 }
 
@@ -156,6 +175,7 @@ pub(crate) fn spawn_watcher(runtime: &Arc<Runtime>, mut seen: files::Seen) -> io
                 // A fault of ours in one file must not end the watch over all.
                 let _ = catch_unwind(AssertUnwindSafe(|| files::refresh(&runtime, &mut seen)));
                 let _ = catch_unwind(AssertUnwindSafe(|| runtime.waits.wake_ready(&runtime)));
+                runtime.records.keep_up();
                 let next = runtime.waits.next_deadline();
                 next.map_or(TICK, |at| {
                     at.saturating_duration_since(Instant::now()).min(TICK)

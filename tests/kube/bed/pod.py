@@ -121,6 +121,11 @@ class Pod:
         """All containers."""
         return [*self.init, *self.containers]
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether all of its containers are."""
+        return all(container.is_ready for container in self.containers)
+
     def sync(self) -> None:
         """Bring files up to date."""
         metadata = self.document["metadata"]
@@ -256,11 +261,10 @@ class Pod:
             self._reported = status
 
     def _status(self) -> Json:
-        is_ready = all(item.is_ready for item in self.containers)
         conditions = {
             "Initialized": bool(self.containers[0].program),
-            "ContainersReady": is_ready,
-            "Ready": is_ready,
+            "ContainersReady": self.is_ready,
+            "Ready": self.is_ready,
         }
         return {
             "phase": self._phase(),

@@ -141,7 +141,7 @@ class PodFiles:
         metadata = self.pod["metadata"]
         if match := _PART.match(path):
             return str(metadata.get(match[1], {}).get(match[2], ""))
-        return {
+        fields: dict[str, str] = {
             "metadata.name": metadata["name"],
             "metadata.namespace": metadata["namespace"],
             "metadata.uid": metadata["uid"],
@@ -150,7 +150,8 @@ class PodFiles:
             "status.podIP": self.address,
             "status.podIPs": self.address,
             "status.hostIP": self.address,
-        }[path]
+        }
+        return fields[path]
 
 
 def substituted(text: str, variables: dict[str, str]) -> str:

@@ -84,6 +84,28 @@ class PodNetwork:
         _ip(f"link delete {_BRIDGE}")
 
 
+def publish_service(cluster: Cluster, namespace: str, name: str, address: str, port: int) -> None:
+    """A Service for something that is no pod."""
+    metadata = {"name": name, "namespace": namespace}
+    ports = [{"name": "port", "port": port}]
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata,
+        "spec": {"ports": ports},
+    }
+    cluster.apply(service)
+    endpoints = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {**metadata, "labels": {"kubernetes.io/service-name": name}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address]}],
+        "ports": ports,
+    }
+    cluster.apply(endpoints)
+
+
 def names(cluster: Cluster) -> dict[str, str]:
     """The address behind each name of a Service: that of its first endpoint that is ready."""
     found = {}

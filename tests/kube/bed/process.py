@@ -27,7 +27,7 @@ class BedError(AssertionError):
     """The bed did not do what the test needs."""
 
 
-def wait(condition: Callable[[], Value], what: str, timeout: float = 20.0) -> Value:
+def wait(condition: Callable[[], Value | None], what: str, timeout: float = 20.0) -> Value:
     """The first true value of a condition.
 
     Raises:
@@ -49,6 +49,7 @@ class Program:
     name: str
     process: subprocess.Popen[bytes]
     log_file: Path
+    _before: int = 0
 
     @classmethod
     def start(
@@ -61,6 +62,7 @@ class Program:
         """Starts it; it dies with the thread that calls, whatever happens."""
         guard = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
         log_file = folder / f"{name}.log"
+        before = log_file.stat().st_size if log_file.exists() else 0
         with log_file.open("ab") as log:
             process = subprocess.Popen(
                 [*guard, *map(str, command)],
@@ -71,17 +73,19 @@ class Program:
                 cwd=folder,
                 start_new_session=True,
             )
-        return cls(name, process, log_file)
+        return cls(name, process, log_file, before)
 
     @property
     def log(self) -> str:
-        """What it has written so far."""
-        return self.log_file.read_text(errors="replace")
+        """What it has written so far; the file also has what its predecessors wrote."""
+        return self.log_file.read_bytes()[self._before :].decode(errors="replace")
 
-    def wait(self, condition: Callable[[], Value], what: str, timeout: float = 60.0) -> Value:
+    def wait(
+        self, condition: Callable[[], Value | None], what: str, timeout: float = 60.0
+    ) -> Value:
         """As the function of that name, and fails early when the program ends."""
 
-        def alive_or_done() -> Value:
+        def alive_or_done() -> Value | None:
             if self.process.poll() is not None:
                 raise self.failure(f"{self.name} ended with {self.process.returncode}")
             return condition()

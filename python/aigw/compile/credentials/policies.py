@@ -1,6 +1,6 @@
 """BackendSecurityPolicies to credentials."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from aigw.api.ai_service_backend import AIServiceBackend
@@ -12,7 +12,20 @@ from aigw.compile.grants import Reference, Values
 from aigw.compile.index import Index
 from aigw.compile.report import Once, Report
 from aigw.errors import Code, ResourceId
-from aigw.plan import ApiKey, Auth, AuthType, Credential
+from aigw.extras import advice
+from aigw.plan import (
+    ApiKey,
+    Auth,
+    AuthType,
+    AwsDefaultChain,
+    AwsKeys,
+    AwsRole,
+    AzureApplication,
+    Credential,
+    GcpDefaultCredentials,
+    GcpFederation,
+    GcpServiceAccount,
+)
 
 _KIND = (BackendSecurityPolicy.GROUP, BackendSecurityPolicy.KIND)
 
@@ -27,8 +40,9 @@ class Unusable:
 class Credentials:
     """Credentials by backend; each policy is read and reported once."""
 
-    def __init__(self, index: Index, report: Report) -> None:
+    def __init__(self, index: Index, report: Report, missing_extras: Collection[str]) -> None:
         """Nothing is read yet."""
+        self._missing_extras = missing_extras
         self._index = index
         self._report = report
         self._values = Values(index, report)
@@ -72,9 +86,16 @@ class Credentials:
         credential = self._read(policy)
         if credential is None:
             return None
+        self._check_library(policy, credential)
         key = policy.id.path
         self.found[key] = credential
         return replace(_auth(policy, key), override=override)
+
+    def _check_library(self, policy: BackendSecurityPolicy, credential: Credential) -> None:
+        field, extra = _extra_of(credential)
+        if extra in self._missing_extras:
+            message = f"the library for this credential is not installed; {advice(extra)}"
+            self._report.warning(policy.id, Code.MISSING_LIBRARY, f"spec.{field}", message)
 
     def _read(self, policy: BackendSecurityPolicy) -> Credential | None:
         spec = policy.spec
@@ -106,6 +127,19 @@ class Credentials:
             self._report.error(policy.id, Code.INVALID_CREDENTIAL, path, message)
             return ""
         return value
+
+
+def _extra_of(credential: Credential) -> tuple[str, str]:
+    """The field that has it, and the extra that it needs, if any."""
+    match credential:
+        case ApiKey() | AwsKeys():
+            return "", ""
+        case AwsRole() | AwsDefaultChain():
+            return "awsCredentials", "aws"
+        case AzureApplication():
+            return "azureCredentials", "azure"
+        case GcpServiceAccount() | GcpFederation() | GcpDefaultCredentials():
+            return "gcpCredentials", "gcp"
 
 
 def _by_target(

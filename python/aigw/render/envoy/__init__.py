@@ -16,7 +16,7 @@ from aigw.render.envoy.config import (
 )
 from aigw.render.envoy.credentials import render_credentials
 from aigw.render.envoy.egress import envoy_environment
-from aigw.render.envoy.filter_config import joined_filter_config, render_filter_config
+from aigw.render.envoy.filter_config import Ledger, joined_filter_config, render_filter_config
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
 from aigw.render.envoy.trust import system_ca_file
 
@@ -26,6 +26,7 @@ __all__ = [
     "DataPlane",
     "EnvoyConfig",
     "EnvoyTarget",
+    "Ledger",
     "bootstrap",
     "envoy_environment",
     "joined_filter_config",

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from aigw.plan import AccessLog, Collector, Gateway
 from aigw.render.envoy.collectors import collector_cluster_name
 from aigw.render.envoy.local_replies import cel_filter
-from aigw.render.envoy.names import METADATA, Json, typed
-from aigw.render.envoy.target import EnvoyTarget
+from aigw.render.envoy.names import EXTPROC_CLUSTER, METADATA, Json, typed
+from aigw.render.envoy.target import DataPlane, EnvoyTarget
 
 
 def _metadata(key: str) -> str:
@@ -61,6 +61,8 @@ _HEADER_OPERATOR = re.compile(r"%REQ\(([^)?]+)(?:\?[^)]*)?\)(:[0-9]+)?%", re.IGN
 _HEADER_IN_CEL = re.compile(r"request\.headers\[(['\"])([^'\"]+)\1\]")
 
 _EXPORT_TIMEOUT = "10s"
+_FLUSH_INTERVAL = "0.050s"
+"""How long the core waits for the end of a request."""
 _STREAMS = {"/dev/stdout": "StdoutAccessLog", "/dev/stderr": "StderrAccessLog"}
 
 
@@ -69,7 +71,35 @@ def access_logs(gateway: Gateway, target: EnvoyTarget) -> list[Json]:
     logs = gateway.telemetry.access_logs
     if logs is None:
         logs = (AccessLog(target.default_access_log),) if target.default_access_log else ()
-    return [_access_log(log) for log in logs]
+    return [*_to_the_core(target), *(_access_log(log) for log in logs)]
+
+
+def _to_the_core(target: EnvoyTarget) -> list[Json]:
+    """How requests ended for their clients, for the ext_proc server; the module sees it itself.
+
+    Entries without an id are of requests that the server has not seen.
+    """
+    if target.data_plane is DataPlane.MODULE:
+        return []
+    sink = typed(
+        "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
+        common_config={
+            "log_name": "aigw",
+            "transport_api_version": "V3",
+            "grpc_service": {"envoy_grpc": {"cluster_name": EXTPROC_CLUSTER}},
+            "buffer_flush_interval": _FLUSH_INTERVAL,
+        },
+    )
+    is_ours = {
+        "matcher": {
+            "filter": METADATA,
+            "path": [{"key": "request_id"}],
+            "value": {"present_match": True},
+        },
+        "match_if_key_not_found": False,
+    }
+    name = "envoy.access_loggers.http_grpc"
+    return [{"name": name, "filter": {"metadata_filter": is_ours}, "typed_config": sink}]
 
 
 def _access_log(log: AccessLog) -> Json:

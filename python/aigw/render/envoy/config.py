@@ -19,7 +19,12 @@ from aigw.render.envoy.filter_config import backend_ids
 from aigw.render.envoy.listeners import file_source, listener_resource, route_file
 from aigw.render.envoy.names import TYPE, Json
 from aigw.render.envoy.routes import route_configuration
-from aigw.render.envoy.security import side_clusters, without_credentials
+from aigw.render.envoy.security import (
+    TOKENS_FILE,
+    side_clusters,
+    token_settings,
+    without_credentials,
+)
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
 from aigw.render.envoy.tls import tls_files
 from aigw.render.envoy.ways import ways_of
@@ -37,8 +42,9 @@ class EnvoyConfig:
     """What Envoy reads.
 
     `files` are discovery responses by path relative to the xDS directory, in the order in which
-    they must be moved into place: clusters, listeners' routes, listeners. `discovery` writes
-    them. `secrets` are texts of certificates and keys, by path as well; they must be there before.
+    they must be moved into place: clusters, issuers of tokens, listeners' routes, listeners.
+    `discovery` writes them. `secrets` are texts of certificates and keys, by path as well; they
+    must be there before.
     """
 
     bootstrap: Json
@@ -68,7 +74,11 @@ def render_envoy(plan: Plan, target: EnvoyTarget) -> EnvoyConfig:
     ]
     names = content_names(found)
     found = [renamed(cluster, names) for cluster in found]
-    files = {CDS_FILE: response("envoy.config.cluster.v3.Cluster", found)}
+    tokens = with_references(token_settings(plan), names)
+    files = {
+        CDS_FILE: response("envoy.config.cluster.v3.Cluster", found),
+        TOKENS_FILE: response("envoy.config.core.v3.TypedExtensionConfig", [tokens]),
+    }
     for port in plan.ports:
         for listener in port.listeners:
             routes = route_configuration(plan, plan.gateways[port.gateway], listener, target, ids)
@@ -159,13 +169,17 @@ def self_contained(config: EnvoyConfig) -> Json:
         if path.startswith("rds/")
         for resource in _resources(found)
     }
-    listeners = deepcopy(_resources(config.files[LDS_FILE]))
+    (tokens,) = _resources(config.files[TOKENS_FILE])
+    listeners = _resources(config.files[LDS_FILE])
     for listener in listeners:
         for chain in listener["filter_chains"]:
             manager = chain["filters"][-1]["typed_config"]
             if "rds" in manager:
                 name = manager.pop("rds")["route_config_name"]
                 manager["route_config"] = routes[name]
+                for item in manager["http_filters"]:
+                    if item.pop("config_discovery", None):
+                        item["typed_config"] = tokens["typed_config"]
     static = cast("dict[str, list[Any]]", result["static_resources"])
     static["clusters"] = [*static["clusters"], *_resources(config.files[CDS_FILE])]
     static["listeners"] = listeners

@@ -64,8 +64,36 @@ def client_filters(plan: Plan, target: EnvoyTarget, gateway: str) -> list[Json]:
     if target.data_plane is DataPlane.MODULE:
         settings = {"runtime": target.runtime_dir, "gateway": gateway}
         request = _module(target, REQUEST_FILTER, "request", settings)
-        return [request, *_members(plan), _ROUTER]
-    return [request_ext_proc(plan, {"x-aigw-gateway": gateway}), _ROUTER]
+        return [*_attributes(plan), request, *_members(plan), _ROUTER]
+    return [*_attributes(plan), request_ext_proc(plan, {"x-aigw-gateway": gateway}), _ROUTER]
+
+
+def _attributes(plan: Plan) -> list[Json]:
+    """Headers for access logs, as metadata, whatever becomes of the request.
+
+    Behind authentication: a header that tells who is calling is the verified one.
+    """
+    rules = [
+        {
+            "header": header,
+            "on_header_present": {
+                "metadata_namespace": METADATA,
+                "key": attribute,
+                "type": "STRING",
+            },
+            "remove": False,
+        }
+        for header, attribute in sorted(plan.attributes.logs)
+    ]
+    if not rules:
+        return []
+    name = "envoy.extensions.filters.http.header_to_metadata.v3.Config"
+    return [
+        {
+            "name": "envoy.filters.http.header_to_metadata",
+            "typed_config": typed(name, request_rules=rules),
+        }
+    ]
 
 
 def request_ext_proc(plan: Plan, metadata: dict[str, str]) -> Json:

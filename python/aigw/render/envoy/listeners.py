@@ -16,7 +16,7 @@ from aigw.render.envoy.client_traffic import (
 from aigw.render.envoy.filters import client_filters
 from aigw.render.envoy.local_replies import local_reply_config
 from aigw.render.envoy.names import Json, typed
-from aigw.render.envoy.security import security_filters
+from aigw.render.envoy.security import TOKENS_FILE, security_filters
 from aigw.render.envoy.target import DataPlane, EnvoyTarget
 from aigw.render.envoy.tls import server_socket
 
@@ -89,13 +89,14 @@ def route_file(listener: Listener) -> str:
 
 def _connection_manager(plan: Plan, port: Port, listener: Listener, target: EnvoyTarget) -> Json:
     source = file_source(f"{target.xds_dir}/{route_file(listener)}")
+    tokens = file_source(f"{target.xds_dir}/{TOKENS_FILE}")
     return typed(
         _HCM,
         stat_prefix=listener.name.replace("/", "_"),
         rds={"route_config_name": listener.name, "config_source": source},
         http_filters=[
             *health_filters(listener.traffic),
-            *security_filters(plan, listener),
+            *security_filters(plan, listener, tokens),
             *client_filters(plan, target, port.gateway),
         ],
         access_log=access_logs(plan.gateways[port.gateway], target),

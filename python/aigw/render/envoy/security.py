@@ -2,8 +2,8 @@
 
 Each filter is in the chain once and off; virtual hosts, and routes that differ from theirs, turn
 on what their policy asks for. All are there from the start: an open connection keeps the chain that
-it began with, and takes new routes. What a policy needs beyond that is in a new chain only, so each
-policy turns on a filter that refuses where it is missing.
+it began with, and takes new routes and new issuers of tokens. What a policy needs beyond that is
+in a new chain only, so each policy turns on a filter that refuses where it is missing.
 
 Credentials of clients stand in the files of routes, so that a new key changes no listener, in
 members that Envoy leaves out when it shows its configuration. Which filters are on is decided by
@@ -49,6 +49,8 @@ BASIC_FILTER = "envoy.filters.http.basic_auth"
 JWT_FILTER = "envoy.filters.http.jwt_authn"
 SPENT_FILTER = "aigw.spent"
 """Takes off the credentials for this gateway once they were checked."""
+TOKENS_FILE = "ecds/tokens.json"
+"""Settings of the filter of tokens."""
 KEYS_TIMEOUT = "5s"
 
 _FILTERS = "envoy.extensions.filters.http"
@@ -56,6 +58,7 @@ _CORS = f"{_FILTERS}.cors.v3.Cors"
 _API_KEY = f"{_FILTERS}.api_key_auth.v3.ApiKeyAuth"
 _BASIC = f"{_FILTERS}.basic_auth.v3.BasicAuth"
 _JWT = f"{_FILTERS}.jwt_authn.v3"
+_TOKENS = f"{_JWT}.JwtAuthentication"
 _MUTATION = f"{_FILTERS}.header_mutation.v3.HeaderMutation"
 _FILTER_CONFIG = "envoy.config.route.v3.FilterConfig"
 _DNS = "envoy.extensions.clusters.dns.v3.DnsCluster"
@@ -72,8 +75,8 @@ class _PerRoute(StrEnum):
     BASIC = f"{TYPE}{_BASIC}PerRoute"
 
 
-def security_filters(plan: Plan, listener: Listener) -> list[Json]:
-    """`http_filters` in front of the request filter."""
+def security_filters(plan: Plan, listener: Listener, tokens: Json) -> list[Json]:
+    """`http_filters` in front of the request filter; `tokens` is where its settings come from."""
     keys = _keys(listener)
     used = [plan.security[key] for key in sorted(keys) if key in plan.security]
     forwards = {item.passwords.forward for item in used if item.passwords}
@@ -82,7 +85,11 @@ def security_filters(plan: Plan, listener: Listener) -> list[Json]:
         _filter(STRANGER_FILTER, typed(_MUTATION)),
         _filter(API_KEY_FILTER, typed(_API_KEY)),
         *(_basic(forward) for forward in sorted({"", *forwards})),
-        _filter(JWT_FILTER, _jwt(plan, keys)),
+        {
+            "name": JWT_FILTER,
+            "disabled": True,
+            "config_discovery": {"config_source": tokens, "type_urls": [f"{TYPE}{_TOKENS}"]},
+        },
         _filter(SPENT_FILTER, typed(_MUTATION)),
     ]
 
@@ -263,16 +270,21 @@ def without_credentials(value: Any) -> Any:  # noqa: ANN401 - any JSON, and the 
 # --- tokens ---
 
 
-def _jwt(plan: Plan, keys: set[str]) -> Json:
-    """All issuers of a listener, and what each policy requires of them."""
-    policies = {key: plan.security[key].tokens for key in sorted(keys) if key in plan.security}
+def token_settings(plan: Plan) -> Json:
+    """All issuers, and what each policy requires of them.
+
+    All chains have the same settings, apart from listeners: an open connection keeps its chain, and
+    takes new issuers.
+    """
+    policies = {key: plan.security[key].tokens for key in sorted(_used(plan))}
     providers: Json = {}
     requirements: Json = {}
     for key, tokens in policies.items():
         if tokens:
             providers |= {f"{key}/{item.name}": _provider(item) for item in tokens.issuers}
             requirements[key] = _requirement(key, tokens)
-    return typed(f"{_JWT}.JwtAuthentication", providers=providers, requirement_map=requirements)
+    settings = typed(_TOKENS, providers=providers, requirement_map=requirements)
+    return {"name": JWT_FILTER, "typed_config": settings}
 
 
 def _requirement(key: str, tokens: Tokens) -> Json:
@@ -327,15 +339,14 @@ def _token_places(issuer: TokenIssuer) -> Json:
 
 def side_clusters(plan: Plan, target: EnvoyTarget) -> list[Json]:
     """Clusters of the servers that issuers publish their keys on, and the one without hosts."""
-    used = {key for port in plan.ports for item in port.listeners for key in _keys(item)}
     servers = {
         _cluster_name(issuer.keys): issuer.keys
-        for key in used & set(plan.security)
+        for key in _used(plan)
         for issuer in _issuers(plan.security[key])
         if isinstance(issuer.keys, RemoteKeys)
     }
     found = [_key_cluster(plan, target, name, keys) for name, keys in sorted(servers.items())]
-    if any(plan.security[key].cors for key in used & set(plan.security)):
+    if any(plan.security[key].cors for key in _used(plan)):
         found.append(no_model_cluster())
     return found
 
@@ -343,6 +354,12 @@ def side_clusters(plan: Plan, target: EnvoyTarget) -> list[Json]:
 def no_model_cluster() -> Json:
     """The cluster without hosts of `no_model_routes`."""
     return {"name": NO_MODEL_ROUTE, "type": "STATIC", "connect_timeout": CONNECT_TIMEOUT}
+
+
+def _used(plan: Plan) -> set[str]:
+    """The policies of all listeners."""
+    used = {key for port in plan.ports for item in port.listeners for key in _keys(item)}
+    return used & set(plan.security)
 
 
 def _issuers(security: Security) -> tuple[TokenIssuer, ...]:

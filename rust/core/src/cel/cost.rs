@@ -31,7 +31,7 @@ const SCALAR_SIZE: usize = 400;
 const REGEX_PRICE: u64 = 200;
 
 /// Functions with results of bounded size.
-const SCALAR_RESULTS: [&str; 26] = [
+const SCALAR_RESULTS: [&str; 30] = [
     "_&&_",
     "_||_",
     "!_",
@@ -46,6 +46,10 @@ const SCALAR_RESULTS: [&str; 26] = [
     "_*_",
     "_/_",
     "_%_",
+    "@-",
+    "@*",
+    "@/",
+    "@%",
     "-_",
     "size",
     "contains",
@@ -285,7 +289,7 @@ impl<'e, 'v> Scope<'e, 'v> {
         }
         let result = match call.func_name.as_str() {
             name if SCALAR_RESULTS.contains(&name) => Size::SCALAR,
-            "_+_" | "_?_:_" => all,
+            "_+_" | "@+" | "_?_:_" => all,
             _ => all.joined(Size::text(SCALAR_SIZE)),
         };
         (cost, Extent::Within(result))

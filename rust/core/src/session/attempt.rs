@@ -7,6 +7,7 @@ use super::request::MODEL_HEADER;
 use super::response::ReplySide;
 use crate::auth::{self, Signable};
 use crate::config::Backend;
+use crate::cost::RunningCosts;
 use crate::credential::Credentials;
 use crate::credential_override::{DynamicMetadata, Given};
 use crate::error::{Error, Reply, Result};
@@ -27,14 +28,15 @@ pub struct Attempt {
     pub(super) backend: Arc<Backend>,
     pub(super) exchange: Box<dyn Exchange>,
     pub(super) reply: ReplySide,
+    pub(super) costs: RunningCosts,
     given: Given,
-    started: Times,
+    pub(super) started: Times,
 }
 
 #[derive(Clone, Copy)]
-struct Times {
+pub(super) struct Times {
     /// Unix seconds.
-    now: u64,
+    pub(super) now: u64,
 }
 
 /// What [`Attempt::prepare`] needs from outside.
@@ -129,6 +131,7 @@ impl Attempt {
             backend,
             exchange,
             reply,
+            costs: RunningCosts::default(),
             given,
             started: Times { now },
         })
@@ -364,6 +367,8 @@ impl Attempt {
         AttemptRecord {
             backend_name: self.backend.name.clone(),
             routed_model: model.to_owned(),
+            price: self.price(),
+            costs: self.costs_so_far(),
             ..self.reply.record()
         }
     }

@@ -5,6 +5,7 @@ mod estimates;
 mod report;
 mod request;
 mod response;
+mod signs;
 
 pub use crate::estimate::CountJob;
 pub use attempt::{

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use crate::auth::CREDENTIAL_HEADERS;
-use crate::config::{Config, Gateway, Limits};
+use crate::config::{Billing, Config, Gateway, Limits};
 use crate::endpoint::{ClientApi, Endpoint};
 use crate::error::{Error, Reply, Result};
 use crate::estimate::Prompt;
@@ -34,6 +34,7 @@ pub enum HeadStep {
 pub struct PendingRequest {
     config: Arc<Config>,
     limits: Limits,
+    billing: Arc<Billing>,
     endpoint: Endpoint,
     /// As the client sent it, credentials included.
     head: Headers,
@@ -53,6 +54,8 @@ pub struct Request {
     pub config: Arc<Config>,
     /// Sizes of its Gateway.
     pub limits: Limits,
+    /// Costs and prices of its Gateway.
+    pub billing: Arc<Billing>,
     /// Headers without credentials and gateway-internal names.
     pub head: Headers,
     /// The client's own credentials, for backends that have none configured.
@@ -77,6 +80,7 @@ pub fn on_head(config: &Arc<Config>, gateway: &Gateway, head: Headers, ended: En
         Ok(Found::Endpoint(endpoint)) => HeadStep::Body(Box::new(PendingRequest {
             config: Arc::clone(config),
             limits: gateway.limits,
+            billing: Arc::clone(&gateway.billing),
             endpoint,
             head,
             credential_headers: Arc::clone(&gateway.credential_headers),
@@ -272,6 +276,7 @@ impl PendingRequest {
             endpoint: self.endpoint,
             config: self.config,
             limits: self.limits,
+            billing: self.billing,
             head,
             client_credentials,
             given,

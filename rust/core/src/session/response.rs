@@ -1,5 +1,6 @@
 //! The reply side of one attempt: head, body in chunks, end.
 
+use super::signs::{is_last, is_sealed, is_stream};
 use super::{Attempt, Request};
 use crate::endpoint::ClientApi;
 use crate::error::{Error, Result, provider_error_body};
@@ -97,6 +98,8 @@ pub(super) struct ReplySide {
     pub(super) first_output_ns: Option<u64>,
     pub(super) last_output_ns: u64,
     pub(super) events: u64,
+    /// The stream said that it is complete; bytes may still follow.
+    whole: bool,
     pub(super) end: End,
 }
 
@@ -129,6 +132,7 @@ impl ReplySide {
             first_output_ns: None,
             last_output_ns: 0,
             events: 0,
+            whole: false,
             end: End::Open,
         }
     }
@@ -159,6 +163,7 @@ impl ReplySide {
             usage: self.findings.usage,
             response_model: self.findings.response_model.clone(),
             first_output_ns: self.first_output_ns,
+            last_output_ns: self.first_output_ns.map(|_| self.last_output_ns),
             ..self.record.clone()
         }
     }
@@ -473,7 +478,9 @@ impl Attempt {
             } else {
                 reply.pending.get(written..)
             };
-            reply.output.event(seen.unwrap_or_default());
+            let seen = seen.unwrap_or_default();
+            reply.whole |= is_last(event.name, seen);
+            reply.output.event(seen);
             Ok(())
         };
         decoder.feed(chunk, &mut sink)?;
@@ -541,9 +548,15 @@ impl Attempt {
         self.reply.last_output_ns = at_ns;
     }
 
-    /// The reply ended without its last bytes: reset, timeout, client gone.
+    /// The reply ended without its last bytes: reset, timeout, client gone. Many clients leave
+    /// at the last event of a stream, before its end.
     pub fn abort(&mut self, outcome: Outcome) {
-        if self.reply.end == End::Open {
+        if self.reply.end != End::Open {
+            return;
+        }
+        if self.reply.whole && !self.reply.held {
+            self.complete();
+        } else {
             self.cut_usage();
             self.reply.record.outcome = outcome;
             self.reply.end = End::Over;
@@ -562,29 +575,4 @@ fn plain(body: BodyPlan) -> ResponseHead {
 
 fn step(release: Option<HeaderEdits>, body: BodyOut) -> BodyStep {
     BodyStep { release, body }
-}
-
-/// An encoding that cannot be undone here.
-fn is_sealed(headers: &Headers) -> bool {
-    let encoding = headers.get_str("content-encoding").unwrap_or_default();
-    let encoding = encoding.trim().to_ascii_lowercase();
-    !matches!(
-        encoding.as_str(),
-        "" | "identity" | "gzip" | "x-gzip" | "br"
-    )
-}
-
-/// A stream by its own content type: some providers answer a stream request with plain JSON,
-/// and some servers do not say what their streams are.
-fn is_stream(headers: &Headers) -> bool {
-    let kind = headers.get_str("content-type").unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    [
-        "",
-        "text/plain",
-        "text/event-stream",
-        "application/vnd.amazon.eventstream",
-    ]
-    .iter()
-    .any(|stream| kind.eq_ignore_ascii_case(stream))
 }

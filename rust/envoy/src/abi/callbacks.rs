@@ -93,6 +93,8 @@ callbacks! {
     ) -> bool;
     http_set_filter_state_bytes(stream: Handle, key: Bytes, value: Bytes) -> bool;
     http_get_filter_state_bytes(stream: Handle, key: Bytes, out: *mut Bytes) -> bool;
+    http_filter_get_attribute_int(stream: Handle, attribute: u32, out: *mut u64) -> bool;
+    http_filter_get_attribute_string(stream: Handle, attribute: u32, out: *mut Bytes) -> bool;
     http_clear_route_cache(stream: Handle);
     http_send_response(
         stream: Handle, status: u32, headers: *const Pair, count: usize, body: Bytes,

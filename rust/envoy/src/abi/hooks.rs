@@ -57,7 +57,7 @@ fn drive(
 fn discard(cell: &Cell) {
     let _ = catch_unwind(AssertUnwindSafe(|| {
         if let Ok(mut filter) = cell.try_borrow_mut() {
-            *filter = Filter::Broken;
+            filter.break_down();
         }
     }));
 }
@@ -130,7 +130,7 @@ hooks! {
         // SAFETY: Envoy keeps the config alive while it makes filters of it.
         let config = unsafe { &*config };
         let filter = catch_unwind(AssertUnwindSafe(|| Filter::new(config)));
-        Box::into_raw(Box::new(RefCell::new(filter.unwrap_or(Filter::Broken))))
+        Box::into_raw(Box::new(RefCell::new(filter.unwrap_or(Filter::Broken(None)))))
     }
 
     http_filter_destroy(module: Module) {

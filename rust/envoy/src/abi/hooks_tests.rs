@@ -448,3 +448,80 @@ fn a_panic_is_answered_once_and_the_filter_is_out_of_service() {
     );
     assert_eq!(stream.sent.unwrap().status, 503);
 }
+
+/// Debug lines of all tests of this process.
+static LINES: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
+
+/// The part of a request's record that a test asks for; every record has these members.
+fn record_of(id: u128) -> String {
+    let start = format!("event=end id={id:032x} ");
+    let lines = LINES.lock().unwrap();
+    let mut found = lines.iter().filter(|line| line.starts_with(&start));
+    let record = found.next().cloned().unwrap_or_default();
+    assert!(found.next().is_none(), "two records of one request");
+    record
+}
+
+fn log_lines() {
+    aigw_runtime::debug::enable(|line| LINES.lock().unwrap().push(line.to_owned()));
+}
+
+fn id_of(stream: &FakeStream) -> u128 {
+    u128::from_str_radix(&stream.metadata["request_id"], 16).unwrap()
+}
+
+#[test]
+fn a_refused_request_makes_one_record() {
+    log_lines();
+    let dir = runtime();
+    let filter = Filter::request(dir.path());
+    let mut stream = chat();
+    stream.maps[REQUEST][1].1 = "/v1/nothing".into();
+    let handle = stream.handle();
+    http_filter_request_headers(handle, filter.module, false);
+    assert_eq!(stream.sent.as_ref().unwrap().status, 404);
+    stream.status = 404;
+    http_filter_stream_complete(handle, filter.module);
+    let id = id_of(&stream);
+    drop(filter);
+    let record = record_of(id);
+    for part in [
+        r#""gateway":"ns/gw""#,
+        r#""status":404"#,
+        r#""outcome":"rejected""#,
+        r#""error_kind":"unknown_path""#,
+        r#""attempts":[]"#,
+    ] {
+        assert!(record.contains(part), "{part} in {record}");
+    }
+}
+
+#[test]
+fn a_client_that_leaves_aborts_its_request_unless_it_has_the_whole_reply() {
+    log_lines();
+    for (ended, outcome) in [(false, "aborted"), (true, "completed")] {
+        let dir = runtime();
+        let (request, attempt) = (
+            Filter::request(dir.path()),
+            Filter::attempt(dir.path(), "plain"),
+        );
+        let mut stream = chat();
+        read(&request, &mut stream);
+        let handle = stream.handle();
+        http_filter_request_headers(handle, attempt.module, false);
+        stream.maps[RESPONSE] = vec![(":status".into(), "200".into())];
+        stream.bodies[RESPONSE] = vec![br#"{"model":"m-1"}"#.to_vec()];
+        for filter in [&attempt, &request] {
+            http_filter_response_headers(handle, filter.module, false);
+            http_filter_response_body(handle, filter.module, ended);
+        }
+        stream.status = 200;
+        stream.details = "downstream_remote_disconnect".into();
+        http_filter_stream_complete(handle, request.module);
+        let record = record_of(id_of(&stream));
+        let outcome = format!(r#""status":200,"outcome":"{outcome}""#);
+        assert!(record.contains(&outcome), "{outcome} in {record}");
+        assert!(record.contains(r#""response_bytes":15"#), "{record}");
+        assert!(record.contains(r#""provider":"openai""#), "{record}");
+    }
+}

@@ -11,6 +11,9 @@ use super::callbacks as envoy;
 use super::callbacks::{Bytes, Handle, Pair};
 
 const LOCAL_RESET: u32 = 0;
+/// Attributes `response.code` and `response.code_details`.
+const RESPONSE_CODE: u32 = 15;
+const RESPONSE_CODE_DETAILS: u32 = 16;
 /// Header maps and bodies up to these sizes need no allocation.
 const STACK_HEADERS: usize = 48;
 const STACK_CHUNKS: usize = 16;
@@ -308,6 +311,35 @@ impl Stream<'_> {
         // SAFETY: the handle is that of the hook that runs.
         let scheduler = Scheduler(unsafe { envoy::http_filter_scheduler_new(self.handle) });
         Box::new(move || scheduler.commit())
+    }
+
+    /// Status that the client got; 0 when there was none.
+    pub(crate) fn status(&self) -> u16 {
+        let mut code = 0;
+        // SAFETY: `code` is valid for writes.
+        unsafe {
+            envoy::http_filter_get_attribute_int(self.handle, RESPONSE_CODE, &raw mut code);
+        }
+        u16::try_from(code).unwrap_or(0)
+    }
+
+    /// Envoy's words for how the request ended, empty when it says nothing.
+    pub(crate) fn details(&self) -> &str {
+        let mut out = Bytes::NONE;
+        // SAFETY: `out` is valid for writes; the text lives as long as the hook runs.
+        let found = unsafe {
+            let attribute = RESPONSE_CODE_DETAILS;
+            envoy::http_filter_get_attribute_string(self.handle, attribute, &raw mut out)
+                .then(|| out.get())
+        };
+        std::str::from_utf8(found.unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// The size of what just came.
+    pub(crate) fn received_size(&self, side: Side) -> u64 {
+        // SAFETY: the handle is that of the hook that runs.
+        let size = unsafe { envoy::http_get_body_size(self.handle, side.received()) };
+        size as u64
     }
 
     pub(super) fn send(&mut self, reply: &Reply) {
