@@ -71,7 +71,7 @@ def test_logs_and_configuration_stay_and_are_private(
         assert "Nothing" in log
         assert f"listening on {gateway.url}" in log
         assert "INFO configuration reloaded" in log
-        assert log.rstrip().endswith("INFO stopping")
+        assert "INFO stopping" in log
         (line,) = (envoy_logs / "stdout.log").read_text().splitlines()
         assert json.loads(line)["model"] == "m"
         assert "caught ENVOY_SIGTERM" in (envoy_logs / "stderr.log").read_text()
