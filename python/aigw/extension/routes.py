@@ -105,20 +105,25 @@ class Routes:
         for route in routes:
             if not is_generated(route):
                 yield route
-            elif not route.HasField("direct_response"):
+            elif not route.HasField("direct_response") or self._is_rule(route, host):
                 yield from self._route(route, host)
             elif (key := encoded(route.match)) not in seen:
                 seen.add(key)
                 yield from self._catch_all(route, host)
+
+    def _is_rule(self, route: Message, host: Host) -> bool:
+        """Whether a rule of ours was made a route that answers, for want of an object."""
+        place = route_place(route.name)
+        if place is None or is_marked(route):
+            return False
+        return host.served is not None and place.rule in host.served.matches
 
     def _route(self, route: Message, host: Host) -> list[Message]:
         """A route to providers, or what takes its place when it may not be served."""
         place = route_place(route.name)
         rule = self._rule(place, host)
         self._mark(route, host, place)
-        if not route.HasField("route"):
-            return [route]
-        if rule is None:
+        if rule is None or not route.HasField("route"):
             return self._refuse(route)
         action = route.route
         for name in cluster_names(action):
