@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -58,6 +58,7 @@ class ExtensionBed:
     port: int
     home: Path
     plan: Plan | None = None
+    asked: list[tuple[str, bytes]] = field(default_factory=list)
 
     @property
     def socket(self) -> Path:
@@ -97,13 +98,27 @@ class ExtensionBed:
         return httpx.get(f"http://{files[-1].read_text()}{path}").text
 
 
+class RecordingServer(ExtensionServer):
+    """Keeps what it was asked, under the names of its own functions."""
+
+    def __init__(self, *args: Any) -> None:
+        """Nothing was asked yet."""
+        super().__init__(*args)
+        self.asked: list[tuple[str, bytes]] = []
+
+    def _agreed(self, hook: Any, request: bytes, context: Any) -> bytes:
+        self.asked.append((hook.__name__, request))
+        return super()._agreed(hook, request, context)
+
+
 @contextlib.contextmanager
 def run_extension(folder: Path, port: int, home: Path) -> Iterator[ExtensionBed]:
     """A bed whose server and core run; `home` is the folder of Envoy Gateway."""
     bed = ExtensionBed(folder, port, home)
     options = ServerOptions(f"127.0.0.1:{port}")
-    server = ExtensionServer(lambda: bed.plan, Settings(socket=str(bed.socket)), options)
+    server = RecordingServer(lambda: bed.plan, Settings(socket=str(bed.socket)), options)
     server.start()
+    bed.asked = server.asked
     empty = {"version": 1, "generation": "none", "gateways": {}, "backends": {}}
     (folder / "config.json").write_bytes(as_text(empty))
     command = [sys.executable, "-m", "aigw.extproc", "--runtime", folder, "--socket", bed.socket]
