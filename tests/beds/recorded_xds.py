@@ -69,7 +69,7 @@ def _any_as_json(packing: Message) -> dict[str, Any]:
     return {"@type": name, **as_json(parsed(name, packing.value))}
 
 
-def _value(field: Any, value: Any) -> Any:
+def _value(field: Any, value: Any) -> Any:  # noqa: ANN401 - of protobuf
     if field.message_type is None:
         return list(value) if field.is_repeated else value
     if field.message_type.GetOptions().map_entry:

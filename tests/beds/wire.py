@@ -16,7 +16,11 @@ def differences(before: bytes, after: bytes, type_name: str) -> list[str]:
     return sorted(set(_differences(before, after, message(type_name).DESCRIPTOR)))  # type: ignore[attr-defined]
 
 
-def _differences(before: bytes, after: bytes, descriptor: Any) -> Iterator[str]:
+def _differences(
+    before: bytes,
+    after: bytes,
+    descriptor: Any,  # noqa: ANN401 - of protobuf
+) -> Iterator[str]:
     old, new = _by_number(before), _by_number(after)
     for number in sorted(old.keys() | new.keys()):
         field = descriptor.fields_by_number.get(number)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from aigw.extension.server import Context, Hook
     from aigw.plan import Plan
     from kube.bed.cluster import Cluster
 
@@ -39,7 +40,7 @@ _INCLUDED = {"includeAll": True}
 
 def settings_of_envoy_gateway(port: int) -> Json:
     """The part of Envoy Gateway's configuration that names the extension server."""
-    included = {name: _INCLUDED for name in ("listener", "route", "cluster", "secret")}
+    included = dict.fromkeys(("listener", "route", "cluster", "secret"), _INCLUDED)
     post = ["Translation", "Cluster", "Route", "Endpoints"]
     return {
         "extensionManager": {
@@ -101,13 +102,15 @@ class ExtensionBed:
 class RecordingServer(ExtensionServer):
     """Keeps what it was asked, under the names of its own functions."""
 
-    def __init__(self, *args: Any) -> None:
-        """Nothing was asked yet."""
-        super().__init__(*args)
-        self.asked: list[tuple[str, bytes]] = []
+    asked: list[tuple[str, bytes]]
 
-    def _agreed(self, hook: Any, request: bytes, context: Any) -> bytes:
-        self.asked.append((hook.__name__, request))
+    def start(self) -> None:
+        """Nothing was asked yet."""
+        self.asked = []
+        super().start()
+
+    def _agreed(self, hook: Hook, request: bytes, context: Context) -> bytes:
+        self.asked.append((getattr(hook, "__name__", ""), request))
         return super()._agreed(hook, request, context)
 
 

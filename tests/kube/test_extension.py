@@ -125,7 +125,8 @@ def url(
     free_port: FreePorts,
 ) -> str:
     port, namespace = free_port(), cluster.new_namespace()
-    found = documents(port, *(provider.port for provider in providers), namespace)
+    one, two = (provider.port for provider in providers)
+    found = documents(port, one, two, namespace)
     bed.apply(cluster, found, tuple(in_namespace(keys_for("d-guarded"), namespace)))
     address = f"http://127.0.0.1:{port}"
     expected = {("m", HOST, ""): 200, ("guarded", "guarded.test", ""): 401}
@@ -139,9 +140,6 @@ def url(
     try:
         wait(is_ready, "answers of all hosts", 30)
     except BedError:
-        from kube.zz_debug import dump
-
-        dump(cluster, bed, namespace)
         pytest.fail(f"not served as expected: {seen}")
     return address
 
@@ -154,7 +152,13 @@ def ask(url: str, model: str, host: str = HOST, key: str = "") -> int:
         return 0
 
 
-def send(url: str, model: str, host: str = HOST, key: str = "", **more: Any) -> httpx.Response:
+def send(
+    url: str,
+    model: str,
+    host: str = HOST,
+    key: str = "",
+    **more: Any,  # noqa: ANN401 - members of the body
+) -> httpx.Response:
     """A chat."""
     headers = {"host": host, **({"x-client-key": key} if key else {}), **more.pop("headers", {})}
     body = {"model": model, **QUESTION, **more}

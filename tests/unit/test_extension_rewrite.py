@@ -149,7 +149,7 @@ def test_endpoints_by_name_get_their_backend_and_priority(after: Bundle, plan: P
 def test_endpoints_by_address_are_named_by_the_other_hook(
     recorded: recorded_xds.Recorded, served: Served, plan: Plan
 ) -> None:
-    found = {}
+    found: dict[str, Message] = {}
     for data in recorded["endpoints"]:
         result = name_endpoints(data, served)
         assert result.unknown == frozenset()
