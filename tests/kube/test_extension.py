@@ -65,6 +65,7 @@ def documents(port: int, one: int, two: int, namespace: str) -> list[dict[str, A
         BackendSpec("claude", two, {"name": "Anthropic"}, anthropic_key("claude", CLAUDE_KEY)),
         BackendSpec("named", one, auth=api_key("named", KEY), endpoint=named),
         BackendSpec("dead", 9),
+        BackendSpec("gone", 9, endpoint={"fqdn": {"hostname": "localhost", "port": 9}}),
     ]
     both = [{"name": "one", "priority": 0}, {"name": "two", "priority": 1}]
     rules = [
@@ -73,6 +74,10 @@ def documents(port: int, one: int, two: int, namespace: str) -> list[dict[str, A
         rule("named", "named"),
         rule("both", *both),
         rule("dead", {"name": "dead", "priority": 0}, {"name": "claude", "priority": 1}),
+    ]
+    rules += [
+        rule("mixed", {"name": "one", "priority": 1}, {"name": "gone", "priority": 0}),
+        rule("ordered", {"name": "two", "priority": 1}, {"name": "named", "priority": 0}),
     ]
     more = [
         route("a-guarded", "guarded.test", rule("guarded", "two")),
@@ -219,6 +224,21 @@ def test_a_failing_provider_is_left_for_the_next_with_nothing_of_its_own(
     reply = send(url, "both", headers={"x-case": "fail"})
     assert reply.status_code == 200
     assert "canary-of-the-first" not in reply.text
+    assert not two.received[-1].header_values("authorization")
+
+
+def test_priorities_hold_among_names_and_addresses(
+    url: str, providers: tuple[ProviderBed, ProviderBed]
+) -> None:
+    one, two = providers
+    before = len(one.received), len(two.received)
+    assert {ask(url, "mixed") for _ in range(5)} == {200}
+    assert {ask(url, "ordered") for _ in range(5)} == {200}
+    assert (len(one.received), len(two.received)) == (before[0] + 10, before[1])
+    assert one.received[-1].header_values("authorization") == [f"Bearer {KEY}"]
+    one.on(Reply(503, (), b"canary-of-the-first"), match=Match(("x-case", "fail in order")))
+    reply = send(url, "ordered", headers={"x-case": "fail in order"})
+    assert reply.status_code == 200
     assert not two.received[-1].header_values("authorization")
 
 

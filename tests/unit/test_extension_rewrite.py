@@ -200,6 +200,15 @@ def test_references_that_are_missing_in_xds_move_no_names(
     ]
 
 
+def test_names_and_addresses_of_one_rule_are_tried_in_order(after: Bundle) -> None:
+    (action,) = (r.route for r in routes_of(after, "open.test") if "/rule/2/" in r.name)
+    assert action.cluster == f"{RULE}/2"
+    found = as_json(cluster(after, f"{RULE}/2"))["cluster_type"]["typed_config"]
+    assert found["clusters"] == [f"{RULE}/2/backend/1", f"{RULE}/2/backend/0"]
+    (locality,) = cluster(after, f"{RULE}/2/backend/1").load_assignment.endpoints
+    assert locality.priority == 0
+
+
 def test_limits_are_ours_where_nobody_set_any(after: Bundle) -> None:
     (ours,) = cluster(after, f"{RULE}/0").circuit_breakers.thresholds
     assert ours.max_requests.value == 2**31 - 1

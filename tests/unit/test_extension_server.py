@@ -107,7 +107,7 @@ def test_a_translation_comes_back_whole(running: Running, plan: Plan) -> None:
     kinds = {kind: recorded[kind] for kind in ("clusters", "listeners", "routes")}
     answer = running.hook("PostTranslateModify", secrets=[b"kept"], **kinds)
     assert list(answer.secrets) == [b"kept"]
-    assert len(answer.clusters) == len(kinds["clusters"]) + 1
+    assert len(answer.clusters) == len(kinds["clusters"]) + 2
     assert len(answer.listeners) == len(kinds["listeners"])
     (endpoints,) = {
         len(running.hook("PostEndpointsModify", load_assignment=item).load_assignment) > len(item)
