@@ -10,7 +10,9 @@ import openai
 import pytest
 import yaml
 
+from aigw.extension import Served, Settings, rewrite
 from aigw.providers import FakeProvider, Match, Reply
+from beds import recorded_xds
 from beds.provider import ProviderBed
 from beds.resources import (
     GROUP,
@@ -38,6 +40,7 @@ EG = "gateway.envoyproxy.io/v1alpha1"
 GW = "gateway.networking.k8s.io"
 KEY, CLAUDE_KEY, CLIENT_KEY = "canary-key-one", "canary-key-claude", "canary-key-client"
 QUESTION: dict[str, Any] = {"messages": [{"role": "user", "content": "When is high tide?"}]}
+PAGE = "https://pages.example"
 HOST = "any.test"
 LARGE = "x" * 3_000_000
 
@@ -54,6 +57,13 @@ def keys_for(name: str) -> list[dict[str, Any]]:
     keys = {"credentialRefs": [{"name": name}], "extractFrom": [{"headers": ["x-client-key"]}]}
     policy = resource(EG, "SecurityPolicy", name, targetRefs=[target], apiKeyAuth=keys)
     return [policy, {**resource("v1", "Secret", name), "stringData": {"client": CLIENT_KEY}}]
+
+
+def pages_may_call(name: str) -> dict[str, Any]:
+    """A policy for a route: web pages may call."""
+    target = {"group": GW, "kind": "HTTPRoute", "name": name}
+    cors = {"allowOrigins": [PAGE], "allowMethods": ["POST"], "allowHeaders": ["content-type"]}
+    return resource(EG, "SecurityPolicy", name, targetRefs=[target], cors=cors)
 
 
 def documents(port: int, one: int, two: int, namespace: str) -> list[dict[str, Any]]:
@@ -82,6 +92,8 @@ def documents(port: int, one: int, two: int, namespace: str) -> list[dict[str, A
     more = [
         route("a-guarded", "guarded.test", rule("guarded", "two")),
         *keys_for("a-guarded"),
+        route("pages", "pages.test", rule("m", "one")),
+        pages_may_call("pages"),
         route("b-open", "guarded.test", rule("open", "two")),
         route("c-open", "lock.test", rule("open", "two")),
         route("d-guarded", "lock.test", rule("guarded", "two")),
@@ -180,7 +192,8 @@ def client(url: str) -> openai.OpenAI:
 def test_the_official_library_gets_an_answer(
     url: str, providers: tuple[ProviderBed, ProviderBed]
 ) -> None:
-    reply = client(url).chat.completions.create(model="m", **QUESTION)
+    with client(url) as api:
+        reply = api.chat.completions.create(model="m", **QUESTION)
     assert reply.choices[0].message.content
     got = providers[0].received[-1]
     assert got.header_values("authorization") == [f"Bearer {KEY}"]
@@ -189,12 +202,14 @@ def test_the_official_library_gets_an_answer(
 
 
 def test_streams_arrive_event_by_event(url: str) -> None:
-    stream = client(url).chat.completions.create(model="m", stream=True, **QUESTION)
-    assert len(list(stream)) > 1
+    with client(url) as api:
+        events = list(api.chat.completions.create(model="m", stream=True, **QUESTION))
+    assert len(events) > 1
 
 
 def test_another_schema_is_translated(url: str, providers: tuple[ProviderBed, ProviderBed]) -> None:
-    reply = client(url).chat.completions.create(model="claude", max_tokens=100, **QUESTION)
+    with client(url) as api:
+        reply = api.chat.completions.create(model="claude", max_tokens=100, **QUESTION)
     assert reply.choices[0].message.content
     got = providers[1].received[-1]
     assert got.path == "/v1/messages"
@@ -256,7 +271,8 @@ def test_an_unknown_model_and_no_model_are_json_errors(url: str) -> None:
 
 
 def test_models_are_listed(url: str) -> None:
-    listed = {model.id for model in client(url).models.list()}
+    with client(url) as api:
+        listed = {model.id for model in api.models.list()}
     assert {"m", "claude", "both"} <= listed
 
 
@@ -302,10 +318,36 @@ def test_a_policy_that_only_envoy_gateway_knows_is_a_lock_as_well(url: str) -> N
     assert ask(url, "guarded", "lock.test", CLIENT_KEY) == 403
 
 
+def test_web_pages_may_call_where_a_policy_lets_them(url: str) -> None:
+    sent = {"host": "pages.test", "origin": PAGE, "access-control-request-method": "POST"}
+    preflight = httpx.options(f"{url}/v1/chat/completions", headers=sent)
+    assert preflight.status_code == 200
+    assert preflight.headers["access-control-allow-origin"] == PAGE
+    reply = send(url, "m", "pages.test", headers={"origin": PAGE})
+    assert reply.status_code == 200
+    assert reply.headers["access-control-allow-origin"] == PAGE
+    nameless = httpx.post(f"{url}/v1/chat/completions", json={}, headers={"host": "pages.test"})
+    assert nameless.status_code == 400
+    assert nameless.json()["type"] == "error"
+    assert send(url, "nobody", "pages.test").status_code == 404
+
+
 def test_errors_of_envoy_are_json(url: str) -> None:
     reply = send(url, "guarded", "guarded.test")
     assert reply.status_code == 401
     assert reply.json()["type"] == "error"
+
+
+def test_a_second_run_over_the_same_translation_changes_nothing(
+    bed: ExtensionBed, url: str
+) -> None:
+    del url
+    recorded = recorded_xds.collected(list(bed.asked))
+    assert bed.plan is not None
+    served, settings = Served(bed.plan), Settings()
+    once = rewrite(recorded_xds.bundle(recorded), served, settings).bundle
+    assert once != recorded_xds.bundle(recorded)
+    assert rewrite(once, served, settings).bundle == once
 
 
 def test_nothing_secret_is_in_the_configuration_of_envoy(bed: ExtensionBed, url: str) -> None:

@@ -108,6 +108,9 @@ class Routes:
         for route in routes:
             if not is_generated(route):
                 yield route
+            elif route.route.cluster == NO_MODEL_ROUTE:
+                self.needs_no_model = True
+                yield route
             elif not route.HasField("direct_response") or self._is_rule(route, host):
                 yield from self._route(route, host)
             elif (key := encoded(route.match)) not in seen:
@@ -197,6 +200,7 @@ class Routes:
             if answer.HasField("direct_response"):
                 copy.direct_response.CopyFrom(answer.direct_response)
             else:
+                copy.name = answer.name
                 copy.route.CopyFrom(answer.route)
             found.append(copy)
         return found
