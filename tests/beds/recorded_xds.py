@@ -35,26 +35,32 @@ def documents() -> list[dict[str, Any]]:
     return found
 
 
-def collected(asked: Iterable[tuple[str, bytes]]) -> Recorded:
-    """The last translation and the last load assignment of each name, without secrets."""
+def collected(asked: Iterable[tuple[str, bytes]], namespace: str = NAMESPACE) -> Recorded:
+    """The last translation and load assignments of a namespace, without secrets."""
     package = "envoygateway.extension"
     found: Recorded = {}
     assignments: dict[str, bytes] = {}
     for name, data in asked:
         if name == "_translation":
             whole = parsed(f"{package}.PostTranslateModifyRequest", data)
-            found = {
-                kind: list(getattr(whole, kind)) for kind in ("clusters", "listeners", "routes")
-            }
+            names = [parsed(LISTENER, item).name for item in whole.listeners]
+            if any(name.startswith(f"{namespace}/") for name in names):
+                kinds = ("clusters", "listeners", "routes")
+                found = {kind: list(getattr(whole, kind)) for kind in kinds}
         elif name == "_endpoints":
             one = parsed(f"{package}.PostEndpointsModifyRequest", data).load_assignment
-            assignments[parsed(ASSIGNMENT, one).cluster_name] = one
+            of = parsed(ASSIGNMENT, one).cluster_name
+            if of.startswith(f"httproute/{namespace}/"):
+                assignments[of] = one
     found["endpoints"] = [assignments[name] for name in sorted(assignments)]
     return found
 
 
 def as_json(found: Message) -> dict[str, Any]:
-    """What is known of a message; an `Any` of an unknown type is shown as its bytes."""
+    """What is known of a message; of an `Any` of an unknown type only the type.
+
+    Bytes of such types differ from one time to the next: maps have no order.
+    """
     if found.DESCRIPTOR.full_name == "google.protobuf.Any":
         return _any_as_json(found)
     return {field.name: _value(field, value) for field, value in found.ListFields()}
@@ -65,7 +71,7 @@ def _any_as_json(packing: Message) -> dict[str, Any]:
     try:
         message(name)
     except KeyError:
-        return {"@type": name, "value": packing.value.hex()}
+        return {"@type": name}
     return {"@type": name, **as_json(parsed(name, packing.value))}
 
 

@@ -140,7 +140,7 @@ def url(
     bed: ExtensionBed,
     providers: tuple[ProviderBed, ProviderBed],
     free_port: FreePorts,
-) -> str:
+) -> Iterator[str]:
     port, namespace = free_port(), cluster.new_namespace()
     one, two = (provider.port for provider in providers)
     found = documents(port, one, two, namespace)
@@ -158,7 +158,8 @@ def url(
         wait(is_ready, "answers of all hosts", 30)
     except BedError:
         pytest.fail(f"not served as expected: {seen}")
-    return address
+    yield address
+    cluster.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
 
 
 def ask(url: str, model: str, host: str = HOST, key: str = "") -> int:
@@ -342,8 +343,9 @@ def test_a_second_run_over_the_same_translation_changes_nothing(
     bed: ExtensionBed, url: str
 ) -> None:
     del url
-    recorded = recorded_xds.collected(list(bed.asked))
     assert bed.plan is not None
+    namespace = next(iter(bed.plan.rules)).partition("/")[0]
+    recorded = recorded_xds.collected(list(bed.asked), namespace)
     served, settings = Served(bed.plan), Settings()
     once = rewrite(recorded_xds.bundle(recorded), served, settings).bundle
     assert once != recorded_xds.bundle(recorded)
