@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import threading
 import time
 from dataclasses import dataclass
@@ -9,6 +10,10 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from aigw.extension import ExtensionServer, ServerOptions, Settings
 from aigw.extension.messages import encoded, message, parsed
@@ -168,3 +173,38 @@ def test_a_stopping_server_finishes_what_it_does(running: Running, plan: Plan) -
     running.server.stop(1)
     with pytest.raises(grpc.RpcError):
         running.hook("PostTranslateModify")
+
+
+def test_with_a_certificate_it_speaks_tls(plan: Plan) -> None:
+    certificate, key = self_signed()
+    options = ServerOptions("127.0.0.1:0", certificate=lambda: (certificate, key))
+    server = ExtensionServer(lambda: plan, Settings(), options)
+    server.start()
+    credentials = grpc.ssl_channel_credentials(certificate)
+    with grpc.secure_channel(f"localhost:{server.port}", credentials) as channel:
+        assert Running(server, channel).health() == SERVING
+    server.stop(0)
+
+
+def self_signed() -> tuple[bytes, bytes]:
+    """A certificate for localhost and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    text = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM), text

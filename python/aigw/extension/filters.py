@@ -81,6 +81,6 @@ def log_rules(settings: Settings) -> Json:
 
 
 def usage_logs(settings: Settings) -> list[Json]:
-    """Access logs that the core reads from Envoy on its own socket."""
+    """What the core is told about the end of requests, on its own socket: nothing yet."""
     del settings
     return []
