@@ -11,6 +11,7 @@ import pytest
 from aigw.extension import Bundle, Served, Settings, name_endpoints, rewrite, route_hashes
 from aigw.extension.filters import CORE_CLUSTER, CORE_FILTER
 from aigw.extension.messages import Message, encoded, parsed
+from aigw.plan.attributes import Attributes
 from aigw.render.envoy import render_filter_config
 from beds import recorded_xds
 from beds.documents import compile_documents
@@ -316,15 +317,23 @@ def test_internal_headers_go_first_and_errors_are_json(after: Bundle) -> None:
     assert parsed(LISTENER, listener).per_connection_buffer_limit_bytes.value == 256 << 20
 
 
-def test_headers_for_access_logs_become_metadata(before: Bundle, served: Served) -> None:
-    settings = Settings(log_attributes={"X-Team": "team", "X-App": "app"})
-    result = rewrite(before, served, settings).bundle
+def test_headers_for_access_logs_become_metadata(before: Bundle, plan: Plan) -> None:
+    attributes = Attributes(logs=(("x-team", "team"), ("x-app", "app")))
+    served = Served(replace(plan, attributes=attributes))
+    result = rewrite(before, served, Settings()).bundle
     filters = manager(result, "recorded/gw/http")["http_filters"]
     (found,) = (x for x in filters if x["name"] == "envoy.filters.http.header_to_metadata")
     rules = found["typed_config"]["request_rules"]
     assert [rule["header"] for rule in rules] == ["x-app", "x-team"]
-    assert filters[-1]["name"] == "envoy.filters.http.router"
-    assert rewrite(result, served, settings).bundle == result
+    assert filters[filters.index(found) + 1]["name"] == CORE_FILTER
+    assert rewrite(result, served, Settings()).bundle == result
+
+
+def test_the_core_is_told_how_requests_end(after: Bundle) -> None:
+    *_, log = manager(after, "recorded/gw/http")["access_log"]
+    assert log["name"] == "envoy.access_loggers.http_grpc"
+    service = log["typed_config"]["common_config"]["grpc_service"]
+    assert service["envoy_grpc"]["cluster_name"] == CORE_CLUSTER
 
 
 # --- the hash for HTTPRoutes ---
