@@ -64,18 +64,12 @@ def client_filters(plan: Plan, target: EnvoyTarget, gateway: str) -> list[Json]:
     if target.data_plane is DataPlane.MODULE:
         settings = {"runtime": target.runtime_dir, "gateway": gateway}
         request = _module(target, REQUEST_FILTER, "request", settings)
-        return [*_attributes(plan), request, *_members(plan), _ROUTER]
-    mode = {
-        "request_header_mode": "SEND",
-        "request_body_mode": "BUFFERED",
-        "response_header_mode": "SKIP",
-        "response_body_mode": "NONE",
-    }
-    metadata = {"x-aigw-filter": "request", "x-aigw-gateway": gateway}
-    return [*_attributes(plan), _request_ext_proc(plan, metadata, mode), _ROUTER]
+        return [*log_attributes(plan), request, *_members(plan), _ROUTER]
+    request = request_ext_proc(plan, {"x-aigw-gateway": gateway})
+    return [*log_attributes(plan), request, _ROUTER]
 
 
-def _attributes(plan: Plan) -> list[Json]:
+def log_attributes(plan: Plan) -> list[Json]:
     """Headers for access logs, as metadata, whatever becomes of the request.
 
     Behind authentication: a header that tells who is calling is the verified one.
@@ -103,10 +97,19 @@ def _attributes(plan: Plan) -> list[Json]:
     ]
 
 
-def _request_ext_proc(plan: Plan, metadata: dict[str, str], mode: dict[str, str]) -> Json:
-    attributes = [POLICY_ATTRIBUTE]
+def request_ext_proc(plan: Plan, metadata: dict[str, str]) -> Json:
+    """The request filter where the core is a processor; `metadata` may name the Gateway."""
     return _ext_proc(
-        plan, REQUEST_FILTER, metadata, processing_mode=mode, request_attributes=attributes
+        plan,
+        REQUEST_FILTER,
+        {"x-aigw-filter": "request", **metadata},
+        processing_mode={
+            "request_header_mode": "SEND",
+            "request_body_mode": "BUFFERED",
+            "response_header_mode": "SKIP",
+            "response_body_mode": "NONE",
+        },
+        request_attributes=[POLICY_ATTRIBUTE],
     )
 
 

@@ -102,7 +102,7 @@ def _connection_manager(plan: Plan, port: Port, listener: Listener, target: Envo
         access_log=access_logs(plan.gateways[port.gateway], target),
         local_reply_config=local_reply_config(plan.prefixes),
         early_header_mutation_extensions=[
-            _strip_internal_headers(),
+            strip_internal_headers(),
             *early_mutations(listener.traffic.headers),
         ],
         # Clients are not trusted: their x-envoy-* headers cannot change timeouts or retries.
@@ -118,7 +118,7 @@ def _connection_manager(plan: Plan, port: Port, listener: Listener, target: Envo
     )
 
 
-def _strip_internal_headers() -> Json:
+def strip_internal_headers() -> Json:
     """Before the first route match: nothing that a client sends may look like our own headers."""
     mutations: list[Json] = [
         {"remove_on_match": {"key_matcher": {"prefix": "x-ai-eg-"}}},

@@ -66,7 +66,7 @@ def _virtual_host(
         MatchedRoutes(match, _guarded_routes(plan, host, match, target, ids))
         for match in host.matches
     ]
-    rest = [*guarded(_rest(plan, gateway, host), host.security, host, plan)]
+    others = [*guarded(rest(plan, gateway, host), host.security, host, plan)]
     found: Json = {
         "name": host.hostname,
         "domains": [host.hostname],
@@ -75,12 +75,12 @@ def _virtual_host(
     }
     if not host.http:
         taken_off = {"request_headers_to_remove": NOT_FOR_PROVIDERS}
-        return {**found, **taken_off, **selection(entries, rest)}
+        return {**found, **taken_off, **selection(entries, others)}
     from aigw.render.envoy.http_routes import with_plain_routes  # noqa: PLC0415 - for few plans
 
     for route in (route for entry in entries for route in entry.routes):
         route["request_headers_to_remove"] = NOT_FOR_PROVIDERS
-    return {**found, **with_plain_routes(plan, gateway, host, selection(entries, rest), rest)}
+    return {**found, **with_plain_routes(plan, gateway, host, selection(entries, others), others)}
 
 
 def _guarded_routes(
@@ -89,17 +89,17 @@ def _guarded_routes(
     return (*guarded(_routes(plan, match, target, ids), match.security, host, plan),)
 
 
-def _rest(plan: Plan, gateway: Gateway, host: VirtualHost) -> list[Json]:
+def rest(plan: Plan, gateway: Gateway, host: VirtualHost) -> list[Json]:
     """What answers requests that no match takes."""
     if host.is_closed:
         message = "the security policy of this host cannot be enforced"
-        return _direct(plan, {}, 503, "ServiceUnavailable", message)
+        return direct(plan, {}, 503, "ServiceUnavailable", message)
     absent: list[Json] = [{"name": MODEL_HEADER, "present_match": False}]
-    nameless = _direct(plan, {"headers": absent}, 400, "BadRequest", NO_MODEL_MESSAGE)
+    nameless = direct(plan, {"headers": absent}, 400, "BadRequest", NO_MODEL_MESSAGE)
     if security := plan.security.get(host.security):
         nameless = no_model_routes(absent, security) or nameless
     message = unknown_model_message(models_on_offer(gateway.models, host.hostname))
-    return [*nameless, *_direct(plan, {}, 404, "NotFound", message)]
+    return [*nameless, *direct(plan, {}, 404, "NotFound", message)]
 
 
 def _routes(
@@ -110,7 +110,7 @@ def _routes(
     headers = [header_matcher(header) for header in match.headers]
     if not rule.groups:
         message = "no backend of this route can be used"
-        return _direct(plan, {"headers": headers}, 503, "ServiceUnavailable", message)
+        return direct(plan, {"headers": headers}, 503, "ServiceUnavailable", message)
     if target.data_plane is DataPlane.MODULE:
         rule = skipping(rule)
     action: Json = {
@@ -119,7 +119,7 @@ def _routes(
         "auto_host_rewrite": True,
         "timeout": seconds(rule.timeouts.request_ms),
     }
-    if policy := _retry_policy(rule, target):
+    if policy := retry_policy(rule, target):
         action["retry_policy"] = policy
     paths: list[Json] = [{"path": path} for path in match.paths]
     return [
@@ -163,7 +163,7 @@ def _destination(rule: Rule, target: EnvoyTarget, ids: Mapping[str, str]) -> Jso
     return {"inline_cluster_specifier_plugin": {"extension": extension}}
 
 
-def _retry_policy(rule: Rule, target: EnvoyTarget) -> Json:
+def retry_policy(rule: Rule, target: EnvoyTarget) -> Json:
     """Retries and limits of one attempt; empty when the rule has neither."""
     policy: Json = {}
     if rule.timeouts.attempt_ms:
@@ -198,7 +198,7 @@ def _retry_policy(rule: Rule, target: EnvoyTarget) -> Json:
     return policy
 
 
-def _direct(plan: Plan, conditions: Json, status: int, type_name: str, message: str) -> list[Json]:
+def direct(plan: Plan, conditions: Json, status: int, type_name: str, message: str) -> list[Json]:
     """An error in the client's shape: once for Cohere's paths, once for all others."""
     return [
         {

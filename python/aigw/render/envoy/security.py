@@ -127,7 +127,7 @@ def host_filters(host: VirtualHost, plan: Plan) -> Json:
     """The part of a virtual host that turns filters on, and the core off where it is closed."""
     if host.is_closed:
         return {"typed_per_filter_config": {REQUEST_FILTER: _OFF}}
-    config = _per_filter(plan, host.security)
+    config = per_filter(plan, host.security)
     return {"typed_per_filter_config": config} if config else {}
 
 
@@ -135,7 +135,7 @@ def guarded(routes: Iterable[Json], key: str, host: VirtualHost, plan: Plan) -> 
     """Routes under a policy: marked with its hash, with filters where they differ from the host."""
     own: Json = {}
     if key != host.security:
-        own = {**dict.fromkeys(_per_filter(plan, host.security), _OFF), **_per_filter(plan, key)}
+        own = {**dict.fromkeys(per_filter(plan, host.security), _OFF), **per_filter(plan, key)}
     for route in routes:
         found = {**route, "metadata": _marked(route, key)} if key else dict(route)
         if own:
@@ -191,7 +191,7 @@ def with_rest(hosts: list[Json], listener: Listener) -> list[Json]:
     return [*hosts, rest]
 
 
-def _per_filter(plan: Plan, key: str) -> Json:
+def per_filter(plan: Plan, key: str) -> Json:
     """`typed_per_filter_config` of a policy."""
     security = plan.security.get(key, Security())
     config: Json = {}
@@ -347,8 +347,13 @@ def side_clusters(plan: Plan, target: EnvoyTarget) -> list[Json]:
     }
     found = [_key_cluster(plan, target, name, keys) for name, keys in sorted(servers.items())]
     if any(plan.security[key].cors for key in _used(plan)):
-        found.append({"name": NO_MODEL_ROUTE, "type": "STATIC", "connect_timeout": CONNECT_TIMEOUT})
+        found.append(no_model_cluster())
     return found
+
+
+def no_model_cluster() -> Json:
+    """The cluster without hosts of `no_model_routes`."""
+    return {"name": NO_MODEL_ROUTE, "type": "STATIC", "connect_timeout": CONNECT_TIMEOUT}
 
 
 def _used(plan: Plan) -> set[str]:
