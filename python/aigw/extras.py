@@ -1,7 +1,8 @@
 """Extras of the package: the libraries of clouds that are here, and those that are not."""
 
-import importlib.util
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.machinery import PathFinder
 
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "aws": ("botocore", "urllib3"),
@@ -24,7 +25,15 @@ def advice(extra: str) -> str:
 
 
 def _is_installed(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # a package that it would be in
-        return False
+    """Without the import of a package that it is in, as `find_spec` does it."""
+    places: Sequence[str] | None = None
+    whole = ""
+    for part in name.split("."):
+        whole = f"{whole}.{part}" if whole else part
+        if sys.modules.get(whole, sys) is None:  # its import is blocked
+            return False
+        spec = PathFinder.find_spec(whole, places)
+        if spec is None:
+            return False
+        places = spec.submodule_search_locations
+    return True

@@ -71,7 +71,7 @@ def test_logs_and_configuration_stay_and_are_private(
         assert "Nothing" in log
         assert f"listening on {gateway.url}" in log
         assert "INFO configuration reloaded" in log
-        assert log.rstrip().endswith("INFO stopping")
+        assert "INFO stopping" in log
         (line,) = (envoy_logs / "stdout.log").read_text().splitlines()
         assert json.loads(line)["model"] == "m"
         assert "caught ENVOY_SIGTERM" in (envoy_logs / "stderr.log").read_text()
@@ -79,7 +79,8 @@ def test_logs_and_configuration_stay_and_are_private(
         assert envoy_config["static_resources"]["listeners"]
         for path in files_below(state):
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
-            assert not [word for word in (SECRET, CLIENT_KEY) if word in path.read_text()]
+            content = path.read_bytes()
+            assert not [word for word in (SECRET, CLIENT_KEY) if word.encode() in content]
         assert stat.S_IMODE((state / "ledger").stat().st_mode) == 0o700
 
 

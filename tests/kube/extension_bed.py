@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from aigw.extension.server import Context, Hook
     from aigw.plan import Plan
     from kube.bed.cluster import Cluster
 
@@ -39,7 +40,7 @@ _INCLUDED = {"includeAll": True}
 
 def settings_of_envoy_gateway(port: int) -> Json:
     """The part of Envoy Gateway's configuration that names the extension server."""
-    included = {name: _INCLUDED for name in ("listener", "route", "cluster", "secret")}
+    included = dict.fromkeys(("listener", "route", "cluster", "secret"), _INCLUDED)
     post = ["Translation", "Cluster", "Route", "Endpoints"]
     return {
         "extensionManager": {
@@ -58,6 +59,7 @@ class ExtensionBed:
     port: int
     home: Path
     plan: Plan | None = None
+    asked: list[tuple[str, bytes]] = field(default_factory=list)
 
     @property
     def socket(self) -> Path:
@@ -97,13 +99,29 @@ class ExtensionBed:
         return httpx.get(f"http://{files[-1].read_text()}{path}").text
 
 
+class RecordingServer(ExtensionServer):
+    """Keeps what it was asked, under the names of its own functions."""
+
+    asked: list[tuple[str, bytes]]
+
+    def start(self) -> None:
+        """Nothing was asked yet."""
+        self.asked = []
+        super().start()
+
+    def _agreed(self, hook: Hook, request: bytes, context: Context) -> bytes:
+        self.asked.append((getattr(hook, "__name__", ""), request))
+        return super()._agreed(hook, request, context)
+
+
 @contextlib.contextmanager
 def run_extension(folder: Path, port: int, home: Path) -> Iterator[ExtensionBed]:
     """A bed whose server and core run; `home` is the folder of Envoy Gateway."""
     bed = ExtensionBed(folder, port, home)
     options = ServerOptions(f"127.0.0.1:{port}")
-    server = ExtensionServer(lambda: bed.plan, Settings(socket=str(bed.socket)), options)
+    server = RecordingServer(lambda: bed.plan, Settings(socket=str(bed.socket)), options)
     server.start()
+    bed.asked = server.asked
     empty = {"version": 1, "generation": "none", "gateways": {}, "backends": {}}
     (folder / "config.json").write_bytes(as_text(empty))
     command = [sys.executable, "-m", "aigw.extproc", "--runtime", folder, "--socket", bed.socket]

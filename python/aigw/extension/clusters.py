@@ -66,6 +66,11 @@ class Clusters:
         self._name_cluster(cluster, place, rule)
         return True
 
+    def join(self, cluster: Message) -> None:
+        """The same for a cluster of our own over others: Envoy asks it, not them, for filters."""
+        self._put_filters(cluster)
+        cluster.circuit_breakers.CopyFrom(self._limits)
+
     def _name_cluster(self, cluster: Message, place: Place, rule: ServedRule) -> None:
         """Endpoints come another way; with one backend nothing can be mistaken."""
         if len(rule.refs) == 1 and place.ref in (None, rule.refs[0].ref):

@@ -32,6 +32,8 @@ def name_assignment(assignment: Message, rule: ServedRule) -> bool:
     kept = []
     for locality, named in zip(localities, found, strict=True):
         if named is not None:
+            # A cluster of its own has no others before it.
+            locality.priority = named.priority if only is None else 0
             _name(locality, named)
             kept.append(locality)
     if len(kept) != len(localities):
@@ -67,8 +69,6 @@ def _address(address: Message) -> tuple[str, int]:
 
 
 def _name(locality: Message, named: Named) -> None:
-    if locality.priority != named.priority:
-        locality.priority = named.priority
     for item in locality.lb_endpoints:
         address, port = _address(item.endpoint.address)
         known = named.endpoint(address, port)

@@ -8,6 +8,7 @@ from typing import cast
 
 from aigw.extension.settings import Settings
 from aigw.plan import Plan
+from aigw.render.envoy.access_log import to_the_core
 from aigw.render.envoy.cluster_names import renamed, with_references
 from aigw.render.envoy.clusters import extproc_cluster
 from aigw.render.envoy.filters import attempt_filters, request_ext_proc
@@ -15,7 +16,6 @@ from aigw.render.envoy.names import (
     BACKEND_KEY,
     EXTPROC_CLUSTER,
     HOST_METADATA,
-    METADATA,
     Json,
     typed,
 )
@@ -23,12 +23,10 @@ from aigw.render.envoy.target import DataPlane, EnvoyTarget
 
 CORE_CLUSTER = "ai-gateway-extproc-uds"
 CORE_FILTER = "envoy.filters.http.ext_proc/aigateway"
-LOG_FILTER = "envoy.filters.http.header_to_metadata"
 GATEWAY_HEADER = "x-aigw-gateway"
 _OURS = {EXTPROC_CLUSTER: CORE_CLUSTER}
 _OF_CLUSTER = f"xds.cluster_metadata.filter_metadata['{HOST_METADATA}']['{BACKEND_KEY}']"
 _PER_ROUTE = "envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute"
-_RULES = "envoy.extensions.filters.http.header_to_metadata.v3.Config"
 
 
 def target(settings: Settings) -> EnvoyTarget:
@@ -68,19 +66,6 @@ def provider_filters(plan: Plan, settings: Settings) -> list[Json]:
     ]
 
 
-def log_rules(settings: Settings) -> Json:
-    """Puts headers of clients where access logs find them after an attempt has changed them."""
-    rules: list[Json] = [
-        {
-            "header": header.lower(),
-            "on_header_present": {"metadata_namespace": METADATA, "key": key, "type": "STRING"},
-        }
-        for header, key in sorted(settings.log_attributes.items())
-    ]
-    return {"name": LOG_FILTER, "typed_config": typed(_RULES, request_rules=rules)}
-
-
 def usage_logs(settings: Settings) -> list[Json]:
-    """Access logs that the core reads from Envoy on its own socket."""
-    del settings
-    return []
+    """Tells the core how requests ended, on its own socket."""
+    return [with_references(item, _OURS) for item in to_the_core(target(settings))]

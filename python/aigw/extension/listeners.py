@@ -6,11 +6,12 @@ Only those whose routes are AI routes are changed; one that has been changed sta
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from aigw.extension.filters import CORE_FILTER, LOG_FILTER, log_rules, request_filter, usage_logs
+from aigw.extension.filters import CORE_FILTER, request_filter, usage_logs
 from aigw.extension.messages import Message, from_json, packed, unpacked
 from aigw.extension.policies import PROTECTING, spent_filter, stranger_filter
 from aigw.extension.settings import Settings
 from aigw.plan import Plan
+from aigw.render.envoy.filters import log_attributes
 from aigw.render.envoy.listeners import EXTPROC_BUFFER, strip_internal_headers
 from aigw.render.envoy.local_replies import local_reply_config
 from aigw.render.envoy.security import SPENT_FILTER
@@ -21,7 +22,6 @@ _MANAGER_TYPE = f"{_PACKAGE}.HttpConnectionManager"
 _ACCESS_LOG = "envoy.config.accesslog.v3.AccessLog"
 _EXTENSION = "envoy.config.core.v3.TypedExtensionConfig"
 _RULES = "envoy.extensions.filters.http.header_to_metadata.v3.Config"
-_ROUTER = "envoy.filters.http.router"
 _BUFFER = "envoy.filters.http.buffer"
 _BEHIND = tuple(
     f"envoy.filters.http.{name}"
@@ -56,7 +56,7 @@ class Listeners:
         self._core = from_json(filter_type, request_filter(self.plan))
         self._stranger = from_json(filter_type, stranger_filter())
         self._spent = from_json(filter_type, spent_filter())
-        self._log = from_json(filter_type, log_rules(self.settings))
+        self._logs = [from_json(filter_type, item) for item in log_attributes(self.plan)]
         self._usage = [from_json(_ACCESS_LOG, item) for item in usage_logs(self.settings)]
         self._early = from_json(_EXTENSION, strip_internal_headers())
         replies = local_reply_config(self.plan.prefixes)
@@ -90,8 +90,8 @@ class Listeners:
             at = _position([item.name for item in filters])
             filters[at:at] = [self._spent, self._core]
             filters.insert(_first_protecting([item.name for item in filters]), self._stranger)
-        if self.settings.log_attributes:
-            self._put_log_rules(filters)
+        for rules in self._logs:
+            _put_rules(filters, rules)
         del manager.http_filters[:]
         manager.http_filters.extend(filters)
         if self._early not in manager.early_header_mutation_extensions:
@@ -105,14 +105,15 @@ class Listeners:
             if log not in manager.access_log:
                 manager.access_log.append(log)
 
-    def _put_log_rules(self, filters: list[Message]) -> None:
-        """Into a filter of this kind that is there already; what it says about a header stays."""
-        for item in filters:
-            if item.name == LOG_FILTER:
-                _add_rules(item, self._log)
-                return
-        names = [item.name for item in filters]
-        filters.insert(names.index(_ROUTER) if _ROUTER in names else len(names), self._log)
+
+def _put_rules(filters: list[Message], rules: Message) -> None:
+    """Into a filter of this kind that is there already; what it says about a header stays."""
+    for item in filters:
+        if item.name == rules.name:
+            _add_rules(item, rules)
+            return
+    names = [item.name for item in filters]
+    filters.insert(names.index(CORE_FILTER), rules)
 
 
 def _add_rules(into: Message, other: Message) -> None:

@@ -5,14 +5,12 @@ compiles them into `xds.binpb`. What they do not describe is kept as it came. Th
 protobuf's default one, so other packages may bring Envoy's whole API.
 """
 
-import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
-from google.protobuf.message import Message as _Message
 
 from aigw.render.envoy.names import TYPE, Json
 
@@ -79,17 +77,3 @@ def encoded(found: Message) -> bytes:
     """The bytes of a message: the order of maps is fixed."""
     data: bytes = found.SerializeToString(deterministic=True)
     return data
-
-
-def as_json(found: Message) -> Json:
-    """A message for people and tests; parts that the pool does not know are left out."""
-    text = json_format.MessageToJson(
-        found, preserving_proto_field_name=True, descriptor_pool=_pool()
-    )
-    value: Json = json.loads(text)
-    return value
-
-
-def is_message(value: object) -> bool:
-    """Whether a value is a message."""
-    return isinstance(value, _Message)

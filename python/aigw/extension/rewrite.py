@@ -11,6 +11,7 @@ from aigw.extension.endpoints import name_assignment
 from aigw.extension.filters import CORE_CLUSTER, core_cluster, target
 from aigw.extension.listeners import Listeners
 from aigw.extension.messages import encoded, from_json, parsed
+from aigw.extension.mixed import cluster_in_order
 from aigw.extension.names import cluster_place
 from aigw.extension.routes import Routes
 from aigw.extension.served import Served
@@ -81,6 +82,11 @@ def _clusters(
         if not clusters.rewrite(cluster, place, rule):
             unknown.add(cluster.name)
         yield encoded(cluster)
+    for name, members in sorted(routes.joined.items()):
+        if name not in names:
+            cluster = cluster_in_order(name, members)
+            clusters.join(cluster)
+            yield encoded(cluster)
     if routes.configs and CORE_CLUSTER not in names:
         yield encoded(from_json(_CLUSTER, core_cluster(clusters.settings)))
     if routes.needs_no_model and NO_MODEL_ROUTE not in names:

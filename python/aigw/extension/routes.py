@@ -13,6 +13,7 @@ from typing import cast
 from aigw.extension.clusters import Clusters
 from aigw.extension.filters import CORE_FILTER, request_filter_on
 from aigw.extension.messages import Message, any_of, encoded, from_json, message
+from aigw.extension.mixed import ordered
 from aigw.extension.names import Place, route_place
 from aigw.extension.policies import PROTECTING, policy_filters
 from aigw.extension.served import Served, ServedHost, ServedRule
@@ -61,6 +62,8 @@ class Routes:
     """Clusters of AI routes, each with a Gateway that has it."""
     configs: set[str] = field(default_factory=set)
     """Route configurations with AI routes."""
+    joined: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Clusters to be made, each with those that it tries in this order."""
     needs_no_model: bool = False
     unknown: set[str] = field(default_factory=set)
     """Rules that the plan does not have."""
@@ -105,6 +108,9 @@ class Routes:
         for route in routes:
             if not is_generated(route):
                 yield route
+            elif route.route.cluster == NO_MODEL_ROUTE:
+                self.needs_no_model = True
+                yield route
             elif not route.HasField("direct_response") or self._is_rule(route, host):
                 yield from self._route(route, host)
             elif (key := encoded(route.match)) not in seen:
@@ -126,8 +132,7 @@ class Routes:
         if rule is None or not route.HasField("route"):
             return self._refuse(route)
         action = route.route
-        for name in cluster_names(action):
-            self.used.setdefault(name, host.gateway)
+        self._use(action, rule, host)
         action.append_x_forwarded_host = False
         known = set(route.request_headers_to_remove)
         route.request_headers_to_remove.extend(
@@ -135,6 +140,26 @@ class Routes:
         )
         self._put_retries(action, rule)
         return [route]
+
+    def _use(self, action: Message, rule: ServedRule, host: Host) -> None:
+        """Notes the clusters of an action, in the order of their priorities if there are several.
+
+        Where some have the same priority, weights choose among the first.
+        """
+        names = cluster_names(action)
+        groups = ordered(names, rule)
+        if groups and all(len(group) == 1 for group in groups):
+            name = f"httproute/{rule.rule.id.partition('@')[0]}"
+            action.cluster = name
+            self.joined[name] = tuple(name for (name,) in groups)
+            names = [name, *names]
+        elif groups:
+            weighted = action.weighted_clusters.clusters
+            kept = [item for item in weighted if item.name in groups[0]]
+            del weighted[:]
+            weighted.extend(kept)
+        for name in names:
+            self.used.setdefault(name, host.gateway)
 
     def _rule(self, place: Place | None, host: Host) -> ServedRule | None:
         """The rule of a route where it may be served."""
@@ -175,6 +200,7 @@ class Routes:
             if answer.HasField("direct_response"):
                 copy.direct_response.CopyFrom(answer.direct_response)
             else:
+                copy.name = answer.name
                 copy.route.CopyFrom(answer.route)
             found.append(copy)
         return found

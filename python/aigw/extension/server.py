@@ -1,7 +1,9 @@
 """The gRPC server of the hooks.
 
-Until there is a plan it is not healthy and answers UNAVAILABLE, which Envoy Gateway asks again.
-Anything else that goes wrong is an error as well: Envoy then keeps what it has.
+Until there is a plan it is not healthy and answers UNAVAILABLE. Envoy Gateway asks again a few
+times, then not before something changes; it waits for a server that does not listen yet. So it is
+best started with a plan. Anything else that goes wrong is an error as well: Envoy then keeps what
+it has.
 """
 
 import logging
@@ -45,8 +47,8 @@ class ServerOptions:
     """Where and how to serve.
 
     `certificate` gives a certificate and its key in PEM, asked for at each handshake; without it
-    there is no TLS. `agreement_seconds`: how long a hook waits for a plan that agrees with what
-    Envoy Gateway has.
+    there is no TLS. `agreement_seconds`: how long a hook waits for a plan, and for one that
+    agrees with what Envoy Gateway has.
     """
 
     address: str = "0.0.0.0:1063"
@@ -173,10 +175,13 @@ class ExtensionServer:
 
         Both follow the same objects, and either may be a moment behind the other.
         """
+        until = time.monotonic() + self._options.agreement_seconds
         served = self._current()
+        while served is None and not self._is_stopping and time.monotonic() < until:
+            time.sleep(_POLL_SECONDS)
+            served = self._current()
         if served is None or self._is_stopping:
             _abort(context, grpc.StatusCode.UNAVAILABLE, "the configuration is not known yet")
-        until = time.monotonic() + self._options.agreement_seconds
         answer, unknown = hook(request, served)
         while unknown - self._given_up and time.monotonic() < until:
             time.sleep(_POLL_SECONDS)

@@ -71,10 +71,10 @@ def access_logs(gateway: Gateway, target: EnvoyTarget) -> list[Json]:
     logs = gateway.telemetry.access_logs
     if logs is None:
         logs = (AccessLog(target.default_access_log),) if target.default_access_log else ()
-    return [*_to_the_core(target), *(_access_log(log) for log in logs)]
+    return [*to_the_core(target), *(_access_log(log) for log in logs)]
 
 
-def _to_the_core(target: EnvoyTarget) -> list[Json]:
+def to_the_core(target: EnvoyTarget) -> list[Json]:
     """How requests ended for their clients, for the ext_proc server; the module sees it itself.
 
     Entries without an id are of requests that the server has not seen.

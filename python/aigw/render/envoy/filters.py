@@ -64,11 +64,12 @@ def client_filters(plan: Plan, target: EnvoyTarget, gateway: str) -> list[Json]:
     if target.data_plane is DataPlane.MODULE:
         settings = {"runtime": target.runtime_dir, "gateway": gateway}
         request = _module(target, REQUEST_FILTER, "request", settings)
-        return [*_attributes(plan), request, *_members(plan), _ROUTER]
-    return [*_attributes(plan), request_ext_proc(plan, {"x-aigw-gateway": gateway}), _ROUTER]
+        return [*log_attributes(plan), request, *_members(plan), _ROUTER]
+    request = request_ext_proc(plan, {"x-aigw-gateway": gateway})
+    return [*log_attributes(plan), request, _ROUTER]
 
 
-def _attributes(plan: Plan) -> list[Json]:
+def log_attributes(plan: Plan) -> list[Json]:
     """Headers for access logs, as metadata, whatever becomes of the request.
 
     Behind authentication: a header that tells who is calling is the verified one.
