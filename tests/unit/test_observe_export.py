@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from aigw.observe import otlp
 from aigw.observe.exporting import BATCH, READER, PeriodicMetrics, UsageExport
 from aigw.observe.metrics import Family, Point, Reading
 from aigw.observe.otlp import LogsExporter, MetricsExporter, log_record
@@ -210,3 +211,27 @@ def test_differences_add_up_over_failures_and_restarts() -> None:
         assert sums == [4, 3, 9]
         assert own == [4, 3, 2]
         assert buckets == [[1, 3], [1, 2], [4, 5]]
+
+
+@pytest.mark.parametrize(
+    ("variables", "option"),
+    [
+        ({}, ("grpc.enable_http_proxy", 0)),
+        ({"HTTPS_PROXY": "http://proxy:1"}, ("grpc.http_proxy", "http://proxy:1")),
+        ({"HTTP_PROXY": "http://proxy:1"}, ("grpc.enable_http_proxy", 0)),
+        (
+            {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "collector.test"},
+            ("grpc.enable_http_proxy", 0),
+        ),
+    ],
+)
+def test_grpc_goes_through_the_proxy_of_the_environment(
+    variables: dict[str, str], option: tuple[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.test:4317")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert otlp._proxy("METRICS") == (option,)

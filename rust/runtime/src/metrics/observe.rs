@@ -22,7 +22,11 @@ impl<'a> Key<'a> {
 
     fn with(self, name: &str, value: &str) -> Self {
         for text in [name, cut(value)] {
-            self.0.extend(text.bytes().filter(|byte| *byte != 0));
+            if text.contains('\0') {
+                self.0.extend(text.bytes().filter(|byte| *byte != 0));
+            } else {
+                self.0.extend_from_slice(text.as_bytes());
+            }
             self.0.push(0);
         }
         self
