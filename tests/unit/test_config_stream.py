@@ -14,7 +14,8 @@ import pytest
 from aigw import _core
 from aigw.controller import bundle as bundles
 from aigw.extension.config_stream import ConfigStream, Report
-from aigw.extproc.following import Following, Source
+from aigw.extproc.following import Following
+from aigw.extproc.source import Source
 from aigw.render.snapshot import Cutter, Snapshot
 from beds.authority import Authority
 

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import grpc.aio
 from aigw.errors import AigwError
 from aigw.extproc.mounted import MountedSnapshot
 from aigw.extproc.snapshots import RuntimeFiles
+from aigw.extproc.source import Source
 from aigw.render.config_messages import METHOD, OPTIONS, SERVICE, piece_of, read, written
 
 logger = logging.getLogger(__name__)
@@ -21,22 +21,6 @@ logger = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Whose configuration, and from where.
-
-    `controller` is `host:port`; `certificates` is a folder with `tls.crt`, `tls.key` and `ca.crt`,
-    without which the stream is not encrypted (a socket of this machine). `mounted` is the folder
-    of the Secrets.
-    """
-
-    gateway: str
-    node: str
-    controller: str = ""
-    certificates: Path | None = None
-    mounted: Path | None = None
 
 
 class Following:

@@ -10,14 +10,18 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from aigw import _core
 from aigw.errors import AigwError
+
+if TYPE_CHECKING:
+    from aigw.extproc.source import Source
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +34,8 @@ _MOST_THREADS = 4
 class Options:
     """What to serve and where. `drain_seconds` bounds the wait for running requests.
 
-    `admin` is the address of `/metrics` and `/health`, which `aigw run` serves itself.
+    `admin` is the address of `/metrics` and `/health`, which `aigw run` serves itself. With a
+    `source` the process keeps its runtime directory itself; else somebody else does.
     """
 
     runtime: Path
@@ -38,6 +43,7 @@ class Options:
     threads: int
     drain_seconds: float
     admin: tuple[str, int] | None = None
+    source: "Source | None" = None
 
 
 class Transport(Protocol):
@@ -99,16 +105,44 @@ TRANSPORTS: dict[str, Callable[[Options], Transport]] = {
 }
 
 
-async def serve(transport: Transport, options: Options) -> None:
+async def serve(make: Callable[[Options], Transport], options: Options) -> None:
     """Serves until SIGTERM or SIGINT.
 
     Raises:
+        StartError: the runtime directory or the socket cannot be used.
         ObserveError: the admin port cannot be had, or an export is asked for that cannot be.
     """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
+        if options.source is not None:
+            await stack.enter_async_context(_followed(options.source, options.runtime, stop))
+        if stop.is_set():
+            return
+        transport = make(options)
         if options.admin is not None:
             await stack.enter_async_context(_observed(transport, options, *options.admin))
-        await _serve(transport, options.drain_seconds)
+        await _serve(transport, options.drain_seconds, stop)
+
+
+@contextlib.asynccontextmanager
+async def _followed(source: "Source", runtime: Path, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Keeps the runtime directory; begins when there is a configuration, or all is to end."""
+    from aigw.extproc.following import Following  # noqa: PLC0415 - gRPC is slow to import
+
+    runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+    following = Following(source, runtime)
+    running = asyncio.create_task(following.run())
+    begun = [asyncio.create_task(following.first()), asyncio.create_task(stop.wait())]
+    try:
+        await asyncio.wait({*begun, running}, return_when=asyncio.FIRST_COMPLETED)
+        yield
+    finally:
+        for task in (*begun, running):
+            task.cancel()
+        await asyncio.wait({*begun, running})
 
 
 def _observed(
@@ -122,11 +156,7 @@ def _observed(
     return observing(Observed(options.runtime, address, port, health), os.environ)
 
 
-async def _serve(transport: Transport, drain_seconds: float) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+async def _serve(transport: Transport, drain_seconds: float, stop: asyncio.Event) -> None:
     await transport.start()
     logger.info("serving")
     await stop.wait()
@@ -143,14 +173,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if parsed.debug:
         _core.enable_debug_log()
     admin = None if parsed.admin_port is None else (parsed.admin_address, parsed.admin_port)
-    options = Options(parsed.runtime, parsed.socket, parsed.threads, parsed.drain_seconds, admin)
+    options = Options(
+        runtime=parsed.runtime,
+        socket=parsed.socket,
+        threads=parsed.threads,
+        drain_seconds=parsed.drain_seconds,
+        admin=admin,
+        source=_source(parsed),
+    )
     try:
-        transport = TRANSPORTS[parsed.transport](options)
-        asyncio.run(serve(transport, options))
+        asyncio.run(serve(TRANSPORTS[parsed.transport], options))
     except AigwError as error:
         logger.error("%s", error)  # noqa: TRY400 - the text says it all
         return 1
     return 0
+
+
+def _source(parsed: argparse.Namespace) -> "Source | None":
+    if not parsed.gateway:
+        return None
+    from aigw.extproc.source import Source  # noqa: PLC0415
+
+    return Source(
+        gateway=parsed.gateway,
+        node=parsed.node,
+        controller=parsed.controller,
+        certificates=parsed.certificates,
+        mounted=parsed.mounted,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -163,6 +213,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--drain-seconds", type=float, default=DRAIN_SECONDS)
     parser.add_argument("--admin-port", type=int, help="port of /metrics and /health; 0: any")
     parser.add_argument("--admin-address", default="127.0.0.1", help="IP of the admin port")
+    following = parser.add_argument_group("in a cluster")
+    following.add_argument("--gateway", metavar="NS/NAME", help="whose configuration to follow")
+    following.add_argument("--controller", default="", metavar="HOST:PORT", help="who streams it")
+    following.add_argument("--certificates", type=Path, metavar="DIR", help="for that stream")
+    following.add_argument("--mounted", type=Path, metavar="DIR", help="its mounted Secrets")
+    following.add_argument("--node", default=socket.gethostname(), help="name in logs")
     parser.add_argument("--debug", action="store_true", help="log exchanges, redacted")
     parser.add_argument("--verbose", action="store_true", help="log the life cycle")
     return parser
