@@ -39,6 +39,12 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     parser.add_argument("--port", default="0.0.0.0:1063", help="hooks of Envoy Gateway")
     parser.add_argument("--stream-port", default="0.0.0.0:1065", help="data planes")
+    parser.add_argument(
+        "--extproc-socket",
+        default="/etc/ai-gateway-extproc-uds/run.sock",
+        metavar="PATH",
+        help="where Envoys find their sidecar",
+    )
     parser.add_argument("--log-level", choices=("debug", "info", "warn", "error"), default="info")
     add_prefixes(parser)
     parser.set_defaults(execute=_execute)
@@ -79,7 +85,9 @@ class _Process:
         self._stream = ConfigStream(self._on_report)
         self._delivery = Delivery(self._stream, self._on_plan)
         self._extension = ExtensionServer(
-            lambda: self._plan, Settings(), ServerOptions(address=options.port)
+            lambda: self._plan,
+            Settings(socket=options.extproc_socket),
+            ServerOptions(address=options.port),
         )
         watched = tuple(
             name.strip() for name in options.watch_namespaces.split(",") if name.strip()
@@ -96,7 +104,16 @@ class _Process:
         )
 
     def _on_plan(self, plan: "Plan | None") -> None:
-        self._plan = plan
+        """Envoy Gateway asks a few times, then waits for a change: at first it finds no server."""
+        from aigw.plan import Plan  # noqa: PLC0415
+
+        is_first, self._plan = self._plan is None, plan or Plan({}, (), {}, {})
+        if is_first:
+            try:
+                self._extension.start()
+            except RuntimeError as error:
+                raise CommandError(str(error)) from None
+            logger.info("ready")
 
     def _on_report(self, gateway: str) -> None:
         self._controller.on_report(gateway)
@@ -113,11 +130,13 @@ class _Process:
             # From when kopf runs, it is kopf's to hear them: then the controller ends.
             loop.add_signal_handler(number, task.cancel if task else lambda: None)
         try:
-            self._extension.start()
             server = await self._stream.serve(self._options.stream_port)
         except RuntimeError as error:
             raise CommandError(str(error)) from None
         with contextlib.suppress(asyncio.CancelledError):
-            await self._controller.run()
+            try:
+                await self._controller.run()
+            except* CommandError as group:
+                raise CommandError(str(group.exceptions[0])) from None
         await server.stop(_GRACE_SECONDS)
         await asyncio.to_thread(self._extension.stop, _GRACE_SECONDS)
