@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aigw.cli.errors import CommandError
+from aigw.cli.pods import add_pods, pods_of
 from aigw.cli.prefixes import add_prefixes, prefixes_of
 
 if TYPE_CHECKING:
@@ -39,8 +40,15 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     parser.add_argument("--port", default="0.0.0.0:1063", help="hooks of Envoy Gateway")
     parser.add_argument("--stream-port", default="0.0.0.0:1065", help="data planes")
+    parser.add_argument(
+        "--extproc-socket",
+        default="/etc/ai-gateway-extproc-uds/run.sock",
+        metavar="PATH",
+        help="where Envoys find their sidecar",
+    )
     parser.add_argument("--log-level", choices=("debug", "info", "warn", "error"), default="info")
     add_prefixes(parser)
+    add_pods(parser)
     parser.set_defaults(execute=_execute)
 
 
@@ -66,7 +74,7 @@ class _Process:
     """All servers around one controller."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        from aigw.controller import Api, Controller, Delivery, Options  # noqa: PLC0415
+        from aigw.controller import Api, Controller, Delivery, Options, Pods  # noqa: PLC0415
         from aigw.extension import (  # noqa: PLC0415
             ConfigStream,
             ExtensionServer,
@@ -79,13 +87,17 @@ class _Process:
         self._stream = ConfigStream(self._on_report)
         self._delivery = Delivery(self._stream, self._on_plan)
         self._extension = ExtensionServer(
-            lambda: self._plan, Settings(), ServerOptions(address=options.port)
+            lambda: self._plan,
+            Settings(socket=options.extproc_socket),
+            ServerOptions(address=options.port),
         )
         watched = tuple(
             name.strip() for name in options.watch_namespaces.split(",") if name.strip()
         )
+        api = Api(options.kubeconfig)
+        self._pods = Pods(api, pods_of(options, watched))
         self._controller = Controller(
-            Api(options.kubeconfig),
+            api,
             Options(
                 namespace=options.namespace,
                 identity=f"{socket.gethostname()}_{os.getpid()}",
@@ -93,10 +105,20 @@ class _Process:
                 watched=watched,
             ),
             self._delivery,
+            self._pods.data_planes,
         )
 
     def _on_plan(self, plan: "Plan | None") -> None:
-        self._plan = plan
+        """Envoy Gateway asks a few times and then waits for a change: so it finds no server first."""
+        from aigw.plan import Plan  # noqa: PLC0415
+
+        is_first, self._plan = self._plan is None, plan or Plan({}, (), {}, {})
+        if is_first:
+            try:
+                self._extension.start()
+            except RuntimeError as error:
+                raise CommandError(str(error)) from None
+            logger.info("ready")
 
     def _on_report(self, gateway: str) -> None:
         self._controller.on_report(gateway)
@@ -112,12 +134,14 @@ class _Process:
         for number in (signal.SIGTERM, signal.SIGINT):
             # From when kopf runs, it is kopf's to hear them: then the controller ends.
             loop.add_signal_handler(number, task.cancel if task else lambda: None)
-        try:
-            self._extension.start()
-            server = await self._stream.serve(self._options.stream_port)
-        except RuntimeError as error:
-            raise CommandError(str(error)) from None
         with contextlib.suppress(asyncio.CancelledError):
-            await self._controller.run()
-        await server.stop(_GRACE_SECONDS)
+            try:
+                await self._pods.serve(self._stream, _GRACE_SECONDS)
+            except (RuntimeError, OSError) as error:
+                raise CommandError(str(error)) from None
+            try:
+                await self._controller.run()
+            except* CommandError as group:
+                raise CommandError(str(group.exceptions[0])) from None
+        await self._pods.stop()
         await asyncio.to_thread(self._extension.stop, _GRACE_SECONDS)
