@@ -46,6 +46,7 @@ def patched(document: Json, operations: list[Json]) -> Json:
         assert operation["op"] == "add"
         *path, last = operation["path"].strip("/").split("/")
         target: Any = result
+        last = last.replace("~1", "/")
         for name in path:
             target = target[int(name) if isinstance(target, list) else name]
         if isinstance(target, list):
@@ -77,6 +78,16 @@ def test_a_pod_gets_the_sidecar_beside_what_it_has(empty: bool) -> None:
     assert spec["containers"][1]["volumeMounts"] == [mount]
     assert spec["imagePullSecrets"] == [{"name": "mine"}, {"name": "ours"}]
     assert len(spec["volumes"]) == 4 + (not empty)
+
+
+@pytest.mark.parametrize("annotations", [{}, {"other": "x"}, {HASH: "old", "other": "x"}])
+def test_a_pod_says_which_sidecar_it_got(annotations: Json) -> None:
+    document = pod()
+    if annotations:
+        document["metadata"]["annotations"] = annotations
+    added = injection(EDGE, SETTINGS, None)
+    result = patched(document, patch(document, added))
+    assert result["metadata"]["annotations"] == {**annotations, HASH: added.hash}
 
 
 def test_without_native_sidecars_it_is_one_more_container() -> None:
@@ -233,23 +244,34 @@ def workload(*pods: Json, asks: str = "", kind: str = "Deployment", **status: in
     return Workload(document, pods)
 
 
-WITH = {"metadata": {}, "spec": {"initContainers": [{"name": "ai-gateway-extproc"}]}}
+def holding(value: str) -> Json:
+    containers = [{"name": "ai-gateway-extproc"}]
+    return {"metadata": {"annotations": {HASH: value}}, "spec": {"initContainers": containers}}
+
+
+NEW, OLD = holding("new"), holding("old")
 WITHOUT: Json = {"metadata": {}, "spec": {"containers": [{"name": "envoy"}]}}
+MISSED: Json = {"metadata": {"annotations": {HASH: "new"}}, "spec": {}}
 ENDING: Json = {"metadata": {"deletionTimestamp": "now"}, "spec": {}}
 
 
 @pytest.mark.parametrize(
     ("pods", "asks", "wanted", "expected"),
     [
-        ([WITH], "new", "new", Step.NOTHING),
-        ([WITH], "old", "new", Step.TEMPLATE),
+        ([NEW], "new", "new", Step.NOTHING),
+        ([NEW], "", "new", Step.NOTHING),
+        ([OLD], "old", "new", Step.TEMPLATE),
+        ([OLD], "", "new", Step.TEMPLATE),
+        ([OLD, NEW], "old", "new", Step.TEMPLATE),
         ([WITHOUT], "", "new", Step.TEMPLATE),
-        ([WITHOUT], "new", "new", Step.AGAIN),
-        ([WITH, WITHOUT], "new", "new", Step.AGAIN),
+        ([MISSED], "new", "new", Step.AGAIN),
+        ([OLD], "new", "new", Step.AGAIN),
+        ([NEW, WITHOUT], "new", "new", Step.AGAIN),
+        ([NEW, ENDING], "new", "new", Step.NOTHING),
         ([], "new", "new", Step.NOTHING),
-        ([], "", "new", Step.TEMPLATE),
-        ([WITH, ENDING], "new", "new", Step.NOTHING),
-        ([WITH], "old", "", Step.TEMPLATE),
+        ([], "", "new", Step.NOTHING),
+        ([OLD], "old", "", Step.TEMPLATE),
+        ([OLD], "", "", Step.AGAIN),
         ([WITHOUT], "", "", Step.NOTHING),
         ([], "", "", Step.NOTHING),
     ],

@@ -116,7 +116,7 @@ class Api:
         while True:
             found = self._ask("GET", kind.path(namespace), query, headers={"accept": accept})
             named = {"apiVersion": kind.api_version, "kind": kind.name}
-            items += ({**item, **named} for item in found.get("items", ()))
+            items += ({**item, **named} for item in found.get("items") or ())
             metadata = found["metadata"]
             if not metadata.get("continue"):
                 return Page(tuple(items), metadata.get("resourceVersion", ""))

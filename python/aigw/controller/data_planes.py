@@ -149,6 +149,8 @@ class DataPlanes:
             await asyncio.to_thread(self.look, snapshots, hashes, time.monotonic())
         except ApiError as error:
             logger.warning("pods of Gateways: %s", error)
+        except Exception:  # the next look may be luckier, and configurations go on
+            logger.exception("pods of Gateways")
         for gateway in before.keys() | self._faults.keys():
             if before.get(gateway) != self._faults.get(gateway):
                 self._on_fault(gateway)
@@ -206,7 +208,7 @@ class DataPlanes:
     def _roll(self, workload: Workload, wanted: str, now: float) -> None:
         document = workload.document
         uid = document["metadata"]["uid"]
-        if wanted or not workload.hash:
+        if wanted:
             self._unserved.pop(uid, None)
         elif now - self._unserved.setdefault(uid, now) < _UNSERVED_SECONDS:
             return

@@ -24,7 +24,7 @@ Json = dict[str, Any]
 CONTAINER = "ai-gateway-extproc"
 ENVOY = "envoy"
 HASH = "aigateway.envoyproxy.io/extproc-config-hash"
-"""Annotation of a workload's pods: which sidecar they are to have."""
+"""Annotation: which sidecar a pod has, and of a workload's template, which it is to have."""
 OWNER_NAME = "gateway.envoyproxy.io/owning-gateway-name"
 OWNER_NAMESPACE = "gateway.envoyproxy.io/owning-gateway-namespace"
 
@@ -135,11 +135,19 @@ def patch(pod: Json, added: Injection) -> list[Json]:
     sidecars = "initContainers" if added.is_native else "containers"
     secrets = [{"name": name} for name in added.pull_secrets]
     return [
+        *_stamped(pod.get("metadata", {}), added.hash),
         *_appended(spec, "volumes", added.volumes),
         *_appended(spec, "imagePullSecrets", _missing(spec.get("imagePullSecrets"), secrets)),
         *_appended(containers[places[0]], "volumeMounts", [socket], at=envoy),
         *_appended(spec, sidecars, [added.container]),
     ]
+
+
+def _stamped(metadata: Mapping[str, Any], value: str) -> list[Json]:
+    if not metadata.get("annotations"):
+        return [{"op": "add", "path": "/metadata/annotations", "value": {HASH: value}}]
+    name = HASH.replace("~", "~0").replace("/", "~1")
+    return [{"op": "add", "path": f"/metadata/annotations/{name}", "value": value}]
 
 
 def _missing(there: Sequence[Json] | None, wanted: Sequence[Json]) -> list[Json]:

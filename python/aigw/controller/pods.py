@@ -88,7 +88,9 @@ class Pods:
         server = await stream.serve(address, credentials)
 
         async def stop_stream() -> None:
-            await server.stop(grace_seconds)
+            # When kopf ends, it cancels tasks that are not its own: those of gRPC too.
+            with contextlib.suppress(asyncio.CancelledError):
+                await server.stop(grace_seconds)
 
         self._stop.append(stop_stream)
         runner = await self._serve_webhook()

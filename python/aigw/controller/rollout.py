@@ -1,8 +1,8 @@
 """When the pods of a Gateway are made anew. Pure.
 
-The annotation of the pod template says which sidecar its pods have, so a change of it is all that
-is needed. Only pods that came without the sidecar although the template asks for it (the webhook
-was not there) need a second annotation.
+Pods say in an annotation which sidecar the webhook gave them. Where that is not the wanted one, the
+same annotation in the pod template makes them anew. It takes another annotation where the template
+says so already: the webhook was not there, or it had other settings.
 """
 
 from collections.abc import Collection, Mapping
@@ -27,7 +27,7 @@ class Step(Enum):
     TEMPLATE = auto()
     """Its template gets the wanted hash."""
     AGAIN = auto()
-    """Its pods lack what the template asks for."""
+    """Its pods are not what the template asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,9 @@ def step(workload: Workload, wanted: str) -> Step:
     """`wanted` is the hash of the sidecar; empty: none."""
     if is_rolling(workload.document):
         return Step.WAIT
-    if workload.hash != wanted:
-        return Step.TEMPLATE
-    if wanted and not all(map(has_sidecar, workload.live)):
-        return Step.AGAIN
-    return Step.NOTHING
+    if all(_sidecar(pod) == wanted for pod in workload.live):
+        return Step.NOTHING
+    return Step.AGAIN if workload.hash == wanted else Step.TEMPLATE
 
 
 def is_rolling(document: Json) -> bool:
@@ -76,6 +74,14 @@ def is_rolling(document: Json) -> bool:
 def template_patch(annotations: Mapping[str, str | None]) -> Json:
     """Merge patch of the annotations of pods to come; None takes one away."""
     return {"spec": {"template": {"metadata": {"annotations": dict(annotations)}}}}
+
+
+def _sidecar(pod: Json) -> str:
+    """The hash of what a pod has; of a sidecar that nobody knows, something that is no hash."""
+    if not has_sidecar(pod):
+        return ""
+    annotations = pod["metadata"].get("annotations") or {}
+    return str(annotations.get(HASH) or "unknown")
 
 
 def _annotations(document: Json) -> Mapping[str, Any]:
