@@ -284,30 +284,41 @@ def test_pods_wait_for_the_webhook(bed: Bed) -> None:
 
 def test_a_second_replica_answers_with_the_same_authority_and_takes_over(bed: Bed) -> None:
     second = bed.controllers.start("second")
-    second.wait(lambda: "ready" in second.log or second.log, "second replica")
-    before = ca_bundle(bed.cluster)
+    second.wait(lambda: "ready" in second.log, "second replica")
+    trusted, before = ca_bundle(bed.cluster), index(bed.cluster)
     bed.controllers.stop()
     bed.change_key("fourth-key")
-    bed.cluster.wait(lambda: index(bed.cluster)["side"], "the set")
+    bed.cluster.wait(lambda: index(bed.cluster) != before, "another set by the second replica")
     bed.controllers.start()
     bed.serves("fourth-key")
     bed.controllers.stop("second")
-    assert ca_bundle(bed.cluster) == before
+    assert ca_bundle(bed.cluster) == trusted
 
 
 def test_certificates_that_end_soon_are_renewed_and_nobody_notices(bed: Bed) -> None:
     bed.controllers.stop()
-    bed.controllers.start("first", "--certificate-days=0.0001")
-    name = client_name(BASE)
-    before = bed.cluster.secret(NAMESPACE, name)["tls.crt"]
-
-    def is_renewed() -> bool:
-        return bed.cluster.secret(NAMESPACE, name)["tls.crt"] != before
-
-    bed.cluster.wait(is_renewed, "renewal", 30)
+    metadata = {"name": client_name(BASE), "namespace": NAMESPACE}
+    bed.cluster.delete({"apiVersion": "v1", "kind": "Secret", "metadata": metadata})
+    bed.controllers.start("first", "--certificate-days=0.0002")
+    first = bed.cluster.wait(lambda: client_certificate(bed.cluster), "certificate of the pods")
+    bed.cluster.wait(lambda: client_certificate(bed.cluster) != first, "renewal", 30)
     bed.restart_sidecar()
     bed.change_key("fifth-key")
     bed.serves("fifth-key")
+
+
+def test_secrets_go_with_their_gateway(bed: Bed) -> None:
+    gateway = bed.cluster.get("Gateway", "gw", TEAM)
+    assert gateway is not None
+    bed.cluster.delete(gateway)
+    label = "aigateway.envoyproxy.io/gateway-name=gw"
+    bed.cluster.wait(lambda: not bed.cluster.list("Secret", NAMESPACE, label), "end of Secrets", 30)
+
+
+def client_certificate(cluster: Cluster) -> str:
+    found = cluster.get("Secret", client_name(BASE), NAMESPACE) or {"data": {}}
+    text: str = found["data"].get("tls.crt", "")
+    return text
 
 
 def index(cluster: Cluster) -> Json:

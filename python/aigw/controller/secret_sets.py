@@ -112,6 +112,8 @@ class SecretSets:
         place, name = gateway.split("/", 1)
         base = base_name(place, name)
         annotations = self._there.get((namespace, base), {}).get("annotations") or {}
+        if base not in known.versions:
+            self._recall(known, namespace, base)
         is_same = annotations.get(CONTENT) == content_of(snapshot)
         if is_same and all(self._is_as_written(known, namespace, item) for item in known.versions):
             if not known.is_tidy and now - known.written_at > _KEPT_SECONDS:
@@ -144,14 +146,21 @@ class SecretSets:
         base = base_name(*gateway.split("/", 1))
         found = self._api.get(SECRET, namespace, base)
         if found is not None:
-            index = json.loads(base64.b64decode(found["data"]["index.json"]))
-            named = {part_name(base, index["side"], at) for at in range(index["parts"])}
+            named = set(_parts_of(base, found))
             slots = {part_name(base, side, at) for side in SIDES for at in range(PARTS)}
             for name in slots - named:
                 if (namespace, name) in self._there:
                     self._api.delete(SECRET, namespace, name)
                 known.versions.pop(name, None)
         known.is_tidy = True
+
+    def _recall(self, known: _Set, namespace: str, base: str) -> None:
+        """What another leader has written is taken for right, if it is all there."""
+        found = self._api.get(SECRET, namespace, base)
+        if found is not None:
+            for name in (base, *_parts_of(base, found)):
+                there = self._there.get((namespace, name), {})
+                known.versions[name] = there.get("resourceVersion", "")
 
     def _is_as_written(self, known: _Set, namespace: str, name: str) -> bool:
         there = self._there.get((namespace, name))
@@ -176,6 +185,15 @@ class SecretSets:
         name = metadata["name"]
         known.versions[name] = written["metadata"]["resourceVersion"]
         self._there[namespace, name] = written["metadata"]
+
+
+def _parts_of(base: str, index: Json) -> list[str]:
+    """Names of the parts that an index Secret names."""
+    try:
+        found = json.loads(base64.b64decode(index["data"]["index.json"]))
+        return [part_name(base, found["side"], number) for number in range(found["parts"])]
+    except (KeyError, ValueError, TypeError):
+        return []
 
 
 def _gateway(metadata: Mapping[str, Any]) -> str:
