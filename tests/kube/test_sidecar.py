@@ -142,6 +142,8 @@ def bed(
     yield bed
     kubelet.sync_delay = 0.3
     cluster.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": TEAM}})
+    # While the controller is there to take its finalizers away.
+    cluster.wait(lambda: cluster.get("Namespace", TEAM) is None, "end of the namespace", 30)
     provider.stop()
 
 
@@ -254,10 +256,10 @@ def test_another_gateway_config_makes_the_pods_anew(bed: Bed) -> None:
 
 def test_the_stream_is_quick_where_mounted_secrets_are_late(bed: Bed) -> None:
     bed.kubelet.sync_delay = 60
+    before = index(bed.cluster)["side"]
     bed.change_key("second-key")
     bed.serves("second-key", timeout=5)
-    side = lambda: index(bed.cluster)["side"]  # noqa: E731
-    bed.cluster.wait(lambda: side() == "b", "the other side of the set", 20)
+    bed.cluster.wait(lambda: index(bed.cluster)["side"] != before, "the other side of the set")
 
 
 def test_a_sidecar_begins_with_its_mounted_secrets_while_the_controller_is_away(bed: Bed) -> None:
@@ -311,8 +313,12 @@ def test_secrets_go_with_their_gateway(bed: Bed) -> None:
     gateway = bed.cluster.get("Gateway", "gw", TEAM)
     assert gateway is not None
     bed.cluster.delete(gateway)
-    label = "aigateway.envoyproxy.io/gateway-name=gw"
-    bed.cluster.wait(lambda: not bed.cluster.list("Secret", NAMESPACE, label), "end of Secrets", 30)
+    labels = {"aigateway.envoyproxy.io/gateway-name": "gw"}
+
+    def is_empty() -> bool:
+        return not bed.cluster.list("Secret", NAMESPACE, labels)
+
+    bed.cluster.wait(is_empty, "end of the Secrets", 30)
 
 
 def client_certificate(cluster: Cluster) -> str:
