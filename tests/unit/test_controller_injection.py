@@ -299,7 +299,7 @@ def test_pods_are_made_anew_when_they_have_another_sidecar(
         ),
     ],
 )
-def test_a_running_rollout_is_waited_for(kind: str, status: dict[str, int], expected: bool) -> None:
+def test_a_running_rollout_is_waited_for(kind: str, status: Json, expected: bool) -> None:
     running = workload(WITHOUT, kind=kind, **status)
     assert is_rolling(running.document) is expected
     assert (step(running, "new") is Step.WAIT) is expected

@@ -137,7 +137,7 @@ class _Process:
         with contextlib.suppress(asyncio.CancelledError):
             try:
                 await self._pods.serve(self._stream, _GRACE_SECONDS)
-            except (RuntimeError, OSError) as error:
+            except RuntimeError as error:
                 raise CommandError(str(error)) from None
             try:
                 await self._controller.run()

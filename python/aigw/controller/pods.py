@@ -77,9 +77,15 @@ class Pods:
         """Serves the stream and the webhook, when the API server has been asked what is needed.
 
         Raises:
-            RuntimeError: the address of the stream cannot be had.
-            OSError: that of the webhook cannot be had.
+            RuntimeError: an address cannot be had.
         """
+        try:
+            await self._serve(stream, grace_seconds)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _serve(self, stream: Stream, grace_seconds: float) -> None:
         await self._certificates.ready()
         await self._learn()
         address = self._options.stream
@@ -112,7 +118,11 @@ class Pods:
     async def _serve_webhook(self) -> web.AppRunner:
         host, _, port = self._options.webhook.rpartition(":")
         webhook = Webhook(self.data_planes.is_served, self.data_planes.sidecar)
-        return await webhook.serve(host.strip("[]"), int(port), self._certificates.webhook)
+        try:
+            return await webhook.serve(host.strip("[]"), int(port), self._certificates.webhook)
+        except OSError as error:
+            message = f"cannot listen on {self._options.webhook} for the webhook: {error.strerror}"
+            raise RuntimeError(message) from None
 
     async def _learn(self) -> None:
         """Whether the API server has native sidecars."""
