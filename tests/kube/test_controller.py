@@ -30,7 +30,9 @@ def controller(api_server: ApiServer, free_port: FreePorts) -> Iterator[None]:
     """One that runs for all tests of this module."""
     command = [sys.executable, "-m", "aigw", "controller", "--namespace=default"]
     command += ["--kubeconfig", api_server.kubeconfig]
-    command += [f"--{name}=127.0.0.1:{free_port()}" for name in ("port", "stream-port")]
+    command += [
+        f"--{name}=127.0.0.1:{free_port()}" for name in ("port", "stream-port", "webhook-port")
+    ]
     program = Program.start("controller", command, api_server.folder)
     yield
     program.stop()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aigw.cli.errors import CommandError
+from aigw.cli.pods import add_pods, pods_of
 from aigw.cli.prefixes import add_prefixes, prefixes_of
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     parser.add_argument("--log-level", choices=("debug", "info", "warn", "error"), default="info")
     add_prefixes(parser)
+    add_pods(parser)
     parser.set_defaults(execute=_execute)
 
 
@@ -72,7 +74,7 @@ class _Process:
     """All servers around one controller."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        from aigw.controller import Api, Controller, Delivery, Options  # noqa: PLC0415
+        from aigw.controller import Api, Controller, Delivery, Options, Pods  # noqa: PLC0415
         from aigw.extension import (  # noqa: PLC0415
             ConfigStream,
             ExtensionServer,
@@ -92,8 +94,10 @@ class _Process:
         watched = tuple(
             name.strip() for name in options.watch_namespaces.split(",") if name.strip()
         )
+        api = Api(options.kubeconfig)
+        self._pods = Pods(api, pods_of(options, watched))
         self._controller = Controller(
-            Api(options.kubeconfig),
+            api,
             Options(
                 namespace=options.namespace,
                 identity=f"{socket.gethostname()}_{os.getpid()}",
@@ -101,6 +105,7 @@ class _Process:
                 watched=watched,
             ),
             self._delivery,
+            self._pods.data_planes,
         )
 
     def _on_plan(self, plan: "Plan | None") -> None:
@@ -129,14 +134,14 @@ class _Process:
         for number in (signal.SIGTERM, signal.SIGINT):
             # From when kopf runs, it is kopf's to hear them: then the controller ends.
             loop.add_signal_handler(number, task.cancel if task else lambda: None)
-        try:
-            server = await self._stream.serve(self._options.stream_port)
-        except RuntimeError as error:
-            raise CommandError(str(error)) from None
         with contextlib.suppress(asyncio.CancelledError):
+            try:
+                await self._pods.serve(self._stream, _GRACE_SECONDS)
+            except RuntimeError as error:
+                raise CommandError(str(error)) from None
             try:
                 await self._controller.run()
             except* CommandError as group:
                 raise CommandError(str(group.exceptions[0])) from None
-        await server.stop(_GRACE_SECONDS)
+        await self._pods.stop()
         await asyncio.to_thread(self._extension.stop, _GRACE_SECONDS)

@@ -12,5 +12,6 @@ good by the next look.
 from aigw.controller.api import Api, ApiError
 from aigw.controller.controller import Controller, Options
 from aigw.controller.delivery import Delivery
+from aigw.controller.pods import Pods
 
-__all__ = ["Api", "ApiError", "Controller", "Delivery", "Options"]
+__all__ = ["Api", "ApiError", "Controller", "Delivery", "Options", "Pods"]

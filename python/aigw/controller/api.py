@@ -1,6 +1,7 @@
 """The API server: the only module that knows the Kubernetes client. Blocking; called in threads."""
 
 import json
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ _TIMEOUT = urllib3.Timeout(connect=5, read=30)
 _PAGE = 500
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
+_JSON = "application/json"
+_METADATA = f"{_JSON};as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 
 
 class ApiError(AigwError):
@@ -88,18 +91,32 @@ class Api:
         found = self._settings.auth_settings().get("BearerToken")
         return str(found["value"] or "") if found else ""
 
+    def version(self) -> tuple[int, int]:
+        """Major and minor version of the API server; of a minor `33+` the number."""
+        found = self._ask("GET", "/version")
+        numbers = (re.match(r"\d*", str(found.get(name, ""))) for name in ("major", "minor"))
+        major, minor = (int(number[0] or 0) if number else 0 for number in numbers)
+        return major, minor
+
     def list(self, kind: Kind, namespace: str = "", labels: str = "") -> Page:
         """All objects of a kind, page by page.
 
         Raises:
             ApiError: see there.
         """
+        return self._list(kind, namespace, labels, _JSON)
+
+    def list_metadata(self, kind: Kind, namespace: str = "", labels: str = "") -> Page:
+        """As `list`, without anything but the metadata."""
+        return self._list(kind, namespace, labels, _METADATA)
+
+    def _list(self, kind: Kind, namespace: str, labels: str, accept: str) -> Page:
         items: list[Json] = []
         query = {"limit": str(_PAGE)} | ({"labelSelector": labels} if labels else {})
         while True:
-            found = self._ask("GET", kind.path(namespace), query)
+            found = self._ask("GET", kind.path(namespace), query, headers={"accept": accept})
             named = {"apiVersion": kind.api_version, "kind": kind.name}
-            items += ({**named, **item} for item in found.get("items", ()))
+            items += ({**item, **named} for item in found.get("items") or ())
             metadata = found["metadata"]
             if not metadata.get("continue"):
                 return Page(tuple(items), metadata.get("resourceVersion", ""))
@@ -127,13 +144,15 @@ class Api:
     def apply(self, kind: Kind, content: Json) -> Json:
         """Server-side apply: fields that are left out are taken back."""
         metadata = content["metadata"]
-        path = kind.path(metadata["namespace"], metadata["name"])
+        path = kind.path(metadata.get("namespace", ""), metadata["name"])
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        return self._ask("PATCH", path, query, content, _APPLY)
+        return self._ask("PATCH", path, query, content, {"content-type": _APPLY})
 
     def merge(self, kind: Kind, namespace: str, name: str, patch: Json, part: str = "") -> Json:
         """Merge patch of an object or of its `part`; with `resourceVersion` in it, of just that."""
-        return self._ask("PATCH", kind.path(namespace, name, part), {}, patch, _MERGE)
+        return self._ask(
+            "PATCH", kind.path(namespace, name, part), {}, patch, {"content-type": _MERGE}
+        )
 
     def delete(self, kind: Kind, namespace: str, name: str, uid: str = "") -> None:
         """Deletes an object, if it is there and has this `uid`."""
@@ -150,18 +169,17 @@ class Api:
         path: str,
         query: Mapping[str, str] | None = None,
         body: Json | None = None,
-        content_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
     ) -> Json:
         url = f"{self._host}{quote(path)}"
         if query:
             url = f"{url}?{urlencode(query)}"
-        headers = {"accept": "application/json"}
+        headers = {"accept": _JSON, "content-type": _JSON, **(headers or {})}
         if credential := self._credential():
             headers["authorization"] = credential
         encoded = None
         if body is not None:
             encoded = orjson.dumps(body)
-            headers["content-type"] = content_type
         try:
             reply = self._pool.request(
                 method, url, body=encoded, headers=headers, timeout=_TIMEOUT, retries=False

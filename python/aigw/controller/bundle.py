@@ -21,7 +21,9 @@ PARTS = 4
 """Slots of one side."""
 SIDES = ("a", "b")
 _LONGEST_NAME = 253
-_LABELS = ("aigateway.envoyproxy.io/gateway-namespace", "aigateway.envoyproxy.io/gateway-name")
+CONTENT = "aigateway.envoyproxy.io/content"
+"""Annotation of the index: what all of it holds, but not when it was made."""
+LABELS = ("aigateway.envoyproxy.io/gateway-namespace", "aigateway.envoyproxy.io/gateway-name")
 
 
 class TooLargeError(AigwError):
@@ -44,7 +46,20 @@ def base_name(namespace: str, gateway: str) -> str:
 
 def part_name(base: str, side: str, number: int) -> str:
     """Name of a slot, counted over both sides from 000."""
-    end = f"-part-{SIDES.index(side) * PARTS + number:03}"
+    return _beside(base, f"-part-{SIDES.index(side) * PARTS + number:03}")
+
+
+def client_name(base: str) -> str:
+    """Name of the Secret with the certificate of the pods."""
+    return _beside(base, "-client")
+
+
+def labels_of(namespace: str, gateway: str) -> Json:
+    """The labels of all Secrets of a Gateway's pods."""
+    return dict(zip(LABELS, (namespace, gateway), strict=True))
+
+
+def _beside(base: str, end: str) -> str:
     front, _, digits = base.rpartition("-")
     front = front[: _LONGEST_NAME - len(end) - len(digits) - 1].strip("-")
     return f"{front}-{digits}{end}"
@@ -62,7 +77,7 @@ def bundle(namespace: str, gateway: str, snapshot: Snapshot, side: str) -> Bundl
         message = f"the configuration needs {len(cut)} Secrets, and {PARTS} are mounted"
         raise TooLargeError(message)
     base = base_name(namespace, gateway)
-    labels = dict(zip(_LABELS, (namespace, gateway), strict=True))
+    labels = labels_of(namespace, gateway)
     parts = [
         _secret(part_name(base, side, number), labels, "chunk", part)
         for number, part in enumerate(cut)
@@ -70,7 +85,14 @@ def bundle(namespace: str, gateway: str, snapshot: Snapshot, side: str) -> Bundl
     digest = hashlib.sha256(text).hexdigest()
     index = {"side": side, "parts": len(cut), "sha256": digest, "generation": snapshot.generation}
     index_text = json.dumps(index, sort_keys=True).encode()
-    return Bundle((*parts, _secret(base, labels, "index.json", index_text)))
+    written = _secret(base, labels, "index.json", index_text)
+    written["metadata"]["annotations"] = {CONTENT: content_of(snapshot)}
+    return Bundle((*parts, written))
+
+
+def content_of(snapshot: Snapshot) -> str:
+    """A hash of all that a snapshot holds."""
+    return hashlib.sha256("".join(sorted(snapshot.pieces)).encode()).hexdigest()[:32]
 
 
 def next_side(index: Json | None) -> str:
@@ -87,7 +109,7 @@ def _secret(name: str, labels: Json, key: str, content: bytes) -> Json:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": name, "labels": labels},
+        "metadata": {"name": name, "labels": {**labels}},
         "type": "Opaque",
         "data": {key: base64.b64encode(content).decode()},
     }

@@ -66,6 +66,15 @@ def withdrawn(condition: Condition, faults: Sequence[Diagnostic]) -> Condition:
     return Condition("NotAccepted", "False", "ReconciliationFailed", message)
 
 
+def also(programmed: Condition, faults: Sequence[str]) -> Condition:
+    """`Programmed` where pods have no copy of the configuration for when nobody streams it."""
+    if not faults:
+        return programmed
+    text = f"pods have no copy in case the controller is away: {'; '.join(faults)}"
+    message = f"{programmed.message}; {text}"[:_LONGEST]
+    return Condition(programmed.type, programmed.status, programmed.reason, message)
+
+
 def resolved_refs(faults: Sequence[Diagnostic]) -> Condition:
     """Whether everything that the object refers to is there and may be referred to."""
     broken = [fault for fault in faults if fault.code in _REFERENCES or _is_pool(fault)]

@@ -3,22 +3,27 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from aigw.api.ai_gateway_route import AIGatewayRoute
 from aigw.api.parse import identify
 from aigw.controller.api import Api, ApiError, Page
+from aigw.controller.bundle import LABELS
+from aigw.controller.conditions import Condition, also
+from aigw.controller.data_planes import DataPlanes
 from aigw.controller.delivery import Delivery
 from aigw.controller.kinds import GENERATED, HELD_BY_US, OWN_GROUP, READ, Kind
 from aigw.controller.lease import Lease
+from aigw.controller.objects import Objects
 from aigw.controller.view import View, Viewer
 from aigw.controller.watch import watch
 from aigw.controller.work import Again, Work
 from aigw.controller.writer import Cache, Step, Task, Writer
 from aigw.errors import ResourceId
 from aigw.plan import EndpointPrefixes
+from aigw.render.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +47,9 @@ class Options:
 class Controller:
     """Keeps the cluster as the objects of our kinds say."""
 
-    def __init__(self, api: Api, options: Options, delivery: Delivery) -> None:
+    def __init__(
+        self, api: Api, options: Options, delivery: Delivery, data_planes: DataPlanes
+    ) -> None:
         """`delivery` gets every new view, the first one when everything was seen.
 
         Only when it returns is written what makes Envoys name what data planes must know.
@@ -50,14 +57,31 @@ class Controller:
         self._api = api
         self._options = options
         self._delivery = delivery
+        self._data_planes = data_planes
         self._viewer = Viewer(options.prefixes, int(time.time()))
         self._cache = Cache()
         self._view: View | None = None
-        self._writer = Writer(api, self._cache, self._add, delivery.programmed)
+        self._writer = Writer(api, self._cache, self._add, self._programmed)
         self._changed = asyncio.Event()
         self._touched: set[ResourceId] = set()
         self._work = Work(self._do, _WORKERS)
         self._lease = Lease(api, options.namespace, options.identity, self._on_lease)
+        data_planes.follow(self, self.on_report)
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this replica may write."""
+        return self._lease.is_holder
+
+    @property
+    def objects(self) -> Objects:
+        """The cache."""
+        return self._cache.objects
+
+    @property
+    def snapshots(self) -> Mapping[str, Snapshot] | None:
+        """Configurations of all Gateways with routes; None before the first view."""
+        return None if self._view is None else self._delivery.snapshots
 
     async def run(self) -> None:
         """Runs until it is cancelled, or until kopf has heard a signal."""
@@ -71,6 +95,7 @@ class Controller:
                     self._lease.run(),
                     self._resync(),
                     self._delivery.run(),
+                    self._data_planes.run(),
                 )
             ]
             await watch(self._api, (*READ, *GENERATED), self._options.watched, self._seen)
@@ -81,7 +106,7 @@ class Controller:
 
     def _seen(self, kind: Kind, document: Json, is_gone: bool) -> None:
         identity = identify(document)
-        if identity is None or self._cache.is_old(identity, document):
+        if identity is None or self._cache.is_old(identity, document) or _is_ours(document):
             return
         if kind in GENERATED:
             if is_gone:
@@ -140,6 +165,7 @@ class Controller:
             view = await asyncio.to_thread(self._viewer.view, objects)
             await self._delivery.deliver(view)
             before, self._view = self._view, view
+            self._data_planes.nudge()
             self._work.add(_differences(before, view, touched))
 
     def _add(self, tasks: Iterable[Task]) -> None:
@@ -149,6 +175,15 @@ class Controller:
     def _on_lease(self, is_holder: bool) -> None:
         if is_holder and self._view is not None:
             self._add(_differences(None, self._view, set()))
+
+    def _programmed(self, route: ResourceId) -> Condition | None:
+        """What data planes say, and why some have nothing but the stream."""
+        condition = self._delivery.programmed(route)
+        if condition is None:
+            return None
+        gateways = self._delivery.gateways_of(route)
+        faults = (self._data_planes.fault(gateway) for gateway in gateways)
+        return also(condition, [fault for fault in faults if fault])
 
     def on_report(self, gateway: str) -> None:
         """Data planes of a Gateway (`<ns>/<name>`) have said something new."""
@@ -173,6 +208,12 @@ def gone(identity: ResourceId, kind: Kind, version: str) -> Json:
         "resourceVersion": version,
     }
     return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata}
+
+
+def _is_ours(document: Json) -> bool:
+    """Whether it is a Secret of a Gateway's pods: nothing follows from it, and it is large."""
+    labels = document.get("metadata", {}).get("labels") or {}
+    return document.get("kind") == "Secret" and LABELS[1] in labels
 
 
 def _differences(before: View | None, view: View, touched: set[ResourceId]) -> list[Task]:

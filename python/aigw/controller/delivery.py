@@ -103,6 +103,10 @@ class Delivery:
         way = self._ways.get(gateway)
         return way.needs.keys() if way else ()
 
+    def gateways_of(self, route: ResourceId) -> Collection[str]:
+        """Gateways (`<ns>/<name>`) that serve a route."""
+        return self._routes.get(route.path, ())
+
     async def deliver(self, view: View) -> None:
         """Returns when data planes have the view, have refused it, or take too long."""
         now = time.time()

@@ -74,6 +74,16 @@ GENERATED = (
 """Those that are written, and watched to be put right again."""
 
 LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease")
+DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment")
+DAEMON_SET = Kind("apps", "v1", "daemonsets", "DaemonSet")
+POD = Kind("", "v1", "pods", "Pod")
+WEBHOOK = Kind(
+    "admissionregistration.k8s.io",
+    "v1",
+    "mutatingwebhookconfigurations",
+    "MutatingWebhookConfiguration",
+    is_namespaced=False,
+)
 SECRET = next(kind for kind in READ if kind.name == "Secret")
 
 _BY_NAME = {(kind.group, kind.name): kind for kind in (*READ, *GENERATED, LEASE)}

@@ -56,8 +56,9 @@ class PodFiles:
             if volume["name"] in self._done or "emptyDir" in volume:
                 continue
             publish(folder, self._content(volume))
-            if "projected" in volume:
-                # Its tokens live longer than any test.
+            sources = volume.get("projected", {}).get("sources", [])
+            if any("serviceAccountToken" in source for source in sources):
+                # It lives longer than any test.
                 self._done.add(volume["name"])
 
     def _content(self, volume: Json) -> dict[str, bytes]:
