@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use crate::exchange::{backend_of, route_of};
 use crate::inflight::{self, OpenSlot};
-use crate::ledger::disk::Disk;
+use crate::ledger::disk::{Disk, make_directory};
 use crate::ledger::files::{Listing, Name, SEGMENT, lock_if_left};
 use crate::ledger::frame::{self, Frames, Kind};
 use crate::ledger::loss::Loss;
@@ -105,18 +105,25 @@ impl Left {
         if self.slots.exists() {
             found.slots = inflight::recover(&self.slots)?;
         }
-        let seq = found.compare(directory, &self.name)?;
-        let frames = found.into_frames()?;
-        if !frames.is_empty() {
-            let name = Name {
-                writer: self.name.clone(),
-                seq,
-            };
-            fs::create_dir_all(directory)?;
-            disk.place(&name.path(directory, SEGMENT), &frames)?;
+        if !found.is_empty() {
+            self.save(found, disk, directory)?;
         }
         self.remove();
         Ok(())
+    }
+
+    fn save(&self, mut found: Found, disk: &Disk, directory: &Path) -> io::Result<()> {
+        let seq = found.compare(directory, &self.name)?;
+        let frames = found.into_frames()?;
+        if frames.is_empty() {
+            return Ok(());
+        }
+        let name = Name {
+            writer: self.name.clone(),
+            seq,
+        };
+        make_directory(directory)?;
+        disk.place(&name.path(directory, SEGMENT), &frames)
     }
 
     fn remove(&self) {
@@ -135,6 +142,10 @@ struct Found {
 }
 
 impl Found {
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.slots.is_empty() && self.lost == self.told
+    }
+
     /// Takes out what is in the segments of the process; returns the number of the next one.
     fn compare(&mut self, directory: &Path, writer: &str) -> io::Result<u64> {
         let entries = self.entries.iter().map(|(id, _)| *id);
