@@ -126,7 +126,7 @@ class _Routes:
         self._admission = Admission()
         self._assembly = Assembly(around)
         self._routes = Kept(around.report, self._standing, self._route)
-        self._plain = Kept(around.report, around.check_plain, self._plain_route)
+        self._plain = Kept(around.report, lambda _: None, self._plain_route)
 
     def compile(self, found: _Found) -> tuple[Plan | None, Iterable[Diagnostic]]:
         """The plan, and what is found in it, each finding once."""
@@ -148,7 +148,7 @@ class _Routes:
         around = self.around
         around.check_absent(self._routes.names, self._plain.names)
         if selections := around.policies.applied.selections():
-            chosen = {item for known in self._routes for item in known.standing.value.selections}
+            chosen = set[int]().union(*[known.standing.value.selections for known in self._routes])
             for number, (policy, path) in selections.items():
                 if number not in chosen:
                     report_selects_nothing(policy, path, "HTTPRoute", around.report)
@@ -182,6 +182,7 @@ class _Routes:
     ) -> "PlainServed | None":
         around = self.around
         if namesake is None:
+            around.check_plain(route)
             return around.plain_routes.compile(route, around.attachments.of(route))
         message = f"is left out, because its name belongs to what {namesake} generates"
         around.report.error(route.id, Code.CONFLICT, "metadata.name", message)

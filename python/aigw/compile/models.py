@@ -64,10 +64,12 @@ def _declared(compiled: CompiledRule) -> Iterable[str]:
 def _unique(offers: list[tuple[int, Offer]]) -> tuple[Model, ...]:
     """Models of offers with their positions, in order."""
     offers.sort(key=itemgetter(0))
-    return _first_of_each(model for _, offer in offers for model in offer.models)
+    return _first_of_each([model for _, offer in offers for model in offer.models])
 
 
-def _first_of_each(models: Iterable[Model]) -> tuple[Model, ...]:
+def _first_of_each(models: list[Model]) -> tuple[Model, ...]:
+    if len({model.name for model in models}) == len(models):
+        return tuple(models)
     seen: dict[str, Model] = {}
     for model in models:
         seen.setdefault(model.name, model)

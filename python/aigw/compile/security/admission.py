@@ -5,6 +5,7 @@ routes behind one host of a listener must have one policy: the oldest and those 
 are served. The data plane compares once more, by the hashes of both routes.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -72,13 +73,9 @@ class _Standing:
 
     def against(self, claim: Claim) -> Claim | None:
         """The oldest claim with another policy for a host that this one is for too."""
-        found = [
-            self.at[pattern]
-            for host in claim.hosts
-            for pattern in patterns(host)
-            if pattern in self.at
-        ]
+        found: list[_Numbered] = []
         for host in claim.hosts:
+            found += [self.at[pattern] for pattern in patterns(host) if pattern in self.at]
             if host.startswith("*"):
                 found += self.below.get(host, ())
         others = [other for other in found if other[1].policy != claim.policy]
@@ -89,6 +86,8 @@ class _Standing:
         for host in claim.hosts:
             self.at.setdefault(host, (number, claim))
             for pattern in patterns(host):
+                if not pattern.startswith("*"):
+                    continue
                 known = self.below.setdefault(pattern, [])
                 if not known or (len(known) == 1 and known[0][1].policy != claim.policy):
                     known.append((number, claim))
@@ -97,9 +96,9 @@ class _Standing:
 def refusals(claims: Iterable[Claim]) -> dict[Claim, Claim]:
     """Claims that give way, each with the oldest one that stands and is against it."""
     found: dict[Claim, Claim] = {}
-    listeners: dict[str, _Standing] = {}
+    listeners: defaultdict[str, _Standing] = defaultdict(_Standing)
     for number, claim in enumerate(claims):
-        standing = listeners.setdefault(claim.entrance, _Standing())
+        standing = listeners[claim.entrance]
         if older := standing.against(claim):
             found[claim] = older
         else:
