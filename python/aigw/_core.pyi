@@ -164,7 +164,7 @@ class LedgerRecords:
     Several processes may write at the same time: each one's records come in their order.
     """
 
-    def __new__(cls, directory: str | PathLike[str], cursor: bytes = b"") -> LedgerRecords: ...
+    def __new__(cls, directory: str | PathLike[str], cursor: bytes = ...) -> LedgerRecords: ...
     @staticmethod
     def resume(directory: str | PathLike[str], name: str) -> LedgerRecords:
         """Goes on where the reader of this name was when it called `keep`.

@@ -66,7 +66,7 @@ def test_every_request_is_recorded_once(
     folder = Path(tempfile.mkdtemp(prefix="aigw-test-"))
     text = gateway_yaml(free_port(), [BackendSpec("plain", bed.port)], [rule("m", "plain")])
     (folder / "gateway.yaml").write_text(text)
-    ledger = folder / "run" / "ledger"
+    ledger = folder / "state" / "ledger"
     found: list[dict[str, Any]] = []
 
     def outcomes() -> Counter[str]:

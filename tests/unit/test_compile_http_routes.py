@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aigw.compile.compiler import Compiled
-from aigw.compile.http.routes import in_order
+from aigw.compile.http.matches import in_order
 from aigw.plan import HeaderMatch
 from aigw.plan.http import (
     DirectResponse,

@@ -85,7 +85,7 @@ def test_the_oldest_policy_has_the_target_and_the_other_is_named() -> None:
     assert found.plan is not None
     assert set(connects(found.plan).values()) == {1}
     assert found.plan.ports[0].listeners[0].traffic.idle_ms == 1000
-    assert [str(item.resource) for item in found.diagnostics] == [
+    assert sorted(str(item.resource) for item in found.diagnostics) == [
         "BackendTrafficPolicy default/b",
         "ClientTrafficPolicy default/d",
     ]

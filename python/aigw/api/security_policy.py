@@ -125,6 +125,11 @@ class SecurityPolicySpec(ApiModel):
         """All targets by name, whichever field names them."""
         return [*([self.target_ref] if self.target_ref else []), *(self.target_refs or [])]
 
+    @property
+    def selectors(self) -> list[TargetSelector]:
+        """Targets by their labels."""
+        return self.target_selectors or []
+
 
 class SecurityPolicy(Resource):
     """Authentication of clients of a Gateway, a listener or a route."""

@@ -39,22 +39,26 @@ class Grants:
 
     def __init__(self, index: Index) -> None:
         """Reads them once."""
-        self._grants = [
-            (grant.namespace, ref, to)
+        self._granted = {
+            (
+                Referrer(ref.group, ref.kind, ref.namespace),
+                to.group,
+                to.kind,
+                grant.namespace,
+                to.name,
+            )
             for grant in index.all(ReferenceGrant)
             for ref in grant.spec.from_
             for to in grant.spec.to
-        ]
+        }
+        """Names of targets are None where all of a namespace are meant."""
 
     def allow(self, referrer: Referrer, target: ResourceId) -> bool:
         """Whether the reference stays in its namespace or has a grant."""
-        return referrer.namespace == target.namespace or any(
-            (ref.group, ref.kind, ref.namespace)
-            == (referrer.group, referrer.kind, referrer.namespace)
-            and (namespace, to.group, to.kind) == (target.namespace, target.group, target.kind)
-            and to.name in (None, target.name)
-            for namespace, ref, to in self._grants
-        )
+        if referrer.namespace == target.namespace:
+            return True
+        where = (referrer, target.group, target.kind, target.namespace)
+        return any((*where, name) in self._granted for name in (None, target.name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Host names of listeners and routes, as Gateway API combines them."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 
 
@@ -15,6 +16,11 @@ def intersect(listener: str | None, route: str) -> str | None:
     return listener if covers(route, listener) else None
 
 
+def common_hosts(listener: str | None, route: Sequence[str]) -> list[str]:
+    """Host names of a route, all if it names none, as far as a listener has them too."""
+    return [name for item in route or ["*"] if (name := intersect(listener, item))]
+
+
 def covers(pattern: str, name: str) -> bool:
     """Whether every host that matches `name` matches `pattern`."""
     if pattern in ("*", name):
@@ -22,16 +28,12 @@ def covers(pattern: str, name: str) -> bool:
     return pattern.startswith("*.") and name.removeprefix("*").endswith(pattern[1:])
 
 
-def patterns(name: str) -> Iterator[str]:
+@lru_cache(maxsize=2**14)
+def patterns(name: str) -> tuple[str, ...]:
     """All that cover `name`, the most specific first."""
-    yield name
     labels = name.split(".")
-    for position in range(1, len(labels)):
-        pattern = ".".join(["*", *labels[position:]])
-        if pattern != name:
-            yield pattern
-    if name != "*":
-        yield "*"
+    wider = (".".join(["*", *labels[position:]]) for position in range(1, len(labels)))
+    return tuple(dict.fromkeys((name, *wider, "*")))
 
 
 def specificity(name: str) -> tuple[int, int]:

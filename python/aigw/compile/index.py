@@ -1,6 +1,7 @@
 """Finding resources by identity, by kind and by what they target."""
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any, TypeVar, cast
 
 from aigw.api.load import Loaded
@@ -23,7 +24,6 @@ class Index:
         """`rejected` are documents that cannot be used."""
         self._by_id = resources
         self._rejected = rejected
-        self._by_model: dict[type[Resource], list[Resource]] | None = None
 
     @classmethod
     def of(cls, loaded: Loaded) -> "Index":
@@ -35,10 +35,24 @@ class Index:
         found = self._by_id.get(ResourceId(model.GROUP, model.KIND, namespace, name))
         return found if isinstance(found, model) else None
 
-    @property
+    @cached_property
     def kinds(self) -> set[tuple[str, str]]:
         """Group and kind of all resources."""
         return {(identity.group, identity.kind) for identity in self._by_id}
+
+    @cached_property
+    def _by_model(self) -> Mapping[type[Resource], list[Resource]]:
+        found: dict[type[Resource], list[Resource]] = {}
+        for resource in self._by_id.values():
+            found.setdefault(type(resource), []).append(resource)
+        return {model: sorted(items, key=lambda item: item.age) for model, items in found.items()}
+
+    @cached_property
+    def _rejected_by_kind(self) -> Mapping[tuple[str, str], list[ResourceId]]:
+        found: dict[tuple[str, str], list[ResourceId]] = {}
+        for identity in sorted(self._rejected):
+            found.setdefault((identity.group, identity.kind), []).append(identity)
+        return found
 
     def is_rejected(self, model: type[Resource], namespace: str, name: str) -> bool:
         """True when such a document exists but has errors of its own."""
@@ -46,16 +60,11 @@ class Index:
 
     def has_rejected(self, model: type[Resource]) -> bool:
         """True when there is any document of a kind with errors of its own."""
-        return any((i.group, i.kind) == (model.GROUP, model.KIND) for i in self._rejected)
+        return (model.GROUP, model.KIND) in self._rejected_by_kind
 
     def all(self, model: type[T]) -> list[T]:
         """All resources of a kind, oldest first, then by namespace and name."""
-        if self._by_model is None:
-            self._by_model = {}
-            for resource in self._by_id.values():
-                self._by_model.setdefault(type(resource), []).append(resource)
-        found = cast("list[T]", self._by_model.get(model, []))
-        return sorted(found, key=lambda resource: resource.age)
+        return cast("list[T]", [*self._by_model.get(model, ())])
 
     def is_written(self, identity: ResourceId) -> bool:
         """Whether there is such a document, whatever is wrong with it."""
@@ -66,13 +75,15 @@ class Index:
 
         What selects its targets by their labels may mean any of its namespace.
         """
-        return sorted(
+        return [
             identity
-            for identity, document in self._rejected.items()
-            if (identity.group, identity.kind) == kind
-            and identity.namespace == target.namespace
-            and (target in set(_targets(document, identity.namespace)) or _selects(document))
-        )
+            for identity in self._rejected_by_kind.get(kind, ())
+            if identity.namespace == target.namespace
+            and (target in self._targets_of(identity) or _selects(self._rejected[identity]))
+        ]
+
+    def _targets_of(self, rejected: ResourceId) -> set[ResourceId]:
+        return set(_targets(self._rejected[rejected], rejected.namespace))
 
     def mentions(self, rejected: ResourceId, field: str) -> bool:
         """Whether the spec of a rejected document has a field."""

@@ -56,6 +56,10 @@ class Entrance:
         return f"spec.listeners[{self.index}]"
 
 
+Attachment = Sequence[tuple[Gateway, Sequence[Entrance]]]
+"""The listeners that serve a route, by Gateway."""
+
+
 class Entrances:
     """Reads the listeners of Gateways, and their certificates."""
 
@@ -117,7 +121,7 @@ class Attachments:
         self._index = index
         self._report = report
 
-    def of(self, route: "AIGatewayRoute | HTTPRoute") -> list[tuple[Gateway, list[Entrance]]]:
+    def of(self, route: "AIGatewayRoute | HTTPRoute") -> Attachment:
         """Listeners by Gateway; parentRefs that fail are named."""
         attached: dict[str, dict[str, Entrance]] = {}
         if not route.spec.parent_refs:

@@ -13,7 +13,7 @@ from aigw.plan import MatchType, Model, ModelLists
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Models that one route declares, and the host names on which it does so."""
+    """Models that one route declares, each name once, and the host names on which it does so."""
 
     hostnames: tuple[str, ...]
     models: tuple[Model, ...]
@@ -33,20 +33,24 @@ def offer_of(route: AIGatewayRoute, rules: Sequence[CompiledRule], loaded_at: in
             Model(name, written.models_owned_by, int(created.timestamp()), _rfc3339(created))
             for name in _declared(compiled)
         )
-    return Offer(tuple(route.spec.hostnames), tuple(models))
+    return Offer(tuple(route.spec.hostnames), _first_of_each(models))
 
 
 def lists_of(offers: Sequence[Offer]) -> ModelLists:
     """All lists, without repeated names: the first one wins."""
     everywhere: list[tuple[int, Offer]] = []
     scoped: dict[str, list[tuple[int, Offer]]] = {}
-    for position, offer in enumerate(offers):
-        if not offer.hostnames:
-            everywhere.append((position, offer))
-        for hostname in offer.hostnames:
-            scoped.setdefault(hostname, []).append((position, offer))
+    for placed in enumerate(offers):
+        hostnames = placed[1].hostnames
+        if not hostnames:
+            everywhere.append(placed)
+        for hostname in hostnames:
+            scoped.setdefault(hostname, []).append(placed)
     unscoped = _unique(everywhere)
-    by_host = {name: _unique([*everywhere, *scoped[name]]) for name in sorted(scoped)}
+    by_host = {
+        name: _unique([*everywhere, *found]) if everywhere or len(found) > 1 else found[0][1].models
+        for name, found in scoped.items()
+    }
     return ModelLists(unscoped, by_host, unscoped)
 
 
@@ -60,10 +64,15 @@ def _declared(compiled: CompiledRule) -> Iterable[str]:
 def _unique(offers: list[tuple[int, Offer]]) -> tuple[Model, ...]:
     """Models of offers with their positions, in order."""
     offers.sort(key=itemgetter(0))
+    return _first_of_each([model for _, offer in offers for model in offer.models])
+
+
+def _first_of_each(models: list[Model]) -> tuple[Model, ...]:
+    if len({model.name for model in models}) == len(models):
+        return tuple(models)
     seen: dict[str, Model] = {}
-    for _, offer in offers:
-        for model in offer.models:
-            seen.setdefault(model.name, model)
+    for model in models:
+        seen.setdefault(model.name, model)
     return tuple(seen.values())
 
 

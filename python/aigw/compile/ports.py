@@ -1,62 +1,37 @@
 """Ports of the plan: what is matched on each, in order of precedence."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from aigw.api.ai_gateway_route import AIGatewayRoute
-from aigw.compile.hosts import covers, intersect, patterns, specificity
+from aigw.compile.hosts import common_hosts
 from aigw.compile.listeners import Entrance
 from aigw.compile.report import Report
 from aigw.compile.routes import CompiledRule
 from aigw.compile.security.policies import SecurityPolicies, Verdict
+from aigw.compile.virtual_hosts import Candidate, Mounted, Served, VirtualHosts
 from aigw.errors import Code
-from aigw.plan import HeaderMatch, Listener, Port, RouteMatch, VirtualHost
+from aigw.plan import HeaderMatch, Listener, Port, RouteMatch, Rule, VirtualHost
+
+if TYPE_CHECKING:
+    from aigw.compile.http.matches import PlainHosts
 
 Key = tuple[int, str]
 """A listener: its port, and the server name for which it is chosen."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A match, and its conditions as plain text: those are quick to compare."""
-
-    match: RouteMatch
-    conditions: tuple[tuple[str, str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Mounted:
-    """Matches of one route on one host name of a listener, and whether it may be served there."""
-
-    listener: Key
-    entrance: Entrance
-    hostname: str
-    candidates: tuple[Candidate, ...]
-    security: str
-    is_withheld: bool
-
-    def under(self, key: str) -> "Mounted":
-        """A route that is not served still asks for what its host asks for."""
-        candidates = tuple(
-            replace(item, match=replace(item.match, security=key)) for item in self.candidates
-        )
-        return replace(self, candidates=candidates)
 
 
 @dataclass(slots=True)
 class _Listener:
     """What is served behind entrances that share a port: host names of their own."""
 
-    entrance: Entrance
-    hostnames: dict[str, None] = field(default_factory=dict)
-    entrances: list[Entrance] = field(default_factory=list)
+    entrances: list[Entrance]
+    hosts: VirtualHosts
 
-    def owner(self, hostname: str) -> Entrance:
-        """The entrance that requests for a host come through: the most specific one."""
-        return max(
-            (item for item in self.entrances if covers(item.listener.hostname or "*", hostname)),
-            key=lambda item: specificity(item.listener.hostname or "*"),
-        )
+    @property
+    def entrance(self) -> Entrance:
+        """The first one, whose settings are those of all."""
+        return self.entrances[0]
 
 
 class Ports:
@@ -79,9 +54,11 @@ class Ports:
             path = f"{entrance.path}.port"
             self._report.error(entrance.gateway.id, Code.CONFLICT, path, fault)
             return False
-        found = port.setdefault(_server_name(entrance), _Listener(entrance))
-        found.hostnames[listener.hostname or "*"] = None
-        found.entrances.append(entrance)
+        name = _server_name(entrance)
+        if name not in port:
+            entrances: list[Entrance] = []
+            port[name] = _Listener(entrances, VirtualHosts(self._report, self._security, entrances))
+        port[name].entrances.append(entrance)
         return True
 
     def mounted(
@@ -92,7 +69,7 @@ class Ports:
         verdict: Verdict,
     ) -> Iterator[Mounted]:
         """What a route serves on a listener, under its policy."""
-        key = (entrance.listener.port, _server_name(entrance))
+        key = listener_key(entrance)
         candidates = tuple(
             Candidate(
                 replace(match, security=verdict.key) if verdict.key else match,
@@ -102,43 +79,36 @@ class Ports:
             for headers in compiled.matches
             for match in _matches(headers, compiled)
         )
-        for written in route.spec.hostnames or ["*"]:
-            hostname = intersect(entrance.listener.hostname, written)
-            if hostname is not None:
-                is_withheld = bool(verdict.guard)
-                yield Mounted(key, entrance, hostname, candidates, verdict.key, is_withheld)
+        is_withheld = bool(verdict.guard)
+        for hostname in common_hosts(entrance.listener.hostname, route.spec.hostnames):
+            yield Mounted(key, entrance, hostname, candidates, verdict.key, is_withheld)
 
-    def add_hosts(self, entrance: Entrance, hostnames: Sequence[str]) -> list[str]:
-        """Host names of a route that a listener has too; each gets its virtual host."""
-        listener = self._ports[entrance.listener.port][_server_name(entrance)]
-        own = entrance.listener.hostname
-        found = [name for item in hostnames or ["*"] if (name := intersect(own, item))]
-        listener.hostnames.update(dict.fromkeys(found))
-        return found
-
-    @staticmethod
-    def key(entrance: Entrance) -> tuple[int, str]:
-        """Number of the port, and `server_name` of its listener in the plan."""
-        return (entrance.listener.port, _server_name(entrance) or "*")
-
-    def ports(self, mounted: Iterable[Mounted]) -> tuple[Port, ...]:
+    def ports(
+        self,
+        mounted: Iterable[Mounted],
+        rules: Mapping[str, Rule],
+        plain: "PlainHosts | None",
+    ) -> tuple[Port, ...]:
         """Ports by number, with virtual hosts and matches in order of precedence.
 
         `mounted` is in the order of the routes.
         """
-        hosts: dict[Key, dict[str, list[Mounted]]] = {
-            (number, name): {hostname: [] for hostname in listener.hostnames}
+        served: dict[Key, Served] = {
+            (number, name): Served()
             for number, listeners in self._ports.items()
-            for name, listener in listeners.items()
+            for name in listeners
         }
         for item in mounted:
-            hosts[item.listener].setdefault(item.hostname, []).append(item)
+            served[item.listener].routes.setdefault(item.hostname, []).append(item)
+        for other in plain.mounted if plain else ():
+            served[other.listener].plain.setdefault(other.hostname, []).append(other)
         return tuple(
             Port(
                 number,
                 _gateway(listeners),
                 tuple(
-                    self._listener(found, hosts[number, name]) for name, found in listeners.items()
+                    _listener(found, found.hosts.of(served[number, name], rules, plain))
+                    for name, found in listeners.items()
                 ),
                 next(iter(listeners.values())).entrance.traffic.port,
             )
@@ -146,61 +116,16 @@ class Ports:
             if listeners
         )
 
-    def _listener(self, found: _Listener, hosts: Mapping[str, list[Mounted]]) -> Listener:
-        """Its virtual hosts: one per name, most specific first."""
-        entrance = found.entrance
-        names = sorted(hosts, key=lambda name: (specificity(name), name), reverse=True)
-        return Listener(
-            entrance.name,
-            tuple(self._virtual_host(found, hosts, name) for name in names),
-            _server_name(entrance) or "*",
-            entrance.certificates,
-            entrance.traffic.client,
-        )
 
-    def _virtual_host(
-        self, listener: _Listener, hosts: Mapping[str, list[Mounted]], name: str
-    ) -> VirtualHost:
-        """The matches of all routes that cover the name of the host.
-
-        A request that no route of its exact host takes goes to the routes for less specific
-        hosts: a more specific host comes first, then more header conditions, then the order of
-        routes and rules. All of them have one security policy: that of the routes of the
-        entrance, which agree, or else its own. Routes of other entrances with another one are
-        not for this host.
-        """
-        owner = listener.owner(name)
-        covering = [hosts.get(pattern, []) for pattern in patterns(name)]
-        policies = (
-            item.security
-            for found in covering
-            for item in found
-            if item.entrance is owner and not item.is_withheld
-        )
-        policy = next(policies, None)
-        verdict = self._security.of_listener(owner) if policy is None else Verdict(policy)
-        matches = _first_of_each(
-            candidate for found in covering for candidate in _ranked(found, verdict)
-        )
-        return VirtualHost(name, matches, verdict.key, bool(verdict.guard))
-
-
-def _ranked(found: Iterable[Mounted], verdict: Verdict) -> list[Candidate]:
-    """Matches for one host name under the policy of a host, those with more conditions first."""
-    ranked = [candidate for item in found for candidate in _under(item, verdict)]
-    ranked.sort(key=_conditions, reverse=True)
-    return ranked
-
-
-def _conditions(candidate: Candidate) -> int:
-    return len(candidate.conditions)
-
-
-def _under(item: Mounted, verdict: Verdict) -> tuple[Candidate, ...]:
-    """The matches as they are served under a policy; none where their route has another one."""
-    if item.is_withheld:
-        return item.under(verdict.key).candidates
-    return () if verdict.guard or item.security != verdict.key else item.candidates
+def _listener(found: _Listener, hosts: tuple[VirtualHost, ...]) -> Listener:
+    entrance = found.entrance
+    return Listener(
+        entrance.name,
+        hosts,
+        _server_name(entrance) or "*",
+        entrance.certificates,
+        entrance.traffic.client,
+    )
 
 
 def _conflict(entrance: Entrance, port: dict[str, _Listener]) -> str | None:
@@ -221,6 +146,11 @@ def _server_name(entrance: Entrance) -> str:
     return "" if is_http else entrance.listener.hostname or "*"
 
 
+def listener_key(entrance: Entrance) -> Key:
+    """Its port, and the server name for which it is chosen; empty for HTTP."""
+    return (entrance.listener.port, _server_name(entrance))
+
+
 def _gateway(listeners: dict[str, _Listener]) -> str:
     return next(iter(listeners.values())).entrance.gateway.id.path
 
@@ -230,24 +160,3 @@ def _matches(headers: tuple[HeaderMatch, ...], compiled: CompiledRule) -> Iterat
     for rule, paths in compiled.narrowed:
         yield RouteMatch(headers, rule.id, paths)
     yield RouteMatch(headers, compiled.rule.id)
-
-
-def _first_of_each(ranked: Iterable[Candidate]) -> tuple[RouteMatch, ...]:
-    """Without matches that an equal one before them hides."""
-    found: list[RouteMatch] = []
-    whole: set[object] = set()
-    some: set[object] = set()
-    key: object
-    for item in ranked:
-        conditions, match = item.conditions, item.match
-        if match.paths:
-            if conditions in whole:
-                continue
-            seen, key = some, (conditions, match.paths)
-        else:
-            seen, key = whole, conditions
-        size = len(seen)
-        seen.add(key)  # one look, where asking first would be two
-        if len(seen) > size:
-            found.append(match)
-    return tuple(found)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-from aigw.api.ai_gateway_route import AIGatewayRoute
 from aigw.api.ai_service_backend import AIServiceBackend
 from aigw.api.backend import Backend
 from aigw.api.backend_security_policy import BackendSecurityPolicy
@@ -11,20 +10,20 @@ from aigw.api.backend_traffic_policy import BackendTrafficPolicy
 from aigw.api.client_traffic_policy import ClientTrafficPolicy
 from aigw.api.gateway import Gateway
 from aigw.api.policy_targets import TargetedSpec, TargetSelector
-from aigw.api.references import LocalPolicyTargetReference, SectionTargetReference
+from aigw.api.references import LocalPolicyTargetReference
 from aigw.compile.index import Index
-from aigw.compile.policy_targets import selected
+from aigw.compile.policy_targets import GATEWAY, HTTP_ROUTE, selected_gateways
 from aigw.compile.report import Report
 from aigw.errors import Code, ResourceId
-
-_GATEWAY_API = "gateway.networking.k8s.io"
-_HTTP_ROUTE = (_GATEWAY_API, "HTTPRoute")
 
 Policy = BackendSecurityPolicy | BackendTLSPolicy | BackendTrafficPolicy | ClientTrafficPolicy
 
 
 def report_targets(index: Index, report: Report) -> None:
-    """Names each policy, or part of one, that applies to nothing that was loaded."""
+    """Names each policy, or part of one, that applies to nothing that was loaded.
+
+    Routes as targets are not looked at, see `policy_targets`.
+    """
     targets = _Targets(index, report)
     for security in index.all(BackendSecurityPolicy):
         targets.check(security, security.spec.target_refs, AIServiceBackend)
@@ -34,6 +33,12 @@ def report_targets(index: Index, report: Report) -> None:
         targets.check(client, client.spec.targets, Gateway)
     for traffic in index.all(BackendTrafficPolicy):
         targets.check(traffic, traffic.spec.targets, Gateway)
+
+
+def report_selects_nothing(policy: ResourceId, path: str, kind: str, report: Report) -> None:
+    """Names a selector without any object that it accepts."""
+    message = f"selects no {kind} in the namespace {policy.namespace}"
+    report.warning(policy, Code.NO_EFFECT, path, message)
 
 
 def _selectors(policy: Policy) -> list[TargetSelector]:
@@ -55,14 +60,14 @@ class _Targets:
     ) -> None:
         """Reports targets that are missing, or of a kind that only exists elsewhere.
 
-        `model` is the usual kind; routes are targets where the policy says so itself.
+        `model` is the usual kind.
         """
         position = -1
         for position, ref in enumerate(refs):
             path = f"spec.targetRefs[{position}]"
-            if (ref.group, ref.kind) == _HTTP_ROUTE and isinstance(policy, BackendTrafficPolicy):
-                self._check_route(policy, ref, path)
-            elif (ref.group, ref.kind) == (model.GROUP, model.KIND):
+            if (ref.group, ref.kind) == HTTP_ROUTE and isinstance(policy, BackendTrafficPolicy):
+                continue  # what a route is missing is found when all routes are known
+            if (ref.group, ref.kind) == (model.GROUP, model.KIND):
                 self._check_presence(policy, ref, path)
             elif isinstance(policy, BackendSecurityPolicy | BackendTLSPolicy):
                 message = f"{ref.kind} is not supported as a target, only {model.KIND}"
@@ -75,26 +80,16 @@ class _Targets:
 
     def _check_selectors(self, policy: BackendTrafficPolicy | ClientTrafficPolicy) -> None:
         for position, selector in enumerate(policy.spec.selectors):
-            if not selected(selector, policy.namespace, self._index):
-                message = f"selects no {selector.kind} in the namespace {policy.namespace}"
-                path = f"spec.targetSelectors[{position}]"
-                self._report.warning(policy.id, Code.NO_EFFECT, path, message)
+            kind = (selector.group, selector.kind)
+            if kind == HTTP_ROUTE or (
+                kind == GATEWAY and selected_gateways(selector, policy.namespace, self._index)
+            ):
+                continue
+            report_selects_nothing(
+                policy.id, f"spec.targetSelectors[{position}]", selector.kind, self._report
+            )
 
     def _check_presence(self, policy: Policy, ref: LocalPolicyTargetReference, path: str) -> None:
         target = ResourceId(ref.group, ref.kind, policy.namespace, ref.name)
         if not self._index.is_written(target):
             self._report.warning(policy.id, Code.NOT_FOUND, path, f"{target} not found")
-
-    def _check_route(
-        self, policy: BackendTrafficPolicy, ref: LocalPolicyTargetReference, path: str
-    ) -> None:
-        """A route goes by the name of the HTTPRoute that a cluster would have for it."""
-        target = ResourceId(AIGatewayRoute.GROUP, AIGatewayRoute.KIND, policy.namespace, ref.name)
-        if not self._index.is_written(target):
-            self._check_presence(policy, ref, path)
-            return
-        route = self._index.get(AIGatewayRoute, policy.namespace, ref.name)
-        section = ref.section_name if isinstance(ref, SectionTargetReference) else None
-        if route and section and section not in {rule.name for rule in route.spec.rules}:
-            message = f"{target} has no rule of the name {section}"
-            self._report.warning(policy.id, Code.NOT_FOUND, f"{path}.sectionName", message)

@@ -127,7 +127,7 @@ def discard(root: Path) -> None:
     core = Runtime(root).core
     try:
         _core.recover_ledger(core)
-    except _core.LedgerError as error:
+    except _core.CoreError as error:
         logger.warning("usage records wait for the next run: %s", error)
         for path in [*root.iterdir(), *core.iterdir()]:
             if path not in {core, root / MARK, core / "config.json"} and path.suffix != ".map":

@@ -17,7 +17,7 @@ pub(crate) fn ledger_report<'py>(
     directory: PathBuf,
     query: &[u8],
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let report = enter(py, || {
+    let report = enter(py, move || {
         let query: Query = serde_json::from_slice(query).map_err(|error| fault(&error))?;
         let report = ledger::report(&directory, &query).map_err(|(path, error)| {
             let place = path.display();
@@ -32,7 +32,7 @@ pub(crate) fn ledger_report<'py>(
 /// names.
 #[pyfunction]
 pub(crate) fn recover_ledger(py: Python<'_>, runtime_dir: PathBuf) -> PyResult<()> {
-    enter(py, || {
+    enter(py, move || {
         ledger::recover(&runtime_dir).map_err(|error| place_fault(&runtime_dir, &error))
     })
 }

@@ -13,6 +13,7 @@ use aigw_core::session::{
 };
 
 use crate::exchange::{Exchange, lock};
+use crate::inflight::Completed;
 use crate::metrics::Event;
 use crate::{Ticket, Wake, debug, unix_seconds, wait};
 
@@ -233,6 +234,14 @@ impl Running {
         self.share_usage(exchange);
         let record = self.record();
         let cut = !self.ended && record.outcome != Outcome::Completed;
+        if let (Some(slot), Outcome::Completed) = (exchange.slot(), record.outcome) {
+            let end = Completed {
+                status: record.status,
+                estimated: record.estimated,
+                pico_usd: record.price.as_ref().map(|price| price.pico_usd),
+            };
+            exchange.runtime.inflight.set_completed(slot, &end);
+        }
         exchange.save(self.number, record, cut);
         self.unsaved = false;
     }

@@ -17,7 +17,10 @@ const BACKEND: std::ops::Range<usize> = 26..58;
 const ROUTED_MODEL: std::ops::Range<usize> = 58..74;
 const OPERATION: std::ops::Range<usize> = 74..78;
 const GATEWAY: std::ops::Range<usize> = 78..94;
-const CLIENT: std::ops::Range<usize> = 94..128;
+const CLIENT: std::ops::Range<usize> = 94..126;
+/// How the latest attempt ended, and its price.
+const END: usize = 126;
+const PRICE: usize = 127;
 /// Marks an unknown counter.
 const UNKNOWN: u64 = u64::MAX;
 
@@ -50,6 +53,19 @@ pub struct OpenSlot {
     pub gateway: String,
     /// Who asks, as JSON; empty where it is not known or too long.
     pub client: String,
+    /// Set when the latest attempt's reply came to its end.
+    pub completed: Option<Completed>,
+}
+
+/// What is known of an attempt whose reply came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Completed {
+    /// Status of the reply.
+    pub status: u16,
+    /// There are estimates in its usage.
+    pub estimated: bool,
+    /// Price of its usage, where it is known.
+    pub pico_usd: Option<u64>,
 }
 
 /// What is known of a request before its first attempt.
@@ -119,6 +135,7 @@ impl InFlight {
             for text in [BACKEND, ROUTED_MODEL, OPERATION, GATEWAY, CLIENT] {
                 store_text(words, text, "");
             }
+            store(words, END, UNKNOWN);
             // Only now is the slot worth recovering.
             state.store(2, Ordering::Release);
             return Some(slot);
@@ -148,6 +165,18 @@ impl InFlight {
         if let Some(words) = self.slot(slot) {
             store_text(words, BACKEND, backend);
             store_text(words, ROUTED_MODEL, routed_model);
+            store(words, END, UNKNOWN);
+        }
+    }
+
+    /// The reply of the attempt came to its end: what is in the slot is all there is.
+    pub(crate) fn set_completed(&self, slot: Slot, end: &Completed) {
+        if let Some(words) = self.slot(slot) {
+            store(words, PRICE, end.pico_usd.unwrap_or(UNKNOWN));
+            let marks = u64::from(end.status) | (u64::from(end.estimated) << 16);
+            if let Some(word) = words.get(END) {
+                word.store(marks, Ordering::Release);
+            }
         }
     }
 
@@ -225,7 +254,18 @@ fn read_slot(words: &[AtomicU64]) -> Option<OpenSlot> {
         operation: load_text(words, OPERATION),
         gateway: load_text(words, GATEWAY),
         client: load_text(words, CLIENT),
+        completed: count(END).map(|marks| Completed {
+            status: u16::try_from(marks & 0xffff).unwrap_or(0),
+            estimated: marks >> 16 & 1 == 1,
+            pico_usd: count(PRICE),
+        }),
     })
+}
+
+fn store(words: &[AtomicU64], place: usize, value: u64) {
+    if let Some(word) = words.get(place) {
+        word.store(value, Ordering::Relaxed);
+    }
 }
 
 fn store_usage(words: &[AtomicU64], usage: &Usage) {

@@ -28,7 +28,7 @@ pub use end::{Details, End};
 pub use exchange::{Begun, Exchange, RequestParts};
 pub use files::Status;
 pub use flow::{Flow, Prepared};
-pub use inflight::{InFlight, OpenSlot, recover};
+pub use inflight::{Completed, InFlight, OpenSlot, recover};
 pub use table::RequestTable;
 pub use wait::{Ticket, Wake};
 

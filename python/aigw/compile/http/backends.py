@@ -1,6 +1,6 @@
 """Backends of HTTPRoutes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from aigw.api.backend import Backend
 from aigw.api.gateway import Gateway
@@ -17,23 +17,24 @@ from aigw.plan.http import HttpBackend
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """A route at one of its Gateways."""
+    """A route at one of its Gateways, and the backends that it uses, by name."""
 
     gateway: Gateway
     route: HTTPRoute
+    used: dict[str, HttpBackend] = field(default_factory=dict)
 
 
 class HttpBackends:
-    """Backends by reference; those that are used are kept."""
+    """Backends by reference."""
 
     def __init__(self, index: Index, report: Report, upstreams: Upstreams, egress: Egress) -> None:
-        """Nothing is used yet."""
+        """Nothing is read yet."""
+        self._oldest = index.all(Gateway)[0]
         self._egress = egress
         self._index = index
         self._report = report
         self._grants = Grants(index)
         self._upstreams = upstreams
-        self.found: dict[str, HttpBackend] = {}
 
     def resolve(self, at: Attached, ref: BackendObjectReference, path: str) -> HttpBackend | None:
         """A backend as a Gateway reaches it, or None after a report."""
@@ -73,13 +74,14 @@ class HttpBackends:
             backend = HttpBackend(target.path, upstream.endpoints, upstream.tls, upstream.http2)
             reached = self._egress.applied(gateway, backend)
             if isinstance(reached, HttpBackend):
-                return self._named(gateway, reached)
+                found = self._named(gateway, backend, reached)
+                return at.used.setdefault(found.name, found)
             message = f"{target} is left out, because {reached}"
             self._report.error(route.id, Code.LEFT_OUT, path, message)
         return None
 
-    def _named(self, gateway: Gateway, backend: HttpBackend) -> HttpBackend:
-        if self.found.setdefault(backend.name, backend) != backend:
-            backend = replace(backend, name=f"{backend.name}@{gateway.id.path}")
-            self.found[backend.name] = backend
-        return backend
+    def _named(self, gateway: Gateway, plain: HttpBackend, reached: HttpBackend) -> HttpBackend:
+        """Other Gateways than the oldest may reach it in another way, under a name of their own."""
+        usual = self._report.noting(lambda: self._egress.applied(self._oldest, plain)).value
+        own = f"{plain.name}@{gateway.id.path}"
+        return reached if reached == usual else replace(reached, name=own)

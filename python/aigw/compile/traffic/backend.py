@@ -31,6 +31,7 @@ from aigw.plan.traffic import (
 
 if TYPE_CHECKING:
     from aigw.api import cluster_settings, health_check
+    from aigw.api.http_route import HTTPRoute
 
 _TARGET_FIELDS = {"target_ref", "target_refs", "target_selectors", "merge_type"}
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH")
@@ -52,14 +53,14 @@ class BackendPolicies:
     def __init__(self, index: Index, report: Report) -> None:
         """Reads all policies."""
         self._report = report
-        self._applied: Applied[BackendTrafficPolicy] = Applied(report)
+        self.applied: Applied[BackendTrafficPolicy] = Applied(report)
         self._once: Once[BackendSettings] = Once(report)
         self._own: dict[ResourceId, BackendSettings] = {}
         for policy in index.all(BackendTrafficPolicy):
             self._own[policy.id] = _settings(policy.spec, Fields(policy.id, report))
             for target in targets_of(policy.spec, policy.namespace, index):
                 if self._accepts(policy, target):
-                    self._applied.add(policy, target)
+                    self.applied.add(policy, target)
 
     def _accepts(self, policy: BackendTrafficPolicy, target: Target) -> bool:
         if not target.is_route and not target.is_gateway:
@@ -76,15 +77,32 @@ class BackendPolicies:
             self._report.warning(policy.id, Code.NO_EFFECT, "spec.mergeType", message)
         return True
 
+    def check(self, route: AIGatewayRoute) -> tuple[int, ...]:
+        """Names policies of a route that do not apply, or not to a rule; what selects the route."""
+        names = {rule.name for rule in route.spec.rules}
+        for section, uses in self.applied.named(route.namespace, route.metadata.name).items():
+            if section and section not in names:
+                message = f"{route.id} has no rule of the name {section}"
+                for use in uses:
+                    path = f"{use.target.path}.sectionName"
+                    self._report.warning(use.policy.id, Code.NOT_FOUND, path, message)
+        return self.applied.check(route)
+
+    def check_plain(self, route: "HTTPRoute") -> None:
+        """Names policies of a plain route: they are for routes of the API."""
+        for uses in self.applied.named(route.namespace, route.metadata.name).values():
+            for use in uses:
+                message = "a plain HTTPRoute is not supported as a target, only an AIGatewayRoute"
+                self._report.error(use.policy.id, Code.UNSUPPORTED, use.target.path, message)
+
     def of(
         self, gateway: Gateway, route: AIGatewayRoute, rule: AIGatewayRouteRule
     ) -> BackendSettings:
         """The settings of a rule of a route on a Gateway."""
-        name = route.metadata.name
-        parent = self._applied.get("Gateway", gateway.namespace, gateway.metadata.name)
-        own = self._applied.get("HTTPRoute", route.namespace, name)
+        parent = self.applied.of_gateway(gateway.namespace, gateway.metadata.name)
+        own = self.applied.of_route(route)
         if rule.name:
-            own = self._applied.get("HTTPRoute", route.namespace, name, rule.name) or own
+            own = self.applied.of_route(route, rule.name) or own
         policy = own or parent
         if policy is None:
             return BackendSettings()

@@ -91,7 +91,7 @@ class ClientPolicies:
 
     def limits(self, gateway: Gateway) -> Limits:
         """How much of a body is held."""
-        policy = self._applied.get("Gateway", gateway.namespace, gateway.metadata.name)
+        policy = self._applied.of_gateway(gateway.namespace, gateway.metadata.name)
         written = policy.spec.connection.buffer_limit if policy else None
         if policy is None or written is None:
             return Limits()
@@ -108,8 +108,8 @@ class ClientPolicies:
     def of(self, gateway: Gateway, listener: Listener) -> ListenerTraffic | None:
         """What applies to a listener; None when its clients cannot be validated as written."""
         namespace, name = gateway.namespace, gateway.metadata.name
-        whole = self._applied.get("Gateway", namespace, name)
-        policy = self._applied.get("Gateway", namespace, name, listener.name) or whole
+        whole = self._applied.of_gateway(namespace, name)
+        policy = self._applied.of_gateway(namespace, name, listener.name) or whole
         if policy is None:
             return ListenerTraffic()
         fields = Fields(policy.id, self._report)

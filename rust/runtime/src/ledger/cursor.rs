@@ -101,6 +101,10 @@ impl Records {
                 continue;
             }
             self.read_segment(name, limit, &mut found)?;
+            if found.len() < limit && parts.rollup.is_some() {
+                // Sealed: what is left is damaged, and nobody will mend it.
+                self.stand(name, size);
+            }
         }
         if found.is_empty() {
             let writers = &mut self.cursor.writers;
@@ -137,12 +141,14 @@ impl Records {
                 found.push(frame.payload.to_vec());
             }
         }
-        let position = Position {
-            segment: name.seq,
-            offset: frames.offset(),
-        };
-        self.cursor.writers.insert(name.writer.clone(), position);
+        self.stand(name, frames.offset());
         Ok(())
+    }
+
+    fn stand(&mut self, name: &Name, offset: u64) {
+        let segment = name.seq;
+        let position = Position { segment, offset };
+        self.cursor.writers.insert(name.writer.clone(), position);
     }
 
     /// Where [`Self::read`] goes on.

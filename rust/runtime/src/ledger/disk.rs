@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Writes files, all or nothing.
@@ -46,6 +46,12 @@ impl Disk {
         }
         placed
     }
+}
+
+/// Makes the directory of a ledger, for its owner alone.
+pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(path)
 }
 
 /// A new file, locked, under a name that nobody reads yet.

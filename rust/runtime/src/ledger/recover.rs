@@ -10,12 +10,12 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aigw_core::record::{AttemptRecord, Outcome, UsageRecord};
+use aigw_core::record::{AttemptRecord, Outcome, Priced, UsageRecord};
 use serde::Deserialize;
 
 use crate::exchange::{backend_of, route_of};
 use crate::inflight::{self, OpenSlot};
-use crate::ledger::disk::Disk;
+use crate::ledger::disk::{Disk, make_directory};
 use crate::ledger::files::{Listing, Name, SEGMENT, lock_if_left};
 use crate::ledger::frame::{self, Frames, Kind};
 use crate::ledger::loss::Loss;
@@ -105,18 +105,25 @@ impl Left {
         if self.slots.exists() {
             found.slots = inflight::recover(&self.slots)?;
         }
-        let seq = found.compare(directory, &self.name)?;
-        let frames = found.into_frames()?;
-        if !frames.is_empty() {
-            let name = Name {
-                writer: self.name.clone(),
-                seq,
-            };
-            fs::create_dir_all(directory)?;
-            disk.place(&name.path(directory, SEGMENT), &frames)?;
+        if !found.is_empty() {
+            self.save(found, disk, directory)?;
         }
         self.remove();
         Ok(())
+    }
+
+    fn save(&self, mut found: Found, disk: &Disk, directory: &Path) -> io::Result<()> {
+        let seq = found.compare(directory, &self.name)?;
+        let frames = found.into_frames()?;
+        if frames.is_empty() {
+            return Ok(());
+        }
+        let name = Name {
+            writer: self.name.clone(),
+            seq,
+        };
+        make_directory(directory)?;
+        disk.place(&name.path(directory, SEGMENT), &frames)
     }
 
     fn remove(&self) {
@@ -135,6 +142,10 @@ struct Found {
 }
 
 impl Found {
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.slots.is_empty() && self.lost == self.told
+    }
+
     /// Takes out what is in the segments of the process; returns the number of the next one.
     fn compare(&mut self, directory: &Path, writer: &str) -> io::Result<u64> {
         let entries = self.entries.iter().map(|(id, _)| *id);
@@ -171,7 +182,7 @@ impl Found {
         }
         for slot in self.slots {
             let id = slot.id;
-            let record = serde_json::to_vec(&crashed(slot))?;
+            let record = serde_json::to_vec(&unfinished(slot))?;
             frame::append(&mut out, Kind::Record, id, &record);
         }
         if self.lost > self.told {
@@ -194,15 +205,27 @@ struct Client {
     attributes: std::collections::BTreeMap<String, String>,
 }
 
-/// The record of a request that nobody ended.
-fn crashed(slot: OpenSlot) -> UsageRecord {
+/// The record of a request whose process ended first. If its reply had come to its end, only the
+/// way to the client is not known.
+fn unfinished(slot: OpenSlot) -> UsageRecord {
     let client: Client = serde_json::from_str(&slot.client).unwrap_or_default();
+    let completed = slot.completed;
+    let outcome = completed.map_or(Outcome::Crashed, |_| Outcome::Completed);
+    let estimated = completed.is_none_or(|end| end.estimated);
+    let status = completed.map_or(0, |end| end.status);
+    let pico_usd = completed.and_then(|end| end.pico_usd);
+    let price = pico_usd.map(|pico_usd| Priced {
+        pico_usd,
+        ..Priced::default()
+    });
     let attempt = AttemptRecord {
         backend_name: slot.backend.clone(),
         routed_model: slot.routed_model.clone(),
-        outcome: Outcome::Crashed,
+        outcome,
         usage: slot.usage,
-        estimated: true,
+        estimated,
+        status,
+        price: price.clone(),
         ..AttemptRecord::default()
     };
     UsageRecord {
@@ -216,9 +239,11 @@ fn crashed(slot: OpenSlot) -> UsageRecord {
         backend: backend_of(&slot.backend),
         requested_model: slot.model,
         routed_model: slot.routed_model,
-        outcome: Outcome::Crashed,
+        outcome,
         usage: slot.usage,
-        estimated: true,
+        estimated,
+        status,
+        price,
         attempts: if slot.backend.is_empty() {
             Vec::new()
         } else {

@@ -14,7 +14,7 @@ use super::files::{Listing, ROLLUP, SEGMENT};
 use super::writer::{Settings, Shared, Writer};
 use super::*;
 use crate::InFlight;
-use crate::inflight::{Client, Description};
+use crate::inflight::{Client, Completed, Description};
 
 const HOUR: u64 = rollup::HOUR_NS;
 
@@ -310,6 +310,43 @@ fn a_killed_process_loses_nothing_and_nothing_comes_twice() {
         (&1.into(), &80.into())
     );
     assert_eq!(fs::read_dir(left.path().join("run")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_reply_that_came_to_its_end_is_not_crashed() {
+    let process = Process::start();
+    for id in [1, 2] {
+        let slot = process.inflight.open(id, 5, "m").unwrap();
+        process
+            .inflight
+            .set_backend(slot, "default/b/route/r/rule/0/ref/0", "gpt");
+        let end = Completed {
+            status: 200,
+            estimated: false,
+            pico_usd: Some(7),
+        };
+        process.inflight.set_completed(slot, &end);
+        if id == 2 {
+            // Its reply may still be replaced: another attempt began.
+            process
+                .inflight
+                .set_backend(slot, "default/c/route/r/rule/0/ref/1", "gpt");
+        }
+    }
+    let left = process.kill();
+    recover_in(left.path()).unwrap();
+    let records = records_in(left.path());
+    let of = |id| records.iter().find(|found| found.id.ends_with(id)).unwrap();
+    assert_eq!(
+        (of("1").outcome, of("1").estimated, of("1").status),
+        (Outcome::Completed, false, 200)
+    );
+    assert_eq!(of("1").price.as_ref().unwrap().pico_usd, 7);
+    assert_eq!(
+        (of("2").outcome, of("2").estimated),
+        (Outcome::Crashed, true)
+    );
+    assert_eq!(of("2").price, None);
 }
 
 #[test]

@@ -1,15 +1,13 @@
 //! The thread that brings records from the queue to the disk.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::ledger::disk::Disk;
+use crate::ledger::disk::{Disk, make_directory};
 use crate::ledger::files::{Name, remove_drafts};
 use crate::ledger::frame::{self, Kind};
 use crate::ledger::loss::Loss;
@@ -92,8 +90,11 @@ impl Writer {
         }
         self.seal();
         self.tidy();
+        if self.losses != Loss::default() && self.copy().is_ok() {
+            self.seal();
+        }
         let ring = self.shared.queue.ring();
-        if ring.tail() == ring.head() && ring.lost() == ring.told() && !self.untidy {
+        if ring.tail() == ring.head() && ring.lost() == ring.told() {
             self.shared.queue.remove();
         }
     }
@@ -222,8 +223,6 @@ impl Writer {
 }
 
 fn create(settings: &Settings, name: &Name) -> io::Result<Segment> {
-    let mut builder = fs::DirBuilder::new();
-    let made = builder.recursive(true).mode(0o700);
-    made.create(&settings.directory)?;
+    make_directory(&settings.directory)?;
     Segment::create(&settings.directory, name)
 }
