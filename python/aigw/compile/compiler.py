@@ -17,6 +17,7 @@ from aigw.api.load import Loaded
 from aigw.api.model import Resource
 from aigw.compile.assembly import Assembly
 from aigw.compile.kept import Kept
+from aigw.compile.ports import PortsOf
 from aigw.compile.security.admission import Admission
 from aigw.compile.served import Refusals, Served, Standing, served, standing
 from aigw.compile.surroundings import Here, Surroundings
@@ -73,9 +74,10 @@ class Compiler:
         prefixes: EndpointPrefixes = _DEFAULT_PREFIXES,
         variables: Mapping[str, str] | None = None,
         missing_extras: Collection[str] = (),
+        ports_of: PortsOf = PortsOf.MACHINE,
     ) -> None:
-        """As `compile_plan`."""
-        self._here = Here(variables or {}, missing_extras)
+        """As `compile_plan`; `ports_of`: in a cluster Gateways do not share ports."""
+        self._here = Here(variables or {}, missing_extras, ports_of)
         self._loaded_at = loaded_at
         self._prefixes = prefixes
         self._last: _Routes | None = None

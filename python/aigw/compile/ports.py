@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum, auto
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from aigw.api.ai_gateway_route import AIGatewayRoute
@@ -15,10 +17,20 @@ from aigw.errors import Code
 from aigw.plan import HeaderMatch, Listener, Port, RouteMatch, Rule, VirtualHost
 
 if TYPE_CHECKING:
+    from aigw.api.gateway import Gateway
     from aigw.compile.http.matches import PlainHosts
 
-Key = tuple[int, str]
-"""A listener: its port, and the server name for which it is chosen."""
+Key = tuple[int, str, str]
+"""A listener: its port, the Gateway of that, and the server name for which it is chosen."""
+
+
+class PortsOf(Enum):
+    """Whose ports are numbered."""
+
+    MACHINE = auto()
+    """A port is of one Gateway only."""
+    GATEWAY = auto()
+    """Each Gateway has an address of its own."""
 
 
 @dataclass(slots=True)
@@ -37,11 +49,13 @@ class _Listener:
 class Ports:
     """Collects matches by listener and makes the ports of the plan."""
 
-    def __init__(self, report: Report, security: SecurityPolicies) -> None:
+    def __init__(self, report: Report, security: SecurityPolicies, ports_of: PortsOf) -> None:
         """No port is taken yet."""
         self._report = report
         self._security = security
-        self._ports: dict[int, dict[str, _Listener]] = {}
+        self._ports_of = ports_of
+        self._ports: dict[tuple[int, str], dict[str, _Listener]] = {}
+        self._owners: dict[int, Gateway] = {}
 
     def open(self, entrances: Sequence[Entrance]) -> list[Entrance]:
         """Takes the ports of a Gateway, with or without routes; what cannot have one is named."""
@@ -49,8 +63,8 @@ class Ports:
 
     def _open(self, entrance: Entrance) -> bool:
         listener = entrance.listener
-        port = self._ports.setdefault(listener.port, {})
-        if fault := _conflict(entrance, port):
+        port = self._ports.setdefault((listener.port, entrance.gateway.id.path), {})
+        if fault := self._conflict(entrance, port):
             path = f"{entrance.path}.port"
             self._report.error(entrance.gateway.id, Code.CONFLICT, path, fault)
             return False
@@ -60,6 +74,18 @@ class Ports:
             port[name] = _Listener(entrances, VirtualHosts(self._report, self._security, entrances))
         port[name].entrances.append(entrance)
         return True
+
+    def _conflict(self, entrance: Entrance, port: dict[str, _Listener]) -> str | None:
+        """Why an entrance cannot share a port with those that have it."""
+        listener, gateway = entrance.listener, entrance.gateway
+        if self._ports_of is PortsOf.MACHINE:
+            owner = self._owners.setdefault(listener.port, gateway)
+            if owner is not gateway:
+                return f"{listener.port} belongs to {owner.id} already"
+        for other in port.values():
+            if other.entrance.listener.protocol != listener.protocol:
+                return f"{listener.port} is for {other.entrance.listener.protocol} already"
+        return None
 
     def mounted(
         self,
@@ -94,8 +120,8 @@ class Ports:
         `mounted` is in the order of the routes.
         """
         served: dict[Key, Served] = {
-            (number, name): Served()
-            for number, listeners in self._ports.items()
+            (number, gateway, name): Served()
+            for (number, gateway), listeners in self._ports.items()
             for name in listeners
         }
         for item in mounted:
@@ -105,14 +131,14 @@ class Ports:
         return tuple(
             Port(
                 number,
-                _gateway(listeners),
+                gateway,
                 tuple(
-                    _listener(found, found.hosts.of(served[number, name], rules, plain))
+                    _listener(found, found.hosts.of(served[number, gateway, name], rules, plain))
                     for name, found in listeners.items()
                 ),
                 next(iter(listeners.values())).entrance.traffic.port,
             )
-            for number, listeners in sorted(self._ports.items())
+            for (number, gateway), listeners in sorted(self._ports.items(), key=itemgetter(0))
             if listeners
         )
 
@@ -128,18 +154,6 @@ def _listener(found: _Listener, hosts: tuple[VirtualHost, ...]) -> Listener:
     )
 
 
-def _conflict(entrance: Entrance, port: dict[str, _Listener]) -> str | None:
-    """Why an entrance cannot share a port with those that have it."""
-    if not port:
-        return None
-    other = next(iter(port.values())).entrance
-    if other.gateway is not entrance.gateway:
-        return f"{entrance.listener.port} belongs to {other.gateway.id} already"
-    if other.listener.protocol != entrance.listener.protocol:
-        return f"{entrance.listener.port} is for {other.listener.protocol} already"
-    return None
-
-
 def _server_name(entrance: Entrance) -> str:
     """HTTP listeners of a port are one; HTTPS listeners are chosen by the name asked for."""
     is_http = entrance.listener.protocol == "HTTP"
@@ -147,12 +161,8 @@ def _server_name(entrance: Entrance) -> str:
 
 
 def listener_key(entrance: Entrance) -> Key:
-    """Its port, and the server name for which it is chosen; empty for HTTP."""
-    return (entrance.listener.port, _server_name(entrance))
-
-
-def _gateway(listeners: dict[str, _Listener]) -> str:
-    return next(iter(listeners.values())).entrance.gateway.id.path
+    """The key of an entrance; its server name is empty for HTTP."""
+    return (entrance.listener.port, entrance.gateway.id.path, _server_name(entrance))
 
 
 def _matches(headers: tuple[HeaderMatch, ...], compiled: CompiledRule) -> Iterator[RouteMatch]:

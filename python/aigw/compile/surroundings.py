@@ -26,7 +26,7 @@ from aigw.compile.index import Index
 from aigw.compile.kept import Name
 from aigw.compile.listeners import Attachments, Entrance, Entrances
 from aigw.compile.policy_targets import HTTP_ROUTE
-from aigw.compile.ports import Ports
+from aigw.compile.ports import Ports, PortsOf
 from aigw.compile.report import Report
 from aigw.compile.routes import Routes
 from aigw.compile.security.policies import SecurityPolicies
@@ -48,10 +48,14 @@ Rejected = Mapping[ResourceId, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """What is known of the machine: variables of the environment, extras without libraries."""
+    """What is known of the machine: variables of the environment, extras without libraries.
+
+    `ports_of` tells it from a cluster.
+    """
 
     variables: Mapping[str, str] = field(repr=False)
     missing_extras: Collection[str]
+    ports_of: PortsOf = PortsOf.MACHINE
 
 
 _ROUTES = ((AIGatewayRoute.GROUP, AIGatewayRoute.KIND), HTTP_ROUTE)
@@ -72,6 +76,7 @@ class Surroundings:
     ) -> None:
         """Compiles all that does not depend on routes."""
         self.prefixes = prefixes
+        self._ports_of = here.ports_of
         self.resources = resources
         self.rejected = rejected
         self.report = report = Report()
@@ -155,7 +160,7 @@ class Surroundings:
         self.clients = ClientPolicies(index, report)
         self.entrances = Entrances(index, report, self.clients)
         self.security = SecurityPolicies(index, report)
-        self.ports = Ports(report, self.security)
+        self.ports = Ports(report, self.security, self._ports_of)
         if not self.all_gateways:
             what = "Gateway without errors" if index.has_rejected(Gateway) else "Gateway"
             message = f"no {what} found in configuration"

@@ -26,7 +26,7 @@ class Candidate:
 class Mounted:
     """Matches of one route on one host name of a listener, and whether it may be served there."""
 
-    listener: tuple[int, str]
+    listener: tuple[int, str, str]
     entrance: Entrance
     hostname: str
     candidates: tuple[Candidate, ...]

@@ -10,6 +10,7 @@ from aigw.api.ai_service_backend import AIServiceBackend
 from aigw.compile.compiler import Compiler
 from aigw.compile.grants import Grants, Referrer
 from aigw.compile.index import Index
+from aigw.compile.ports import PortsOf
 from aigw.controller import conditions
 from aigw.controller.conditions import Acceptance, Condition
 from aigw.controller.kinds import OWN_GROUP
@@ -58,7 +59,7 @@ class Viewer:
     def __init__(self, prefixes: EndpointPrefixes, loaded_at: int = 0) -> None:
         """`loaded_at` (Unix seconds) dates models of routes without a creation time."""
         self._prefixes = prefixes
-        self._compiler = Compiler(loaded_at, prefixes)
+        self._compiler = Compiler(loaded_at, prefixes, ports_of=PortsOf.GATEWAY)
         self._rendered: dict[ResourceId, _Rendered] = {}
 
     def view(self, objects: Objects) -> View:

@@ -132,7 +132,6 @@ async def _followed(source: "Source", runtime: Path, stop: asyncio.Event) -> Asy
     """Keeps the runtime directory; begins when there is a configuration, or all is to end."""
     from aigw.extproc.following import Following  # noqa: PLC0415 - gRPC is slow to import
 
-    runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
     following = Following(source, runtime)
     running = asyncio.create_task(following.run())
     begun = [asyncio.create_task(following.first()), asyncio.create_task(stop.wait())]
@@ -182,6 +181,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         source=_source(parsed),
     )
     try:
+        if options.source is not None:
+            options.runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
         asyncio.run(serve(TRANSPORTS[parsed.transport], options))
     except AigwError as error:
         logger.error("%s", error)  # noqa: TRY400 - the text says it all

@@ -17,7 +17,7 @@ _EVERY_PATH = PathMatch(PathType.PREFIX, "")
 class PlainMounted:
     """Matches of one route on one host name of a listener, each with its field path."""
 
-    listener: tuple[int, str]
+    listener: tuple[int, str, str]
     hostname: str
     route: ResourceId
     matches: Mapping[HttpMatch, str]
