@@ -11,7 +11,7 @@ use crate::errors::{Fault, enter};
 /// The metrics of the data plane of a runtime directory, as Prometheus text.
 #[pyfunction]
 pub(crate) fn metrics_text(py: Python<'_>, runtime_dir: PathBuf) -> PyResult<Bound<'_, PyBytes>> {
-    let found = enter(py, || {
+    let found = enter(py, move || {
         let reading = read(&runtime_dir).map_err(Fault::Metrics)?;
         Ok(text(&reading))
     })?;
@@ -22,7 +22,7 @@ pub(crate) fn metrics_text(py: Python<'_>, runtime_dir: PathBuf) -> PyResult<Bou
 /// value, counts}]}]}`.
 #[pyfunction]
 pub(crate) fn metrics_points(py: Python<'_>, runtime_dir: PathBuf) -> PyResult<Bound<'_, PyBytes>> {
-    let found = enter(py, || {
+    let found = enter(py, move || {
         let reading = read(&runtime_dir).map_err(Fault::Metrics)?;
         serde_json::to_vec(&reading).map_err(|error| Fault::Metrics(error.into()))
     })?;
