@@ -55,12 +55,13 @@ class Bed:
         self.gateway.wait_until(lambda: self.streams() == 0, "end of all ext_proc streams")
 
     def streams(self) -> int:
-        """ext_proc streams that Envoy holds."""
+        """ext_proc streams that Envoy holds; that of the access log to the same place is none."""
         with RawConnection(str(self.gateway.runtime / "admin.sock")) as admin:
-            target = "/stats?format=json&filter=cluster.aigw.ext_proc.upstream_rq_active"
+            target = "/stats?format=json&filter=ext_proc.streams_(started|closed|failed)$"
             admin.send(request("GET", target, ("connection", "close")))
             stats = json.loads(admin.response().body)["stats"]
-        return sum(int(stat["value"]) for stat in stats if "value" in stat)
+        signs = ((1 if stat["name"].endswith("started") else -1, stat["value"]) for stat in stats)
+        return sum(sign * int(value) for sign, value in signs)
 
 
 def body(model: str, **more: object) -> bytes:
