@@ -111,6 +111,76 @@ def test_what_others_serve_may_have_fields_that_are_not_known_here() -> None:
     assert said(view, own("AIGatewayRoute", "chat"))[-1][0] == "Accepted"
 
 
+# --- policies that Envoy Gateway enforces ---
+
+
+def protected(**policies: Document) -> View:
+    """Routes by the names of policies, each on the host of all others."""
+    routes = [route(name, (name, "openai")) for name in policies]
+    for position, item in enumerate(routes):
+        item["metadata"]["creationTimestamp"] = f"2026-01-0{position + 1}T00:00:00Z"
+    made = [
+        resource(
+            EG,
+            "SecurityPolicy",
+            name,
+            targetRefs=[{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": name}],
+            **spec,
+        )
+        for name, spec in policies.items()
+    ]
+    return view_of(gateway(), *backend("openai"), *routes, *made)
+
+
+def accepted(view: View) -> list[str]:
+    return [
+        identity.name
+        for identity, found in view.conditions.items()
+        if identity.kind == "AIGatewayRoute" and found[-1].type == "Accepted"
+    ]
+
+
+def service(name: str) -> Document:
+    return {"http": {"backendRefs": [{"name": name, "port": 80}], "news": [1]}}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"extAuth": service("a")},
+        {"oidc": {"provider": {"issuer": "https://id"}}, "authorization": {"rules": []}},
+        {"basicAuth": {"users": {"name": "missing"}}},
+        {"jwt": {"providers": [{"name": "p", "remoteJWKS": {"uri": 7}, "recomputeRoute": True}]}},
+        {"cors": {"maxAge": "news"}, "mergeType": "StrategicMerge"},
+        {"news": 1},
+    ],
+)
+def test_a_policy_that_is_not_understood_keeps_no_route_from_being_served(spec: Document) -> None:
+    assert accepted(protected(one=spec, two=spec)) == ["one", "two"]
+
+
+def test_policies_of_one_host_differ_by_fields_that_are_not_understood_too() -> None:
+    view = protected(one={"extAuth": service("a")}, two={"extAuth": service("b")})
+    assert accepted(view) == ["one"]
+    message = view.conditions[own("AIGatewayRoute", "two")][-1].message
+    assert "another security policy" in message
+
+
+def test_what_is_known_of_a_policy_stays_though_another_part_is_not_understood() -> None:
+    keys = {
+        "credentialRefs": [{"name": "missing"}],
+        "extractFrom": [{"headers": ["X-Key", "Host"]}],
+        "forwardClientIDHeader": "X-Client",
+    }
+    plan = protected(one={"apiKeyAuth": keys, "cors": {"maxAge": "news"}}).plan
+    assert plan
+    (security,) = plan.security.values()
+    assert [source.name for source in security.sources] == ["x-key"]
+    assert [*security.identity] == ["x-client"]
+    assert security.api_keys
+    assert not security.api_keys.clients
+
+
 def test_gateways_get_their_own_part_only() -> None:
     documents = [
         gateway(),

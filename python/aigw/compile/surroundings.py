@@ -29,7 +29,7 @@ from aigw.compile.policy_targets import HTTP_ROUTE
 from aigw.compile.ports import Ports, PortsOf
 from aigw.compile.report import Report
 from aigw.compile.routes import Routes
-from aigw.compile.security.policies import SecurityPolicies
+from aigw.compile.security.policies import EnforcedBy, SecurityPolicies
 from aigw.compile.support import Support
 from aigw.compile.targets import report_targets
 from aigw.compile.traffic.backend import BackendPolicies
@@ -159,7 +159,9 @@ class Surroundings:
         }
         self.clients = ClientPolicies(index, report)
         self.entrances = Entrances(index, report, self.clients)
-        self.security = SecurityPolicies(index, report)
+        in_cluster = self._ports_of is PortsOf.GATEWAY
+        enforced_by = EnforcedBy.ENVOY_GATEWAY if in_cluster else EnforcedBy.US
+        self.security = SecurityPolicies(index, report, enforced_by)
         self.ports = Ports(report, self.security, self._ports_of)
         if not self.all_gateways:
             what = "Gateway without errors" if index.has_rejected(Gateway) else "Gateway"

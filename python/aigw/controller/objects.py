@@ -7,7 +7,7 @@ from typing import Any
 from aigw.api.load import Loaded
 from aigw.api.model import Resource
 from aigw.api.parse import Parsed, Unknown, identify, parse
-from aigw.controller.foreign import as_compiled
+from aigw.controller.foreign import as_compiled, without
 from aigw.controller.kinds import OWN_GROUP
 from aigw.errors import Diagnostic, ResourceId
 
@@ -101,7 +101,7 @@ def _held(identity: ResourceId, document: Document, last: Held | None) -> Held:
         parsed = Parsed(last.resource, identity, last.findings)
         content = last.content
     else:
-        parsed = parse(content, Unknown.REFUSED if is_own else Unknown.DROPPED)
+        parsed = parse(content) if is_own else _parsed_foreign(content)
     return Held(
         id=identity,
         content=content,
@@ -114,6 +114,15 @@ def _held(identity: ResourceId, document: Document, last: Held | None) -> Held:
         resource=parsed.resource,
         findings=parsed.diagnostics,
     )
+
+
+def _parsed_foreign(content: Document) -> Parsed:
+    parsed = parse(content, Unknown.DROPPED)
+    if parsed.resource is None and content.get("kind") == "SecurityPolicy":
+        # Envoy Gateway judges it: what we cannot read of it is not read.
+        readable = without(content, (finding.field_path for finding in parsed.diagnostics))
+        parsed = parse(readable, Unknown.DROPPED)
+    return parsed
 
 
 def _content(document: Document) -> Document:

@@ -73,7 +73,7 @@ class Reader:
                 self._api_keys(policy, spec.api_key_auth) if spec.api_key_auth else None,
                 self._passwords(policy, spec.basic_auth) if spec.basic_auth else None,
                 self._tokens(policy, spec.jwt) if spec.jwt else None,
-                _cors(spec.cors) if spec.cors else None,
+                cors_of(spec.cors) if spec.cors else None,
             )
         except _Unusable:
             return None
@@ -164,8 +164,7 @@ class Reader:
     def _check_source(self, policy: SecurityPolicy, name: str, path: str) -> None:
         """A header that is taken off once it was read."""
         self._check_header(policy, name, path)
-        lower = name.lower()
-        if lower in _TAKEN or lower.startswith(UNSEEN_PREFIXES):
+        if is_taken(name.lower()):
             raise self._fail(policy, path, f"the header {name} has a meaning of its own")
 
     def _identity(self, policy: SecurityPolicy, name: str, path: str) -> str:
@@ -174,7 +173,7 @@ class Reader:
         if not lower:
             return ""
         self._check_header(policy, name, path)
-        if lower in UNSEEN | _TAKEN or lower.startswith(UNSEEN_PREFIXES):
+        if lower in UNSEEN or is_taken(lower):
             raise self._fail(policy, path, f"the header {name} has a meaning of its own")
         return lower
 
@@ -226,7 +225,7 @@ class Reader:
             provider.issuer or "",
             tuple(provider.audiences or ()),
             claims,
-            _token_sources(provider),
+            token_sources(provider),
         )
 
     def _keys(self, policy: SecurityPolicy, provider: JWTProvider, path: str) -> str | RemoteKeys:
@@ -271,6 +270,11 @@ class Reader:
         )
 
 
+def is_taken(header: str) -> bool:
+    """Whether a header (in lower case) has a meaning of its own."""
+    return header in _TAKEN or header.startswith(UNSEEN_PREFIXES)
+
+
 def _user_fault(user: str, digest: str, known: dict[str, str]) -> str:
     if not _VISIBLE.fullmatch(user):
         return "user:{SHA}hash is expected"
@@ -281,7 +285,8 @@ def _user_fault(user: str, digest: str, known: dict[str, str]) -> str:
     return "" if _SHA.fullmatch(digest) else f"the hash of user {user} is not a SHA-1 in base64"
 
 
-def _token_sources(provider: JWTProvider) -> tuple[Source, ...]:
+def token_sources(provider: JWTProvider) -> tuple[Source, ...]:
+    """Where a token may stand."""
     written = provider.extract_from
     headers = [
         Source(Place.HEADER, item.name.lower(), item.value_prefix or "")
@@ -296,7 +301,8 @@ def _token_sources(provider: JWTProvider) -> tuple[Source, ...]:
     return (*headers, *params, *cookies) or usual
 
 
-def _cors(cors: CORS) -> Cors:
+def cors_of(cors: CORS) -> Cors:
+    """Which web pages may call."""
     return Cors(
         tuple(cors.allow_origins or ()),
         tuple(cors.allow_methods or ()),

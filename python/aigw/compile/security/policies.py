@@ -1,6 +1,7 @@
 """Which SecurityPolicy protects what; which routes go together is told by `admission`."""
 
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from aigw.api.gateway import Gateway
@@ -26,12 +27,20 @@ class Verdict:
     guard: ResourceId | None = None
 
 
+class EnforcedBy(Enum):
+    """Who lets clients in or not, and so who judges policies."""
+
+    US = auto()
+    ENVOY_GATEWAY = auto()
+
+
 @dataclass(slots=True)
 class SecurityPolicies:
     """All policies by what they target. `found` holds those in force by their hash."""
 
     index: Index
     report: Report
+    enforced_by: EnforcedBy = EnforcedBy.US
     found: "dict[str, Security]" = field(default_factory=dict)
     applied: "Applied[SecurityPolicy]" = field(init=False)
     _verdicts: dict[ResourceId, Verdict] = field(default_factory=dict)
@@ -43,8 +52,10 @@ class SecurityPolicies:
             return
         from aigw.api.security_policy import SecurityPolicy  # noqa: PLC0415
         from aigw.compile.security.clients import Reader  # noqa: PLC0415
+        from aigw.compile.security.foreign import ForeignReader  # noqa: PLC0415
 
-        reader = Reader(self.index, self.report)
+        is_ours = self.enforced_by is EnforcedBy.US
+        reader = Reader(self.index, self.report) if is_ours else ForeignReader()
         for policy in self.index.all(SecurityPolicy):
             key = reader.read(policy)
             self._verdicts[policy.id] = Verdict(key or "", None if key else policy.id)
