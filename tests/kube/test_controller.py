@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aigw.controller.generated import complete, is_in_place
+from aigw.controller.objects import Objects
+from aigw.controller.view import Viewer
+from aigw.plan import EndpointPrefixes
 from beds.resources import resource
 from kube.bed.process import Program
 
@@ -148,3 +152,76 @@ def test_an_http_route_of_somebody_else_is_left_alone(cluster: Cluster, namespac
         lambda: conditions(cluster, "AIGatewayRoute", "chat", namespace)[-1:] == [ACCEPTED],
         "acceptance",
     )
+
+
+def test_what_others_add_is_taken_back(cluster: Cluster, namespace: str) -> None:
+    load(cluster, namespace, edge(), *backend("a"), route("chat", m="a"))
+    rewrite = ("HTTPRouteFilter", "ai-eg-host-rewrite-chat")
+    http = ("HTTPRoute", "chat")
+    made = {
+        key: cluster.wait(lambda key=key: cluster.get(*key, namespace), key[1])
+        for key in (rewrite, http)
+    }
+    regex = {"pattern": "^/", "substitution": "/forged/"}
+    path = {"type": "ReplaceRegexMatch", "replaceRegexMatch": regex}
+    cluster.patch(made[rewrite], {"spec": {"urlRewrite": {"path": path}}})
+    rules = copy.deepcopy(made[http]["spec"]["rules"])
+    rules[0]["matches"][0]["method"] = "DELETE"
+    forged = cluster.patch(made[http], {"spec": {"rules": rules}})
+    assert forged["spec"] != made[http]["spec"]
+
+    def healed() -> bool:
+        found = {key: cluster.get(*key, namespace) or {} for key in made}
+        return all(found[key].get("spec") == made[key]["spec"] for key in made)
+
+    cluster.wait(healed, "the objects as they should be")
+
+
+def test_an_http_route_comes_after_the_filters_that_it_names(
+    cluster: Cluster, namespace: str
+) -> None:
+    name = "ai-eg-host-rewrite-chat"
+    spec = {"urlRewrite": {"hostname": {"type": "Backend"}}}
+    foreign = resource(EG, "HTTPRouteFilter", name, **spec)
+    load(cluster, namespace, edge(), *backend("a"), foreign, route("chat", m="a"))
+    refused = ("NotAccepted", "ReconciliationFailed")
+    cluster.wait(
+        lambda: conditions(cluster, "AIGatewayRoute", "chat", namespace)[-1:] == [refused],
+        "refusal",
+    )
+    other = "ai-eg-route-not-found-response-chat"
+    cluster.wait(lambda: cluster.get("HTTPRouteFilter", other, namespace), other)
+    assert cluster.get("HTTPRoute", "chat", namespace) is None
+    cluster.delete(cluster.get("HTTPRouteFilter", name, namespace))
+    cluster.wait(lambda: cluster.get("HTTPRoute", "chat", namespace), "HTTPRoute")
+    cluster.wait(
+        lambda: conditions(cluster, "AIGatewayRoute", "chat", namespace)[-1:] == [ACCEPTED],
+        "acceptance",
+    )
+
+
+def test_what_the_api_server_adds_by_default_is_no_reason_to_write(
+    cluster: Cluster, namespace: str
+) -> None:
+    pool = {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": "none"}
+    chat = route("chat", m="a", n="b", o="none")
+    chat["spec"]["rules"][1]["backendRefs"][0]["weight"] = 2
+    chat["spec"]["rules"][2]["backendRefs"] = [pool]
+    chat["spec"] |= {"hostnames": ["a.example.com"]}
+    load(cluster, namespace, edge(), *backend("a"), *backend("b"), chat)
+    http = cluster.wait(lambda: cluster.get("HTTPRoute", "chat", namespace), "HTTPRoute")
+    objects = Objects()
+    for kind in ("Gateway", "Backend", "AIServiceBackend", "AIGatewayRoute"):
+        for document in cluster.list(kind, namespace):
+            objects.put(document)
+    view = Viewer(EndpointPrefixes()).view(objects)
+    for identity, generated in view.generated.items():
+        live = (
+            http
+            if identity.kind == "HTTPRoute"
+            else cluster.get(identity.kind, identity.name, namespace)
+        )
+        owner = objects.get(generated.owner)
+        assert live
+        assert owner
+        assert is_in_place(complete(generated, owner), live), live

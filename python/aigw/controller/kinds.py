@@ -67,8 +67,9 @@ READ = (
 )
 """Those that the compiler reads."""
 
+HTTP_ROUTE = Kind(_GW, "v1", "httproutes", "HTTPRoute")
 GENERATED = (
-    Kind(_GW, "v1", "httproutes", "HTTPRoute"),
+    HTTP_ROUTE,
     Kind(_EG, "v1alpha1", "httproutefilters", "HTTPRouteFilter"),
 )
 """Those that are written, and watched to be put right again."""

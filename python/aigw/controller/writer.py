@@ -11,9 +11,15 @@ from typing import Any
 from aigw.controller import conditions
 from aigw.controller.api import Api, ApiError
 from aigw.controller.conditions import Condition
-from aigw.controller.generated import complete, controller_of, is_in_place
-from aigw.controller.kinds import FINALIZER, OWN_GROUP, Kind, kind_of
-from aigw.controller.objects import Objects
+from aigw.controller.generated import (
+    complete,
+    controller_of,
+    filters_of,
+    foreign_fields,
+    is_in_place,
+)
+from aigw.controller.kinds import FINALIZER, HTTP_ROUTE, OWN_GROUP, Kind, kind_of
+from aigw.controller.objects import Held, Objects
 from aigw.controller.view import View
 from aigw.controller.work import Again
 from aigw.errors import Code, Diagnostic, ResourceId, Severity
@@ -119,16 +125,37 @@ class Writer:
             text = f"{identity} exists and is not of this {owner.id.kind}; it is left as it is"
             self._fault(owner.id, identity, text)
             return Again(_FOREIGN_SECONDS)
-        if live is None or not is_in_place(wanted, live):
-            try:
-                written = await asyncio.to_thread(self._api.apply, kind_of(identity), wanted)
-            except ApiError as error:
-                if error.is_permanent:
-                    self._fault(owner.id, identity, f"{identity} cannot be written: {error}")
-                raise
-            self._cache.live[identity] = written
+        if live is None and identity.kind == HTTP_ROUTE.name and self._lacks_filters(wanted, owner):
+            return None  # its filters lead here again
+        try:
+            await self._put_in_place(identity, wanted, live)
+        except ApiError as error:
+            if error.is_permanent:
+                self._fault(owner.id, identity, f"{identity} cannot be written: {error}")
+            raise
         self._fault(owner.id, identity, "")
+        route = ResourceId(HTTP_ROUTE.group, HTTP_ROUTE.name, owner.id.namespace, owner.id.name)
+        if identity != route and route not in self._cache.live:
+            self._look_again([Task(Step.OBJECT, route)])
         return None
+
+    async def _put_in_place(self, identity: ResourceId, wanted: Json, live: Json | None) -> None:
+        kind = kind_of(identity)
+        if live is None or not is_in_place(wanted, live):
+            live = await asyncio.to_thread(self._api.apply, kind, wanted)
+            self._cache.live[identity] = live
+        if patch := foreign_fields(wanted, live):
+            patch["metadata"] = {"resourceVersion": live["metadata"]["resourceVersion"]}
+            self._cache.live[identity] = await asyncio.to_thread(
+                self._api.merge, kind, identity.namespace, identity.name, patch
+            )
+
+    def _lacks_filters(self, route: Json, owner: Held) -> bool:
+        """Whether Envoy Gateway would find an HTTPRoute without a filter, and refuse it."""
+        return any(
+            controller_of(self._cache.live.get(identity, {})) != owner.uid
+            for identity in filters_of(route)
+        )
 
     async def _delete(self, identity: ResourceId, live: Json | None) -> Again | None:
         """Deletes what was made for an object that stays; the rest is for garbage collection."""
