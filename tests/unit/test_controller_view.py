@@ -114,21 +114,18 @@ def test_what_others_serve_may_have_fields_that_are_not_known_here() -> None:
 # --- policies that Envoy Gateway enforces ---
 
 
+def protected_by(name: str, **spec: object) -> Document:
+    """The policy of the route of the same name."""
+    target = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": name}
+    return resource(EG, "SecurityPolicy", name, targetRefs=[target], **spec)
+
+
 def protected(**policies: Document) -> View:
     """Routes by the names of policies, each on the host of all others."""
     routes = [route(name, (name, "openai")) for name in policies]
     for position, item in enumerate(routes):
         item["metadata"]["creationTimestamp"] = f"2026-01-0{position + 1}T00:00:00Z"
-    made = [
-        resource(
-            EG,
-            "SecurityPolicy",
-            name,
-            targetRefs=[{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": name}],
-            **spec,
-        )
-        for name, spec in policies.items()
-    ]
+    made = [protected_by(name, **spec) for name, spec in policies.items()]
     return view_of(gateway(), *backend("openai"), *routes, *made)
 
 
