@@ -111,6 +111,32 @@ def test_what_others_serve_may_have_fields_that_are_not_known_here() -> None:
     assert said(view, own("AIGatewayRoute", "chat"))[-1][0] == "Accepted"
 
 
+def test_two_credentials_for_one_backend_show_on_both_and_on_the_backend() -> None:
+    target = {"group": "aigateway.envoyproxy.io", "kind": "AIServiceBackend", "name": "a"}
+    policies = [
+        resource(
+            AIGW,
+            "BackendSecurityPolicy",
+            name,
+            type="APIKey",
+            apiKey={"secretRef": {"name": "key"}},
+            targetRefs=[target],
+        )
+        for name in ("one", "two")
+    ]
+    chat = route("chat", ("x", "a"), ("y", "b"))
+    view = view_of(gateway(), *backend("a"), *backend("b"), *policies, chat)
+    failed = [own("AIServiceBackend", "a")]
+    failed += [own("BackendSecurityPolicy", name) for name in ("one", "two")]
+    for identity in failed:
+        assert said(view, identity)[-1] == ("NotAccepted", "False", "ReconciliationFailed")
+        message = view.conditions[identity][-1].message
+        assert (
+            "multiple BackendSecurityPolicies found for AIServiceBackend a: [one, two]" in message
+        )
+    assert said(view, own("AIGatewayRoute", "chat"))[-1][2] == "PartiallyAccepted"
+
+
 # --- policies that Envoy Gateway enforces ---
 
 

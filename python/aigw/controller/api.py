@@ -20,6 +20,8 @@ Json = dict[str, Any]
 
 FIELD_MANAGER = "aigw-controller"
 _TIMEOUT = urllib3.Timeout(connect=5, read=30)
+_WRITE_TIMEOUT = urllib3.Timeout(total=4)
+"""Shorter than what is left of a Lease when a write may begin at the latest."""
 _PAGE = 500
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
@@ -180,9 +182,10 @@ class Api:
         encoded = None
         if body is not None:
             encoded = orjson.dumps(body)
+        timeout = _TIMEOUT if method == "GET" else _WRITE_TIMEOUT
         try:
             reply = self._pool.request(
-                method, url, body=encoded, headers=headers, timeout=_TIMEOUT, retries=False
+                method, url, body=encoded, headers=headers, timeout=timeout, retries=False
             )
         except (urllib3.exceptions.HTTPError, ssl.SSLError, OSError) as error:
             raise ApiError(0, "Unreachable", f"{method} {path}: {_shown(error)}") from None

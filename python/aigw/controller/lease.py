@@ -44,8 +44,11 @@ class Lease:
 
     @property
     def is_holder(self) -> bool:
-        """Whether this replica may write now."""
-        return self._is_holder and time.monotonic() - self._renewed_at < DURATION_SECONDS
+        """Whether this replica may begin to write now.
+
+        Others may from the end of the Lease on; what is begun in time has ended by then.
+        """
+        return self._is_holder and time.monotonic() - self._renewed_at < _DEADLINE_SECONDS
 
     async def run(self) -> None:
         """Runs until it is cancelled; gives the Lease back then."""

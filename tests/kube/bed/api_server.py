@@ -130,6 +130,11 @@ def stop(server: ApiServer) -> None:
     server.programs.clear()
 
 
+def start_again(server: ApiServer, binaries: Binaries, free_port: FreePorts) -> None:
+    """Starts it after `stop`, at the same address and with all that it had."""
+    _start_programs(server, binaries, free_port)
+
+
 def _key(binaries: Binaries, crds: list[Json]) -> str:
     programs = [binaries.find(name) for name in ("etcd", "kube-apiserver")]
     known = [(str(path), path.stat().st_size) for path in programs if path]

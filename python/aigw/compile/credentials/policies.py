@@ -67,6 +67,8 @@ class Credentials:
                 f"{backend.metadata.name}: [{names}]"
             )
             self._report.error(identity, Code.CONFLICT, "", message)
+            for policy in policies:
+                self._report.error(policy.id, Code.CONFLICT, "spec.targetRefs", message)
             return Unusable("more than one BackendSecurityPolicy targets it")
         policy = policies[0]
         return self._once.get(policy.id, lambda: self._auth(policy))
