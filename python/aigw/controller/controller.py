@@ -1,6 +1,7 @@
 """The loop: events change the cache, the cache gives a view, differences become work."""
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Iterable, Mapping
@@ -165,6 +166,8 @@ class Controller:
             view = await asyncio.to_thread(self._viewer.view, objects)
             await self._delivery.deliver(view)
             before, self._view = self._view, view
+            if before is None:
+                gc.freeze()  # most of it stays: looking through it again and again takes long
             self._data_planes.nudge()
             self._work.add(_differences(before, view, touched))
 

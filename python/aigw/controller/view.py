@@ -7,6 +7,7 @@ from typing import Any
 
 from aigw.api.ai_gateway_route import AIGatewayRoute
 from aigw.api.ai_service_backend import AIServiceBackend
+from aigw.api.reference_grant import ReferenceGrant
 from aigw.compile.compiler import Compiler
 from aigw.compile.grants import Grants, Referrer
 from aigw.compile.index import Index
@@ -61,6 +62,8 @@ class Viewer:
         self._prefixes = prefixes
         self._compiler = Compiler(loaded_at, prefixes, ports_of=PortsOf.GATEWAY)
         self._rendered: dict[ResourceId, _Rendered] = {}
+        self._around: tuple[object, ...] = ()
+        self._said: dict[ResourceId, _Said] = {}
 
     def view(self, objects: Objects) -> View:
         """The view of all objects."""
@@ -76,13 +79,26 @@ class Viewer:
             plan=compiled.plan,
             shares=shares_of(compiled.plan) if compiled.plan else {},
             generated=generated,
-            conditions={
-                held.id: _conditions(held, findings.get(held.id, ()), served)
-                for held in objects.of_group(OWN_GROUP)
-                if not held.is_deleting
-            },
+            conditions=self._conditions(objects, findings, served),
             hashes={name.path: item.hash for name, item in self._rendered.items()},
         )
+
+    def _conditions(
+        self,
+        objects: Objects,
+        findings: Mapping[ResourceId, list[Diagnostic]],
+        served: frozenset[str],
+    ) -> Mapping[ResourceId, tuple[Condition, ...]]:
+        before, self._said = self._said, {}
+        for held in objects.of_group(OWN_GROUP):
+            if held.is_deleting:
+                continue
+            found, is_served = findings.get(held.id, []), held.id.path in served
+            last = before.get(held.id)
+            if last is None or (last.findings, last.is_served) != (found, is_served):
+                last = _Said(found, is_served, _conditions(held, found, served))
+            self._said[held.id] = last
+        return {identity: said.conditions for identity, said in self._said.items()}
 
     def _generated(self, index: Index, plan: Plan | None) -> Mapping[ResourceId, Generated]:
         grants = Grants(index)
@@ -93,33 +109,62 @@ class Viewer:
         parts = _parts(plan)
         root = self._prefixes.path("")
         before, self._rendered = self._rendered, {}
+        # All that references of routes lead to, and what permits them.
+        last_around, self._around = self._around, _targets(index)
+        is_same_around = _are_same(last_around, self._around)
         found: dict[ResourceId, Generated] = {}
         for route in index.all(AIGatewayRoute):
-            basis = (route, *_references(route, around), *parts.get(route.id.path, ()))
-            last = before.get(route.id)
-            if last is None or not last.is_of(basis):
-                digest = _hash(parts.get(route.id.path, ()))
-                last = _Rendered(basis, digest, tuple(_objects_of(route, around, root, digest)))
-            self._rendered[route.id] = last
+            identity = route.id
+            own = (route, *parts.get(identity.path, ()))
+            last = before.get(identity)
+            references = (
+                last.references if last and is_same_around and last.own[0] is route else None
+            )
+            if references is None:
+                references = tuple(_references(route, around))
+            if last is None or not last.is_of(own, references):
+                digest = _hash(own[1:])
+                written = tuple(_objects_of(route, around, root, digest))
+                last = _Rendered(own, references, digest, written)
+            self._rendered[identity] = last
             found.update(last.objects)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """Conditions of an object, and all that they were made from."""
+
+    findings: list[Diagnostic]
+    is_served: bool
+    conditions: tuple[Condition, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Rendered:
     """Objects of a route, and all that they were made from."""
 
-    basis: tuple[object, ...]
+    own: tuple[object, ...]
+    references: tuple[object, ...]
     hash: str
     objects: tuple[tuple[ResourceId, Generated], ...]
 
-    def is_of(self, basis: tuple[object, ...]) -> bool:
+    def is_of(self, own: tuple[object, ...], references: tuple[object, ...]) -> bool:
         """Whether these are the same things, most of them the very same objects."""
-        return len(basis) == len(self.basis) and all(map(_is_same, basis, self.basis))
+        are_same = references is self.references or _are_same(references, self.references)
+        return are_same and _are_same(own, self.own)
+
+
+def _are_same(some: tuple[object, ...], others: tuple[object, ...]) -> bool:
+    return len(some) == len(others) and all(map(_is_same, some, others))
 
 
 def _is_same(one: object, other: object) -> bool:
     return one is other or one == other
+
+
+def _targets(index: Index) -> tuple[object, ...]:
+    return (*index.all(AIServiceBackend), *index.all(ReferenceGrant))
 
 
 def _parts(plan: Plan | None) -> Mapping[str, list[object]]:
