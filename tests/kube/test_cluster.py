@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -41,27 +42,29 @@ def programs(
     folder = tmp_path_factory.mktemp("cluster")
     port, stream, core = free_port(), f"unix:{folder}/stream.sock", folder / "core.sock"
     aigw = [sys.executable, "-m", "aigw"]
-    controller = Program.start(
-        "aigw-controller",
-        [
-            *(*aigw, "controller", "--namespace=default", "--kubeconfig", api_server.kubeconfig),
-            *(f"--port=127.0.0.1:{port}", f"--stream-port={stream}"),
-            *(f"--extproc-socket={core}", "--webhook-port=127.0.0.1:0"),
-        ],
-        folder,
-    )
-    sidecar = Program.start(
-        "sidecar",
-        [
-            *(sys.executable, "-m", "aigw.extproc", "--runtime", folder / "run"),
-            *("--socket", core, f"--gateway={NAMESPACE}/gw", f"--controller={stream}"),
-        ],
-        folder,
-    )
-    envoy_gateways(settings_of_envoy_gateway(port))
-    yield controller
-    sidecar.stop()
-    controller.stop()
+    with contextlib.ExitStack() as stack:
+        controller = Program.start(
+            "aigw-controller",
+            [
+                *(*aigw, "controller", "--namespace=default"),
+                *("--kubeconfig", api_server.kubeconfig, "--webhook-port=127.0.0.1:0"),
+                *(f"--port=127.0.0.1:{port}", f"--stream-port={stream}"),
+                f"--extproc-socket={core}",
+            ],
+            folder,
+        )
+        stack.callback(controller.stop)
+        sidecar = Program.start(
+            "sidecar",
+            [
+                *(sys.executable, "-m", "aigw.extproc", "--runtime", folder / "run"),
+                *("--socket", core, f"--gateway={NAMESPACE}/gw", f"--controller={stream}"),
+            ],
+            folder,
+        )
+        stack.callback(sidecar.stop)
+        envoy_gateways(settings_of_envoy_gateway(port))
+        yield controller
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from aigw.controller.generated import complete, is_in_place
 from aigw.controller.objects import Objects
 from aigw.controller.view import Viewer
 from aigw.plan import EndpointPrefixes
+from beds.cluster_objects import EG, GW, backend, gateway, route
 from beds.resources import resource
 from kube.bed.process import Program
 
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
     from kube.bed.cluster import Cluster
 
 Json = dict[str, Any]
-
-AIGW = "aigateway.envoyproxy.io/v1beta1"
-EG = "gateway.envoyproxy.io/v1alpha1"
-GW = "gateway.networking.k8s.io/v1"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -50,32 +47,6 @@ def load(cluster: Cluster, namespace: str, *documents: Json) -> None:
         cluster.create(placed)
 
 
-def edge() -> Json:
-    listener = {"name": "http", "port": 80, "protocol": "HTTP"}
-    return resource(GW, "Gateway", "edge", gatewayClassName="eg", listeners=[listener])
-
-
-def backend(name: str) -> list[Json]:
-    endpoints = [{"fqdn": {"hostname": f"{name}.example.com", "port": 443}}]
-    ref = {"group": "gateway.envoyproxy.io", "kind": "Backend", "name": name}
-    return [
-        resource(EG, "Backend", name, endpoints=endpoints),
-        resource(AIGW, "AIServiceBackend", name, schema={"name": "OpenAI"}, backendRef=ref),
-    ]
-
-
-def route(name: str, **models: str) -> Json:
-    rules = [
-        {
-            "matches": [{"headers": [{"name": "x-ai-eg-model", "value": model}]}],
-            "backendRefs": [{"name": to}],
-        }
-        for model, to in models.items()
-    ]
-    parent = {"name": "edge", "group": "gateway.networking.k8s.io", "kind": "Gateway"}
-    return resource(AIGW, "AIGatewayRoute", name, parentRefs=[parent], rules=rules)
-
-
 def conditions(cluster: Cluster, kind: str, name: str, namespace: str) -> list[tuple[str, str]]:
     found = cluster.get(kind, name, namespace) or {}
     return [
@@ -87,7 +58,7 @@ ACCEPTED = ("Accepted", "ReconciliationSucceeded")
 
 
 def test_a_route_gets_its_objects_and_status(cluster: Cluster, namespace: str) -> None:
-    load(cluster, namespace, edge(), *backend("openai"), route("chat", m="openai"))
+    load(cluster, namespace, gateway(), *backend("openai"), route("chat", ("m", "openai")))
     cluster.wait(
         lambda: conditions(cluster, "AIGatewayRoute", "chat", namespace)[-1:] == [ACCEPTED],
         "acceptance",
@@ -110,12 +81,13 @@ def finalized(cluster: Cluster, namespace: str) -> Json | None:
 def test_an_edit_a_deletion_and_foreign_hands_are_made_good(
     cluster: Cluster, namespace: str
 ) -> None:
-    load(cluster, namespace, edge(), *backend("a"), *backend("b"), route("chat", m="a"))
+    load(cluster, namespace, gateway(), *backend("a"), *backend("b"), route("chat", ("m", "a")))
     made = cluster.wait(lambda: cluster.get("HTTPRoute", "chat", namespace), "HTTPRoute")
     cluster.patch(made, {"spec": {"hostnames": ["forged.example.com"]}})
     cluster.delete(cluster.get("HTTPRouteFilter", "ai-eg-host-rewrite-chat", namespace))
     cluster.patch(
-        route_of(cluster, namespace), {"spec": {"rules": route("chat", m="b")["spec"]["rules"]}}
+        route_of(cluster, namespace),
+        {"spec": {"rules": route("chat", ("m", "b"))["spec"]["rules"]}},
     )
 
     def healed() -> bool:
@@ -136,9 +108,11 @@ def route_of(cluster: Cluster, namespace: str) -> Json:
 
 
 def test_an_http_route_of_somebody_else_is_left_alone(cluster: Cluster, namespace: str) -> None:
-    load(cluster, namespace, edge(), *backend("a"), resource(GW, "HTTPRoute", "chat", rules=[{}]))
+    load(
+        cluster, namespace, gateway(), *backend("a"), resource(GW, "HTTPRoute", "chat", rules=[{}])
+    )
     before = cluster.get("HTTPRoute", "chat", namespace)
-    load(cluster, namespace, route("chat", m="a"))
+    load(cluster, namespace, route("chat", ("m", "a")))
     cluster.wait(
         lambda: (
             conditions(cluster, "AIGatewayRoute", "chat", namespace)[-1:]
@@ -155,7 +129,7 @@ def test_an_http_route_of_somebody_else_is_left_alone(cluster: Cluster, namespac
 
 
 def test_what_others_add_is_taken_back(cluster: Cluster, namespace: str) -> None:
-    load(cluster, namespace, edge(), *backend("a"), route("chat", m="a"))
+    load(cluster, namespace, gateway(), *backend("a"), route("chat", ("m", "a")))
     rewrite = ("HTTPRouteFilter", "ai-eg-host-rewrite-chat")
     http = ("HTTPRoute", "chat")
     made = {
@@ -183,7 +157,7 @@ def test_an_http_route_comes_after_the_filters_that_it_names(
     name = "ai-eg-host-rewrite-chat"
     spec = {"urlRewrite": {"hostname": {"type": "Backend"}}}
     foreign = resource(EG, "HTTPRouteFilter", name, **spec)
-    load(cluster, namespace, edge(), *backend("a"), foreign, route("chat", m="a"))
+    load(cluster, namespace, gateway(), *backend("a"), foreign, route("chat", ("m", "a")))
     refused = ("NotAccepted", "ReconciliationFailed")
     cluster.wait(
         lambda: conditions(cluster, "AIGatewayRoute", "chat", namespace)[-1:] == [refused],
@@ -204,11 +178,11 @@ def test_what_the_api_server_adds_by_default_is_no_reason_to_write(
     cluster: Cluster, namespace: str
 ) -> None:
     pool = {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": "none"}
-    chat = route("chat", m="a", n="b", o="none")
+    chat = route("chat", ("m", "a"), ("n", "b"), ("o", "none"))
     chat["spec"]["rules"][1]["backendRefs"][0]["weight"] = 2
     chat["spec"]["rules"][2]["backendRefs"] = [pool]
     chat["spec"] |= {"hostnames": ["a.example.com"]}
-    load(cluster, namespace, edge(), *backend("a"), *backend("b"), chat)
+    load(cluster, namespace, gateway(), *backend("a"), *backend("b"), chat)
     http = cluster.wait(lambda: cluster.get("HTTPRoute", "chat", namespace), "HTTPRoute")
     objects = Objects()
     for kind in ("Gateway", "Backend", "AIServiceBackend", "AIGatewayRoute"):

@@ -11,11 +11,12 @@ import pytest
 
 from aigw.controller.api import Api
 from aigw.controller.lease import Lease
+from beds.cluster_objects import backend, gateway, route
 from kube.bed.api_server import run_api_server, start_again, stop
 from kube.bed.cluster import Cluster
 from kube.bed.process import Program
 from kube.conftest import BINARIES
-from kube.test_controller import ACCEPTED, backend, conditions, edge, load, route
+from kube.test_controller import ACCEPTED, conditions, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -102,20 +103,20 @@ def is_settled(cluster: Cluster, namespace: str, models: dict[str, str]) -> bool
 def test_a_controller_that_is_killed_again_and_again_leaves_nothing_undone(
     cluster: Cluster, namespace: str, start: Start
 ) -> None:
-    load(cluster, namespace, edge(), *backend("a"), *backend("b"))
+    load(cluster, namespace, gateway(), *backend("a"), *backend("b"))
     models: dict[str, str] = {}
     for turn in range(3):
         program = start(f"killed-{turn}")
         cluster.wait(lambda: holder(cluster, namespace), "the Lease")
         for number in range(10):
             name = f"r{turn}-{number}"
-            load(cluster, namespace, route(name, m="a"))
+            load(cluster, namespace, route(name, ("m", "a")))
             models[name] = "a"
         for name in list(models)[::3]:
             models[name] = "b"
             found = cluster.get("AIGatewayRoute", name, namespace)
             assert found
-            cluster.patch(found, {"spec": {"rules": route(name, m="b")["spec"]["rules"]}})
+            cluster.patch(found, {"spec": {"rules": route(name, ("m", "b"))["spec"]["rules"]}})
         kill(program)  # in the midst of its work
         free(cluster, namespace)
     start("last")
@@ -125,16 +126,16 @@ def test_a_controller_that_is_killed_again_and_again_leaves_nothing_undone(
 def test_another_replica_takes_over_when_the_holder_dies(
     cluster: Cluster, namespace: str, start: Start
 ) -> None:
-    load(cluster, namespace, edge(), *backend("a"), route("one", m="a"))
+    load(cluster, namespace, gateway(), *backend("a"), route("one", ("m", "a")))
     first = start("first")
     cluster.wait(lambda: is_settled(cluster, namespace, {"one": "a"}), "the first route")
     known = holder(cluster, namespace)
     start("second")
-    load(cluster, namespace, route("two", m="a"))
+    load(cluster, namespace, route("two", ("m", "a")))
     cluster.wait(lambda: is_settled(cluster, namespace, {"one": "a", "two": "a"}), "both")
     assert holder(cluster, namespace) == known
     kill(first)
-    load(cluster, namespace, route("three", m="a"))
+    load(cluster, namespace, route("three", ("m", "a")))
     cluster.wait(
         lambda: is_settled(cluster, namespace, {"one": "a", "two": "a", "three": "a"}),
         "what the second one writes",
@@ -146,7 +147,7 @@ def test_another_replica_takes_over_when_the_holder_dies(
 def test_a_replica_that_ends_gives_the_lease_back(
     cluster: Cluster, namespace: str, start: Start
 ) -> None:
-    load(cluster, namespace, edge(), *backend("a"))
+    load(cluster, namespace, gateway(), *backend("a"))
     first = start("ending")
     known = cluster.wait(lambda: holder(cluster, namespace), "the Lease")
     first.stop()
@@ -159,7 +160,7 @@ def test_a_replica_that_ends_gives_the_lease_back(
 def test_an_api_server_that_was_away_is_followed_again(
     cluster: Cluster, namespace: str, api_server: ApiServer, free_port: FreePorts, start: Start
 ) -> None:
-    load(cluster, namespace, edge(), *backend("a"), *backend("b"), route("one", m="a"))
+    load(cluster, namespace, gateway(), *backend("a"), *backend("b"), route("one", ("m", "a")))
     program = start("patient")
     cluster.wait(lambda: is_settled(cluster, namespace, {"one": "a"}), "the first route")
     stop(api_server)
@@ -169,8 +170,8 @@ def test_an_api_server_that_was_away_is_followed_again(
     cluster.delete(http)
     found = cluster.get("AIGatewayRoute", "one", namespace)
     assert found
-    cluster.patch(found, {"spec": {"rules": route("one", m="b")["spec"]["rules"]}})
-    load(cluster, namespace, route("two", m="a"))
+    cluster.patch(found, {"spec": {"rules": route("one", ("m", "b"))["spec"]["rules"]}})
+    load(cluster, namespace, route("two", ("m", "a")))
     program.wait(
         lambda: is_settled(cluster, namespace, {"one": "b", "two": "a"}),
         "both routes as they are now",

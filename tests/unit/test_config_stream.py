@@ -143,7 +143,7 @@ async def test_mounted_secrets_are_used_while_the_controller_is_away(tmp_path: P
 
 def mount(folder: Path, wanted: Snapshot, side: str) -> None:
     """As a kubelet would: the Secrets of a bundle as files."""
-    *parts, index = bundles.bundle("default", "edge", wanted, side).secrets
+    *parts, index = bundles.bundle("default", "edge", wanted, side)
     for number, part in enumerate(parts):
         content = base64.b64decode(part["data"]["chunk"])
         (folder / "parts" / f"{side}-{number}").write_bytes(content)
@@ -194,7 +194,7 @@ def test_names_of_secrets_are_those_of_the_contract() -> None:
 
 def test_sides_take_turns_and_too_much_is_refused() -> None:
     found = bundles.bundle("default", "edge", snapshot(Cutter(), "one", 1), "a")
-    index = found.secrets[-1]
+    index = found[-1]
     assert (bundles.next_side(None), bundles.next_side(index)) == ("a", "b")
     large = Snapshot("g", 1, (), "", {"00" * 32: bytes(bundles.PART_BYTES * bundles.PARTS)})
     with pytest.raises(bundles.TooLargeError, match="needs 5 Secrets"):

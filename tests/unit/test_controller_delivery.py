@@ -15,7 +15,7 @@ from aigw.controller.view import Viewer
 from aigw.errors import ResourceId
 from aigw.plan import EndpointPrefixes, Plan
 from aigw.render.snapshot import Snapshot, assembled
-from unit.test_controller_view import backend, gateway, route
+from beds.cluster_objects import backend, gateway, route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

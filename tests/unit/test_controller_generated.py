@@ -9,7 +9,7 @@ from aigw.controller.generated import complete, filters_of, foreign_fields, is_i
 from aigw.controller.objects import Objects
 from aigw.controller.view import Viewer
 from aigw.plan import EndpointPrefixes
-from unit.test_controller_view import backend, gateway, route
+from beds.cluster_objects import backend, gateway, route
 
 Json = dict[str, Any]
 

@@ -13,8 +13,9 @@ from aigw.api.parse import identify
 from aigw.controller.objects import Objects
 from aigw.controller.view import Viewer
 from aigw.plan import EndpointPrefixes
+from beds.cluster_objects import backend, gateway, protected_by, route
 from beds.resources import resource
-from unit.test_controller_view import EXAMPLES, backend, gateway, protected_by, route
+from unit.test_controller_view import EXAMPLES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -13,39 +12,10 @@ from aigw.controller.objects import Objects
 from aigw.controller.view import View, Viewer
 from aigw.errors import ResourceId
 from aigw.plan import EndpointPrefixes
+from beds.cluster_objects import AIGW, LISTENER, Document, backend, gateway, protected_by, route
 from beds.resources import resource
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/*.yaml"))
-AIGW = "aigateway.envoyproxy.io/v1beta1"
-EG = "gateway.envoyproxy.io/v1alpha1"
-GW = "gateway.networking.k8s.io/v1"
-Document = dict[str, Any]
-
-LISTENER = {"name": "http", "port": 80, "protocol": "HTTP"}
-
-
-def gateway(name: str = "edge", **spec: object) -> Document:
-    return resource(GW, "Gateway", name, gatewayClassName="eg", **{"listeners": [LISTENER], **spec})
-
-
-def backend(name: str) -> list[Document]:
-    endpoints = [{"fqdn": {"hostname": f"{name}.example.com", "port": 443}}]
-    ref = {"group": "gateway.envoyproxy.io", "kind": "Backend", "name": name}
-    return [
-        resource(EG, "Backend", name, endpoints=endpoints),
-        resource(AIGW, "AIServiceBackend", name, schema={"name": "OpenAI"}, backendRef=ref),
-    ]
-
-
-def route(name: str, *models: tuple[str, str], parent: str = "edge") -> Document:
-    rules = [
-        {
-            "matches": [{"headers": [{"name": "x-ai-eg-model", "value": model}]}],
-            "backendRefs": [{"name": to}],
-        }
-        for model, to in models
-    ]
-    return resource(AIGW, "AIGatewayRoute", name, parentRefs=[{"name": parent}], rules=rules)
 
 
 def held(*documents: Document) -> Objects:
@@ -138,12 +108,6 @@ def test_two_credentials_for_one_backend_show_on_both_and_on_the_backend() -> No
 
 
 # --- policies that Envoy Gateway enforces ---
-
-
-def protected_by(name: str, **spec: object) -> Document:
-    """The policy of the route of the same name."""
-    target = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": name}
-    return resource(EG, "SecurityPolicy", name, targetRefs=[target], **spec)
 
 
 def protected(**policies: Document) -> View:

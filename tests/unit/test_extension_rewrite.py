@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aigw.extension import Bundle, Served, Settings, name_endpoints, rewrite, route_hashes
+from aigw.extension import Bundle, Served, Settings, name_endpoints, rewrite
 from aigw.extension.filters import CORE_CLUSTER, CORE_FILTER
 from aigw.extension.messages import Message, encoded, parsed
 from aigw.plan.attributes import Attributes
@@ -334,19 +334,3 @@ def test_the_core_is_told_how_requests_end(after: Bundle) -> None:
     assert log["name"] == "envoy.access_loggers.http_grpc"
     service = log["typed_config"]["common_config"]["grpc_service"]
     assert service["envoy_grpc"]["cluster_name"] == CORE_CLUSTER
-
-
-# --- the hash for HTTPRoutes ---
-
-
-def test_the_hash_of_a_route_follows_what_its_xds_is_made_of(plan: Plan) -> None:
-    documents = recorded_xds.documents()
-    before = route_hashes(plan)
-    for item in documents:
-        if item["kind"] == "AIGatewayRoute" and item["metadata"]["name"] == "open":
-            item["spec"]["rules"][1]["streamIdleTimeout"] = "6s"
-    changed = compile_documents(documents).plan
-    assert changed is not None
-    after = route_hashes(changed)
-    assert before["recorded/open"] != after["recorded/open"]
-    assert before["recorded/guarded"] == after["recorded/guarded"]

@@ -17,9 +17,9 @@ from aigw.api.load import Loaded
 from aigw.api.model import Resource
 from aigw.compile.assembly import Assembly
 from aigw.compile.kept import Kept
-from aigw.compile.ports import PortsOf
 from aigw.compile.security.admission import Admission
 from aigw.compile.served import Refusals, Served, Standing, served, standing
+from aigw.compile.site import Site
 from aigw.compile.surroundings import Here, Surroundings
 from aigw.compile.targets import report_selects_nothing
 from aigw.errors import Code, Diagnostic, ResourceId, Severity
@@ -74,10 +74,10 @@ class Compiler:
         prefixes: EndpointPrefixes = _DEFAULT_PREFIXES,
         variables: Mapping[str, str] | None = None,
         missing_extras: Collection[str] = (),
-        ports_of: PortsOf = PortsOf.MACHINE,
+        site: Site = Site.MACHINE,
     ) -> None:
-        """As `compile_plan`; `ports_of`: in a cluster Gateways do not share ports."""
-        self._here = Here(variables or {}, missing_extras, ports_of)
+        """As `compile_plan`, for a machine or a cluster."""
+        self._here = Here(variables or {}, missing_extras, site)
         self._loaded_at = loaded_at
         self._prefixes = prefixes
         self._last: _Routes | None = None

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum, auto
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from aigw.compile.listeners import Entrance
 from aigw.compile.report import Report
 from aigw.compile.routes import CompiledRule
 from aigw.compile.security.policies import SecurityPolicies, Verdict
+from aigw.compile.site import Site
 from aigw.compile.virtual_hosts import Candidate, Mounted, Served, VirtualHosts
 from aigw.errors import Code
 from aigw.plan import HeaderMatch, Listener, Port, RouteMatch, Rule, VirtualHost
@@ -22,15 +22,6 @@ if TYPE_CHECKING:
 
 Key = tuple[int, str, str]
 """A listener: its port, the Gateway of that, and the server name for which it is chosen."""
-
-
-class PortsOf(Enum):
-    """Whose ports are numbered."""
-
-    MACHINE = auto()
-    """A port is of one Gateway only."""
-    GATEWAY = auto()
-    """Each Gateway has an address of its own."""
 
 
 @dataclass(slots=True)
@@ -49,11 +40,11 @@ class _Listener:
 class Ports:
     """Collects matches by listener and makes the ports of the plan."""
 
-    def __init__(self, report: Report, security: SecurityPolicies, ports_of: PortsOf) -> None:
+    def __init__(self, report: Report, security: SecurityPolicies, site: Site) -> None:
         """No port is taken yet."""
         self._report = report
         self._security = security
-        self._ports_of = ports_of
+        self._site = site
         self._ports: dict[tuple[int, str], dict[str, _Listener]] = {}
         self._owners: dict[int, Gateway] = {}
 
@@ -78,7 +69,7 @@ class Ports:
     def _conflict(self, entrance: Entrance, port: dict[str, _Listener]) -> str | None:
         """Why an entrance cannot share a port with those that have it."""
         listener, gateway = entrance.listener, entrance.gateway
-        if self._ports_of is PortsOf.MACHINE:
+        if self._site is Site.MACHINE:
             owner = self._owners.setdefault(listener.port, gateway)
             if owner is not gateway:
                 return f"{listener.port} belongs to {owner.id} already"

@@ -26,10 +26,11 @@ from aigw.compile.index import Index
 from aigw.compile.kept import Name
 from aigw.compile.listeners import Attachments, Entrance, Entrances
 from aigw.compile.policy_targets import HTTP_ROUTE
-from aigw.compile.ports import Ports, PortsOf
+from aigw.compile.ports import Ports
 from aigw.compile.report import Report
 from aigw.compile.routes import Routes
-from aigw.compile.security.policies import EnforcedBy, SecurityPolicies
+from aigw.compile.security.policies import SecurityPolicies
+from aigw.compile.site import Site
 from aigw.compile.support import Support
 from aigw.compile.targets import report_targets
 from aigw.compile.traffic.backend import BackendPolicies
@@ -50,12 +51,12 @@ Rejected = Mapping[ResourceId, Mapping[str, Any]]
 class Here:
     """What is known of the machine: variables of the environment, extras without libraries.
 
-    `ports_of` tells it from a cluster.
+    `site` tells it from a cluster.
     """
 
     variables: Mapping[str, str] = field(repr=False)
     missing_extras: Collection[str]
-    ports_of: PortsOf = PortsOf.MACHINE
+    site: Site = Site.MACHINE
 
 
 _ROUTES = ((AIGatewayRoute.GROUP, AIGatewayRoute.KIND), HTTP_ROUTE)
@@ -76,7 +77,7 @@ class Surroundings:
     ) -> None:
         """Compiles all that does not depend on routes."""
         self.prefixes = prefixes
-        self._ports_of = here.ports_of
+        self._site = here.site
         self.resources = resources
         self.rejected = rejected
         self.report = report = Report()
@@ -159,10 +160,8 @@ class Surroundings:
         }
         self.clients = ClientPolicies(index, report)
         self.entrances = Entrances(index, report, self.clients)
-        in_cluster = self._ports_of is PortsOf.GATEWAY
-        enforced_by = EnforcedBy.ENVOY_GATEWAY if in_cluster else EnforcedBy.US
-        self.security = SecurityPolicies(index, report, enforced_by)
-        self.ports = Ports(report, self.security, self._ports_of)
+        self.security = SecurityPolicies(index, report, self._site)
+        self.ports = Ports(report, self.security, self._site)
         if not self.all_gateways:
             what = "Gateway without errors" if index.has_rejected(Gateway) else "Gateway"
             message = f"no {what} found in configuration"

@@ -7,7 +7,6 @@ between has a whole snapshot, the old one or the new one.
 import base64
 import hashlib
 import json
-from dataclasses import dataclass, field
 from typing import Any
 
 from aigw.errors import AigwError
@@ -28,13 +27,6 @@ LABELS = ("aigateway.envoyproxy.io/gateway-namespace", "aigateway.envoyproxy.io/
 
 class TooLargeError(AigwError):
     """A configuration has no room in its Secrets."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bundle:
-    """Secrets in the order in which they are written; the index is the last one."""
-
-    secrets: tuple[Json, ...] = field(repr=False)
 
 
 def base_name(namespace: str, gateway: str) -> str:
@@ -65,8 +57,8 @@ def _beside(base: str, end: str) -> str:
     return f"{front}-{digits}{end}"
 
 
-def bundle(namespace: str, gateway: str, snapshot: Snapshot, side: str) -> Bundle:
-    """The Secrets of a Gateway.
+def bundle(namespace: str, gateway: str, snapshot: Snapshot, side: str) -> tuple[Json, ...]:
+    """The Secrets of a Gateway in the order in which they are written: the index is the last.
 
     Raises:
         TooLargeError: there are not enough slots.
@@ -87,7 +79,7 @@ def bundle(namespace: str, gateway: str, snapshot: Snapshot, side: str) -> Bundl
     index_text = json.dumps(index, sort_keys=True).encode()
     written = _secret(base, labels, "index.json", index_text)
     written["metadata"]["annotations"] = {CONTENT: content_of(snapshot)}
-    return Bundle((*parts, written))
+    return (*parts, written)
 
 
 def content_of(snapshot: Snapshot) -> str:

@@ -123,7 +123,7 @@ class SecretSets:
             return False
         side = next_side(self._api.get(SECRET, namespace, base))
         made = bundle(place, name, snapshot, side)
-        for secret in made.secrets:
+        for secret in made:
             self._write(known, namespace, secret)
         known.written_at, known.is_tidy = now, False
         return True

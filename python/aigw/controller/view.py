@@ -11,7 +11,7 @@ from aigw.api.reference_grant import ReferenceGrant
 from aigw.compile.compiler import Compiler
 from aigw.compile.grants import Grants, Referrer
 from aigw.compile.index import Index
-from aigw.compile.ports import PortsOf
+from aigw.compile.site import Site
 from aigw.controller import conditions
 from aigw.controller.conditions import Acceptance, Condition
 from aigw.controller.kinds import OWN_GROUP
@@ -60,7 +60,7 @@ class Viewer:
     def __init__(self, prefixes: EndpointPrefixes, loaded_at: int = 0) -> None:
         """`loaded_at` (Unix seconds) dates models of routes without a creation time."""
         self._prefixes = prefixes
-        self._compiler = Compiler(loaded_at, prefixes, ports_of=PortsOf.GATEWAY)
+        self._compiler = Compiler(loaded_at, prefixes, site=Site.CLUSTER)
         self._rendered: dict[ResourceId, _Rendered] = {}
         self._around: tuple[object, ...] = ()
         self._said: dict[ResourceId, _Said] = {}

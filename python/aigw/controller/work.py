@@ -47,11 +47,6 @@ class Work(Generic[K]):
         self._ready.update(dict.fromkeys(keys))
         self._changed.set()
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is to be done now; keys with a delay do not count."""
-        return not self._ready and not self._busy
-
     async def run(self) -> None:
         """Works until it is cancelled."""
         async with asyncio.TaskGroup() as group:

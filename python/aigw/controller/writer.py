@@ -196,17 +196,7 @@ class Writer:
         status = conditions.status_of(wanted, held.generation, held.status, now)
         if status is None:
             return None
-        kind = kind_of(identity)
-        patch = {"status": status}
-        try:
-            written = await asyncio.to_thread(
-                self._api.merge, kind, identity.namespace, identity.name, patch, "status"
-            )
-        except ApiError as error:
-            if error.status == 404:
-                return None
-            raise
-        self._took(kind, written)
+        await self._merge(identity, {"status": status}, "status")
         return None
 
     def _conditions(
@@ -236,14 +226,17 @@ class Writer:
         if not is_wanted or len(finalizers) == len(held.finalizers):
             return None
         metadata = {"finalizers": finalizers, "resourceVersion": held.version}
+        await self._merge(identity, {"metadata": metadata})
+        return None
+
+    async def _merge(self, identity: ResourceId, patch: Json, part: str = "") -> None:
+        """Patches an object of ours; one that is gone needs nothing any more."""
         kind = kind_of(identity)
+        where = (kind, identity.namespace, identity.name)
         try:
-            written = await asyncio.to_thread(
-                self._api.merge, kind, identity.namespace, identity.name, {"metadata": metadata}
-            )
+            written = await asyncio.to_thread(self._api.merge, *where, patch, part)
         except ApiError as error:
             if error.status == 404:
-                return None
+                return
             raise
         self._took(kind, written)
-        return None

@@ -6,7 +6,7 @@
 
 from aigw.extension.config_stream import ConfigStream
 from aigw.extension.rewrite import Bundle, Rewritten, name_endpoints, rewrite
-from aigw.extension.served import Served, route_hashes
+from aigw.extension.served import Served
 from aigw.extension.server import ExtensionServer, ServerOptions
 from aigw.extension.settings import Settings
 
@@ -20,5 +20,4 @@ __all__ = [
     "Settings",
     "name_endpoints",
     "rewrite",
-    "route_hashes",
 ]

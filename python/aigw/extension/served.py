@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from aigw.compile.hosts import covers, specificity
 from aigw.plan import Backend, Endpoint, Listener, Plan, RouteMatch, Rule, VirtualHost
-from aigw.render.envoy.filter_config import backend_ids, content_hash
+from aigw.render.envoy.filter_config import backend_ids
 
 _REF = re.compile(r"/ref/(\d+)(?:@.*)?\Z")
 _WITHHELD = "/withheld"
@@ -140,30 +140,6 @@ def _by_rule(host: VirtualHost) -> Mapping[str, RouteMatch]:
             base = match.rule.partition("@")[0].removesuffix(_WITHHELD)
             found.setdefault(base, match)
     return found
-
-
-def route_hashes(plan: Plan) -> Mapping[str, str]:
-    """By `<ns>/<route>` a hash of all that the rewriting of its xDS depends on.
-
-    Envoy Gateway does not watch our kinds: it calls again when an HTTPRoute changes, so the hash
-    belongs on the HTTPRoute.
-    """
-    served = Served(plan)
-    parts: dict[str, list[object]] = {}
-    for name in sorted(plan.rules):
-        rule = served.of(plan.rules[name])
-        refs = [
-            [item.id, item.priority, [asdict(point) for point in item.backend.endpoints]]
-            for item in rule.refs
-        ]
-        parts.setdefault(rule.rule.route, []).append([asdict(rule.rule), refs])
-    for port in plan.ports:
-        for listener in port.listeners:
-            for host in listener.virtual_hosts:
-                for match in host.matches:
-                    route = plan.rules[match.rule].route
-                    parts[route].append([listener.name, host.hostname, match.rule, match.security])
-    return {route: content_hash(found)[:16] for route, found in parts.items()}
 
 
 def agree(

@@ -2,16 +2,14 @@
 
 import json
 import logging
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from aigw import files
 from aigw.render.snapshot import assembled
 
 logger = logging.getLogger(__name__)
-
-_MODE = 0o600
 
 
 class RuntimeFiles:
@@ -43,8 +41,8 @@ class RuntimeFiles:
         all_pieces = {**self._pieces, **pieces}
         config, credentials = assembled(manifest, all_pieces)
         # First the credentials: what the config names is looked up there.
-        _replace(self._runtime / "credentials.json", credentials)
-        _replace(self._runtime / "config.json", config)
+        files.replace(self._runtime / "credentials.json", credentials)
+        files.replace(self._runtime / "config.json", config)
         names = {*manifest["config"], manifest["credentials"]}
         self._pieces = {name: all_pieces[name] for name in names}
         self._made_at = made_at
@@ -58,14 +56,3 @@ class RuntimeFiles:
             return str(found["generation"]), str(found["error"] or "")
         except (OSError, ValueError, KeyError, TypeError):
             return "", ""
-
-
-def _replace(path: Path, content: bytes) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(draft, "wb", opener=_for_us_alone) as file:
-        file.write(content)
-    draft.replace(path)
-
-
-def _for_us_alone(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_TRUNC, _MODE)

@@ -154,16 +154,6 @@ def running(runtime_dir: Path) -> list[Runtime]:
     return [Runtime(path) for path in folders if (path / MARK).is_file() and locks.is_held(path)]
 
 
-def write(path: Path, content: bytes) -> None:
-    """Replaces a file at once; readers see the old content or the new."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    draft.replace(path)
-
-
 def _new_id(runtime_dir: Path) -> str:
     """`YYYYMMDD_HHMMSS_UUU`, the last part of the microseconds, that nobody has."""
     while True:

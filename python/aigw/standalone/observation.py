@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterable
 
-from aigw import _core
+from aigw import _core, files
 from aigw.credentials import Refresher
 from aigw.observe import (
     CREDENTIAL_AGE,
@@ -17,7 +17,6 @@ from aigw.observe import (
     Sample,
     observing,
 )
-from aigw.standalone import layout as files
 from aigw.standalone.health import BUDGET_SECONDS, HealthError, ask
 from aigw.standalone.layout import Layout
 from aigw.standalone.options import RunOptions
@@ -50,7 +49,7 @@ async def observed(options: RunOptions, layout: Layout, refresher: Refresher) ->
     )
     async with observing(what, os.environ) as address:
         address = _reachable(address)
-        files.write(layout.metrics_address, address.encode())
+        files.replace(layout.metrics_address, address.encode())
         yield address
 
 

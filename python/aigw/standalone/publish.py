@@ -10,11 +10,11 @@ from pathlib import Path
 import orjson
 
 import aigw
+from aigw import files
 from aigw.plan import Issued, Plan
 from aigw.render import envoy as rendering
 from aigw.render.envoy import DataPlane, EnvoyConfig
 from aigw.render.envoy.discovery import as_text, written
-from aigw.standalone import layout as files
 from aigw.standalone.errors import RunError
 from aigw.standalone.layout import Layout
 from aigw.standalone.options import RunOptions
@@ -65,7 +65,7 @@ def publish(publication: Publication, layout: Layout) -> None:
     write_config(publication.config, layout)
     write_secrets(publication.envoy, layout)
     for path, found in publication.envoy.files.items():
-        files.write(layout.envoy / path, written(found)[0])
+        files.replace(layout.envoy / path, written(found)[0])
     write_bootstrap(publication.envoy, layout)
 
 
@@ -78,27 +78,27 @@ def keep_copies(publication: Publication, layout: Layout) -> None:
     try:
         for name, document in copies.items():
             # JSON is YAML, and a hundred times as fast.
-            files.write(layout.records / name, orjson.dumps(document, option=_READABLE))
+            files.replace(layout.records / name, orjson.dumps(document, option=_READABLE))
     except OSError as error:
         logger.warning("no copy of the configuration in %s: %s", layout.records, error.strerror)
 
 
 def write_config(config: Mapping[str, object], layout: Layout) -> None:
     """The filter config for the core."""
-    files.write(layout.core / "config.json", as_text(config))
+    files.replace(layout.core / "config.json", as_text(config))
 
 
 def write_secrets(config: EnvoyConfig, layout: Layout) -> None:
     """Certificates, keys and the like for Envoy; their names follow from their content."""
     for path, text in config.secrets.items():
         if not (layout.envoy / path).exists():
-            files.write(layout.envoy / path, text.encode())
+            files.replace(layout.envoy / path, text.encode())
 
 
 def write_bootstrap(config: EnvoyConfig, layout: Layout) -> None:
     """What Envoy reads when it starts."""
     text = json.dumps(config.bootstrap, separators=(",", ":"), ensure_ascii=False)
-    files.write(layout.envoy / BOOTSTRAP, text.encode())
+    files.replace(layout.envoy / BOOTSTRAP, text.encode())
 
 
 class CredentialsFile:
@@ -129,7 +129,7 @@ class CredentialsFile:
     def _write(self) -> None:
         if self._plan is not None:
             content = as_text(rendering.render_credentials(self._plan, self._issued))
-            files.write(self._path, content)
+            files.replace(self._path, content)
 
 
 def _target(layout: Layout, options: RunOptions) -> rendering.EnvoyTarget:

@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from typing import TypeVar
 
+from aigw import files
 from aigw.render.envoy import CDS_FILE, LDS_FILE, joined_filter_config
 from aigw.render.envoy.discovery import joined, resources_of, written
 from aigw.render.envoy.names import Json
 from aigw.render.envoy.security import JWT_FILTER, TOKENS_FILE
 from aigw.render.envoy.token_filters import with_tokens
 from aigw.render.envoy.ways import is_way
-from aigw.standalone import layout as files
 from aigw.standalone import publish
 from aigw.standalone.admin import Admin, AdminError
 from aigw.standalone.errors import RefusedError
@@ -247,7 +247,7 @@ class Rollout:
             self._files.pop(path, None)
             (self.layout.envoy / path).unlink(missing_ok=True)
             return
-        files.write(self.layout.envoy / path, text)
+        files.replace(self.layout.envoy / path, text)
         self._files[path] = text
 
 

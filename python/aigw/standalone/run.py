@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from aigw.compile.proxies import proxies_of
 from aigw.credentials import Refresher
 from aigw.errors import AigwError
+from aigw.files import replace
 from aigw.plan import EndpointPrefixes, Plan, Port
 from aigw.render.envoy import DataPlane, envoy_environment, log_arguments
 from aigw.standalone import layout as layouts
@@ -78,7 +79,7 @@ async def _run(options: RunOptions, journal: Journal, began: float) -> None:
                     starting = _started(options, layout, first, configuration, streams)
                     running = await _unless(stop.asked, stack.enter_async_context(starting))
                 if running is not None:
-                    layouts.write(layout.admin_address, str(layout.admin_socket).encode())
+                    replace(layout.admin_address, str(layout.admin_socket).encode())
                     metrics = f"http://{running.metrics_address}/metrics"
                     places = f"admin {layout.admin_socket}, metrics {metrics}"
                     _announce(found, plan, places, options, time.monotonic() - began)

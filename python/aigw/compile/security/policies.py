@@ -1,7 +1,6 @@
 """Which SecurityPolicy protects what; which routes go together is told by `admission`."""
 
 from dataclasses import dataclass, field, replace
-from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from aigw.api.gateway import Gateway
@@ -10,6 +9,7 @@ from aigw.compile.index import Index
 from aigw.compile.listeners import Entrance
 from aigw.compile.policy_targets import GATEWAY, HTTP_ROUTE, Applied, Target, targets_of
 from aigw.compile.report import Report
+from aigw.compile.site import Site
 from aigw.errors import Code, ResourceId
 
 if TYPE_CHECKING:
@@ -27,20 +27,13 @@ class Verdict:
     guard: ResourceId | None = None
 
 
-class EnforcedBy(Enum):
-    """Who lets clients in or not, and so who judges policies."""
-
-    US = auto()
-    ENVOY_GATEWAY = auto()
-
-
 @dataclass(slots=True)
 class SecurityPolicies:
     """All policies by what they target. `found` holds those in force by their hash."""
 
     index: Index
     report: Report
-    enforced_by: EnforcedBy = EnforcedBy.US
+    site: Site = Site.MACHINE
     found: "dict[str, Security]" = field(default_factory=dict)
     applied: "Applied[SecurityPolicy]" = field(init=False)
     _verdicts: dict[ResourceId, Verdict] = field(default_factory=dict)
@@ -54,7 +47,7 @@ class SecurityPolicies:
         from aigw.compile.security.clients import Reader  # noqa: PLC0415
         from aigw.compile.security.foreign import ForeignReader  # noqa: PLC0415
 
-        is_ours = self.enforced_by is EnforcedBy.US
+        is_ours = self.site is Site.MACHINE
         reader = Reader(self.index, self.report) if is_ours else ForeignReader()
         for policy in self.index.all(SecurityPolicy):
             key = reader.read(policy)
